@@ -1,0 +1,34 @@
+"""The one clock of the Python side (D11).
+
+`Clock` follows the database: `wallet` reads `vault.now()` at start and on each move and sets `offset`. Nothing else in the
+house calls `datetime.now()`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+
+class Clock:
+    """City time. `offset` is how far `vault.now()` is ahead of this machine's own clock."""
+
+    def __init__(self, zone: str = "Asia/Shanghai") -> None:
+        self.zone = ZoneInfo(zone)
+        self.offset = timedelta(0)
+
+    def now(self) -> datetime:
+        """The current instant, UTC, aware."""
+        return datetime.now(UTC) + self.offset
+
+    def unix(self) -> float:
+        """The current instant in seconds since the epoch."""
+        return self.now().timestamp()
+
+    def today(self) -> date:
+        """The current day in the city."""
+        return self.now().astimezone(self.zone).date()
+
+    def follow(self, database_now: datetime) -> None:
+        """Take the database's clock as the truth from here on."""
+        self.offset = database_now - datetime.now(UTC)
