@@ -1,0 +1,58 @@
+"""The one table of answers the vault can give (D8).
+
+Each row says what a status number means, the error code and HTTP status it becomes, whether the vault writes a journal row
+for it, and whether a replay of the same id must answer it again for ever (sticky). The SQL side lists the same numbers in
+`vault.status`; a test holds the two against each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One possible answer. `message` is what a person reads."""
+
+    number: int
+    code: str
+    http: int
+    message: str
+    written: bool = False
+    sticky: bool = False
+
+
+DONE = Status(0, "done", 200, "成功", written=True, sticky=True)
+MISMATCH = Status(2, "idempotency_mismatch", 422, "同一请求编号已用于其他内容，请更换后重试")
+ID_EXPIRED = Status(3, "idempotency_key_expired", 422, "请求编号已过期或时间不正确，请校准时间后重新提交")
+WALLET_MISSING = Status(4, "wallet_not_open", 409, "积分钱包尚未开通，请先完成实名认证")
+INVALID = Status(5, "invalid_item", 422, "提交的内容有误，请检查后重试")
+NOT_PERMITTED = Status(6, "operation_not_permitted", 403, "不允许进行此操作")
+
+SHORT = Status(10, "insufficient_points", 409, "可用积分不足", written=True, sticky=True)
+REFILL = Status(11, "budget_busy", 503, "参与人数较多，请稍后再试")
+SOLD_OUT = Status(12, "sold_out", 409, "已经领完了")
+CLOSED = Status(13, "terms_closed", 409, "活动未开放或已暂停")
+LIMIT_REACHED = Status(14, "limit_reached", 409, "已达到每人可领取的上限")
+TERMS_UNKNOWN = Status(15, "terms_not_found", 404, "未找到该活动或优惠券")
+OUTSIDE_WINDOW = Status(16, "outside_window", 409, "不在活动时间内")
+
+NOT_VALID = Status(20, "not_valid", 409, "此码不可用")
+MERCHANT_SUSPENDED = Status(21, "merchant_suspended", 403, "商户、门店、设备或员工已停用")
+
+TICKET_EXPIRED = Status(30, "ticket_expired", 409, "核销凭据已过期，请重新扫码")
+TICKET_FOREIGN = Status(31, "ticket_foreign", 403, "此核销凭据不属于当前设备")
+BELOW_THRESHOLD = Status(32, "below_threshold", 409, "订单金额未达到使用门槛")
+AMOUNT_REQUIRED = Status(33, "order_amount_required", 422, "请填写订单金额")
+AMOUNT_REFUSED = Status(34, "order_amount_refused", 422, "此优惠券不需要订单金额")
+COUPON_EXPIRED = Status(35, "coupon_expired", 409, "优惠券已过期")
+COUPON_STATE = Status(36, "coupon_not_usable", 409, "优惠券当前状态不可用")
+VOID_WINDOW_CLOSED = Status(37, "void_window_closed", 409, "已超过可撤销时间")
+REDEMPTION_UNKNOWN = Status(38, "redemption_not_found", 404, "未找到该核销记录")
+CREDENTIAL_SPENT = Status(39, "credential_spent", 409, "此码已失效，请居民重新出示")
+NOT_DUE = Status(40, "not_due", 409, "尚未到处理时间")
+WRONG_STORE = Status(41, "wrong_store", 403, "该核销记录属于其他门店")
+
+STATUSES: dict[int, Status] = {
+    status.number: status for status in list(globals().values()) if isinstance(status, Status)
+}
