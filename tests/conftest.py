@@ -1,0 +1,106 @@
+"""Fixtures on real engines. Nothing is faked but WeChat, and that over a real socket.
+
+| fixture          | scope    | what                                                                                   |
+|------------------|----------|----------------------------------------------------------------------------------------|
+| `engines`        | session  | the shared embedded cluster (`.urls`, `.postgres_bin`)                                 |
+| `database`       | module   | a migrated database of this module: `.superuser .owner .app .worker .name`             |
+| `fresh_database` | function | the same for one test                                                                  |
+| `new_database`   | session  | `await new_database()`: as many as wanted, dropped at the end                          |
+| `own_engines`    | function | a cluster and a Valkey that the test may kill; with `@pytest.mark.fault`               |
+| `valkey`         | function | the URL of an empty Valkey                                                             |
+| `wechat_sim`     | function | the WeChat stand-in, reset: `.base_url`, `.appid`, `.secret`, `await .login_code(…)` … |
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+ROOT = Path(__file__).resolve().parents[1]
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from server.sandbox.engine_user import EngineUser  # noqa: E402
+from server.sandbox.engine_valkey import Valkey  # noqa: E402
+from server.sandbox.engines import Engines  # noqa: E402
+from tests.support import databases, network  # noqa: E402
+from tests.support.databases import Database  # noqa: E402
+
+network.install()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "fault: owns its engines and breaks them; runs after the parallel part")
+    config.addinivalue_line("markers", "live: needs a real WeChat appid; skipped unless asked for")
+
+
+@pytest.fixture(autouse=True)
+def no_network() -> Iterator[None]:
+    """Fails the test that connects beyond loopback, even when its code swallowed the error."""
+    before = len(network.violations)
+    yield
+    assert network.violations[before:] == [], "a socket went beyond loopback"
+
+
+@pytest.fixture(scope="session")
+def engines() -> Iterator[Engines]:
+    started = databases.start_engines()
+    yield started
+    started.stop()
+
+
+@pytest_asyncio.fixture(scope="session")
+async def new_database(engines: Engines) -> AsyncIterator[Callable[[], Awaitable[Database]]]:
+    source = await databases.template(engines.urls, engines.folder)
+    made: list[str] = []
+
+    async def make() -> Database:
+        database = await databases.clone(engines.urls, engines.folder, source)
+        made.append(database.name)
+        return database
+
+    yield make
+    for name in made:
+        await databases.drop(engines.urls, name)
+
+
+@pytest_asyncio.fixture(scope="module")
+async def database(new_database: Callable[[], Awaitable[Database]]) -> Database:
+    return await new_database()
+
+
+@pytest_asyncio.fixture
+async def fresh_database(engines: Engines, new_database: Callable[[], Awaitable[Database]]) -> AsyncIterator[Database]:
+    database = await new_database()
+    yield database
+    await databases.drop(engines.urls, database.name)
+
+
+@pytest.fixture
+def own_engines(tmp_path: Path) -> Iterator[Engines]:
+    own = Engines(tmp_path / "engines")
+    own.start()
+    yield own
+    own.destroy()
+
+
+@pytest.fixture(scope="session")
+def _valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    server = Valkey(tmp_path_factory.mktemp("cache"), EngineUser.current())
+    port = server.ensure(port=None, password="of-the-tests")
+    yield f"redis://:of-the-tests@127.0.0.1:{port}/0"
+    server.stop()
+
+
+@pytest_asyncio.fixture
+async def valkey(_valkey_server: str) -> str:
+    from redis.asyncio import Redis
+
+    client = Redis.from_url(_valkey_server)
+    await client.flushall()
+    await client.aclose()
+    return _valkey_server

@@ -1,0 +1,153 @@
+"""Databases for tests: one embedded cluster, one migrated template, a clone for whoever asks.
+
+cluster (shared by all workers and runs)  ->  template t_<fingerprint of migrations and models>  ->  x_<pid>_<n>
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import itertools
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import psutil
+
+from server.sandbox.engines import Engines, EngineUrls
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = Path(os.environ.get("CHENGXIN_TEST_ENGINES", ROOT / ".chengxin" / "tests"))
+
+#: A power cut may cost test data; a killed process costs nothing either way. Fault tests own a cluster without these.
+TEST_SETTINGS = {"fsync": "off", "full_page_writes": "off", "max_connections": "300"}
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Database:
+    """One migrated database and its URLs by role."""
+
+    name: str
+    superuser: str
+    owner: str
+    app: str
+    worker: str
+
+    @classmethod
+    def at(cls, urls: EngineUrls, name: str) -> Database:
+        return cls(name, *(urls.dsn(role, name) for role in ("superuser", "owner", "app", "worker")))
+
+
+@contextlib.contextmanager
+def locked(folder: Path, name: str) -> Iterator[None]:
+    """One process at a time."""
+    with (folder / f"{name}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.asynccontextmanager
+async def superuser(urls: EngineUrls, database: str = "postgres") -> AsyncIterator[asyncpg.Connection]:
+    """A superuser's connection that waits for locks as long as it takes."""
+    connection = await asyncpg.connect(urls.dsn("superuser", database), server_settings={"lock_timeout": "0"})
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+def fingerprint() -> str:
+    """Changes whenever a migrated database would look different."""
+    digest = hashlib.sha256()
+    sources = [
+        *(ROOT / "migrations").rglob("*.py"),
+        *(ROOT / "migrations").rglob("*.sql"),
+        ROOT / "server/kit/bootstrap.py",
+    ]
+    for path in sorted(sources):
+        digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+async def bootstrap(urls: EngineUrls, name: str) -> None:
+    """Roles, the database and its grants; also after a clone, which drops the grants."""
+    from server.kit.bootstrap import bootstrap as bootstrap_db
+
+    await bootstrap_db(urls.superuser, name, urls.role_passwords)
+
+
+async def migrate(owner_dsn: str) -> None:
+    """All migrations, the way `chengxin migrate` runs them, in a process of its own."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tortoise.cli",
+        "migrate",
+        cwd=ROOT,
+        env={**os.environ, "CHENGXIN_MIGRATION_URL": owner_dsn, "PYTHONPATH": str(ROOT)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    if process.returncode != 0:
+        raise RuntimeError(f"the migrations fail:\n{output.decode()}")
+
+
+async def template(urls: EngineUrls, folder: Path) -> str:
+    """The name of the migrated template; built at most once per state of the migrations."""
+    name = f"t_{fingerprint()}"
+    with locked(folder, "template"):
+        async with superuser(urls) as connection:
+            if await connection.fetchval("SELECT datistemplate FROM pg_database WHERE datname = $1", name):
+                return name
+            await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+            await _drop_old(connection)
+            await bootstrap(urls, name)
+            await migrate(urls.dsn("owner", name))
+            await connection.execute(f'ALTER DATABASE "{name}" IS_TEMPLATE true')
+    return name
+
+
+async def clone(urls: EngineUrls, folder: Path, source: str) -> Database:
+    """A fresh database of the calling process."""
+    name = f"x_{os.getpid()}_{next(_numbers)}"
+    async with superuser(urls) as connection:
+        await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{source}" OWNER chengxin_owner')
+    with locked(folder, "template"):
+        await bootstrap(urls, name)
+    return Database.at(urls, name)
+
+
+async def drop(urls: EngineUrls, name: str) -> None:
+    """Remove a clone, whoever is still connected."""
+    async with superuser(urls) as connection:
+        await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+async def _drop_old(connection: asyncpg.Connection) -> None:
+    """Clones of processes that are gone, and templates of older migrations that nobody uses."""
+    for row in await connection.fetch(
+        "SELECT datname FROM pg_database WHERE datname ~ '^x_[0-9]+_' OR datname ~ '^t_'"
+    ):
+        name = row["datname"]
+        if name.startswith("x_") and psutil.pid_exists(int(name.split("_")[1])):
+            continue
+        with contextlib.suppress(asyncpg.PostgresError):
+            if name.startswith("t_"):
+                await connection.execute(f'ALTER DATABASE "{name}" IS_TEMPLATE false')
+            await connection.execute(f'DROP DATABASE "{name}"')
+
+
+def start_engines(folder: Path = FOLDER) -> Engines:
+    """The shared cluster of all test processes on this work tree."""
+    engines = Engines(folder, settings=TEST_SETTINGS, valkey=False)
+    engines.start()
+    return engines
