@@ -1,0 +1,50 @@
+"""Roles of the console and what each may do.
+
+Scopes are what routes ask for; roles are what an account is given. Making and activating are different scopes, and the
+database refuses the same person twice on what costs money (D35), even for a role that has both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from server.people.errors import RoleUnknown
+
+SCOPES: frozenset[str] = frozenset(
+    {
+        "campaign.read",
+        "campaign.edit",
+        "campaign.activate",
+        "template.read",
+        "template.edit",
+        "template.activate",
+        "budget.read",
+        "budget.topup",
+        "budget.approve",
+        "merchant.read",
+        "merchant.manage",
+        "audit.read",
+        "admin.manage",
+    }
+)
+
+_READS = frozenset(scope for scope in SCOPES if scope.endswith(".read"))
+
+ROLES: dict[str, frozenset[str]] = {
+    "director": SCOPES,
+    "editor": (_READS - {"audit.read"}) | {"campaign.edit", "template.edit", "budget.topup"},
+    "approver": _READS | {"campaign.activate", "template.activate", "budget.approve"},
+    "merchant_manager": frozenset({"merchant.read", "merchant.manage"}),
+    "auditor": _READS,
+}
+
+
+def scopes_of(roles: Iterable[str]) -> frozenset[str]:
+    """Everything the roles allow together. A role that no longer exists allows nothing."""
+    return frozenset().union(*(ROLES.get(role, frozenset()) for role in roles))
+
+
+def check_roles(roles: Iterable[str]) -> None:
+    """Refuse roles that do not exist."""
+    if any(role not in ROLES for role in roles):
+        raise RoleUnknown(field="roles")
