@@ -59,7 +59,7 @@ async def new_database(engines: Engines) -> AsyncIterator[Callable[[], Awaitable
     made: list[str] = []
 
     async def make() -> Database:
-        database = await databases.clone(engines.urls, engines.folder, source)
+        database = await databases.clone(engines.urls, source)
         made.append(database.name)
         return database
 

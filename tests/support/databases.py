@@ -77,7 +77,7 @@ def fingerprint() -> str:
 
 
 async def bootstrap(urls: EngineUrls, name: str) -> None:
-    """Roles, the database and its grants; also after a clone, which drops the grants."""
+    """Roles, the database and its grants."""
     from server.kit.bootstrap import bootstrap as bootstrap_db
 
     await bootstrap_db(urls.superuser, name, urls.role_passwords)
@@ -115,14 +115,15 @@ async def template(urls: EngineUrls, folder: Path) -> str:
     return name
 
 
-async def clone(urls: EngineUrls, folder: Path, source: str) -> Database:
-    """A fresh database of the calling process."""
+async def clone(urls: EngineUrls, source: str) -> Database:
+    """A fresh database of the calling process. A clone has none of its template's grants (D3)."""
+    from server.kit.bootstrap import grant_database
+
     name = f"x_{os.getpid()}_{next(_numbers)}"
     async with superuser(urls) as connection:
         await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
         await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{source}" OWNER chengxin_owner')
-    with locked(folder, "template"):
-        await bootstrap(urls, name)
+    await grant_database(urls.superuser, name)
     return Database.at(urls, name)
 
 
