@@ -1,0 +1,69 @@
+-- The vault: schema, the only clocks in SQL (D11), and small pure helpers. Functions run as their owner with a fixed
+-- search_path (D3); nothing is executable by PUBLIC.
+
+ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
+
+CREATE SCHEMA vault;
+
+-- The only clock. A sandbox's owner may replace it by now + offset; a production start refuses any other body (by prosrc).
+CREATE FUNCTION vault.now() RETURNS timestamptz LANGUAGE sql VOLATILE
+AS $$SELECT clock_timestamp()$$;
+
+-- The city's time zone; `chengxin migrate` replaces it from the setting.
+CREATE FUNCTION vault.zone() RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$SELECT 'Asia/Shanghai'::text$$;
+
+CREATE FUNCTION vault.today() RETURNS date LANGUAGE sql VOLATILE
+AS $$SELECT (vault.now() AT TIME ZONE vault.zone())::date$$;
+
+-- The node a resident's budget slots live on. One node: always 0 (D4).
+CREATE FUNCTION vault.cell(b smallint) RETURNS smallint LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$SELECT 0::smallint$$;
+
+CREATE FUNCTION vault.id_version(id uuid) RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$SELECT get_byte(uuid_send(id), 6) >> 4$$;
+
+-- The instant a UUIDv7 or UUIDv8 of ours was stamped with.
+CREATE FUNCTION vault.id_time(id uuid) RETURNS timestamptz LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$SELECT to_timestamp((('x' || left(encode(uuid_send(id), 'hex'), 12))::bit(48)::bigint)::double precision / 1000)$$;
+
+-- The smallest UUID stamped with this instant: the bound of a partition.
+CREATE FUNCTION vault.id_floor(at timestamptz) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$SELECT rpad(lpad(to_hex(floor(extract(epoch FROM at) * 1000)::bigint), 12, '0'), 32, '0')::uuid$$;
+
+-- The id of a posting that another posting causes (version 8, the same time prefix), so that a rerun names the same row.
+CREATE FUNCTION vault.derived_id(source uuid, purpose text) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+  SELECT (left(h, 12) || '8' || substr(d, 1, 3) || 'a' || substr(d, 4, 15))::uuid
+  FROM (SELECT encode(uuid_send(source), 'hex') AS h,
+               encode(sha256(uuid_send(source) || convert_to(purpose, 'UTF8')), 'hex') AS d) x
+$$;
+
+-- Lots: one bucket per expiry date, soonest first, all positive, together exactly the balance. NULL is never right.
+CREATE FUNCTION vault.lots_ok(expiry date[], points bigint[], balance bigint) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+  total bigint := 0;
+  n integer := cardinality(expiry);
+BEGIN
+  IF n IS NULL OR cardinality(points) IS DISTINCT FROM n OR n > 26 THEN
+    RETURN false;
+  END IF;
+  FOR i IN 1..n LOOP
+    IF (points[i] > 0) IS NOT TRUE OR expiry[i] IS NULL OR (i > 1 AND expiry[i] <= expiry[i - 1]) THEN
+      RETURN false;
+    END IF;
+    total := total + points[i];
+  END LOOP;
+  RETURN coalesce(total = balance, false);
+END $$;
+
+-- Round half up to a whole unit: amount * share_bp / 10000. Never a float near value.
+CREATE FUNCTION vault.share_of(amount bigint, share_bp integer) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$SELECT (amount * share_bp + 5000) / 10000$$;
+
+-- Whoever changes what is append-only is told so.
+CREATE FUNCTION vault.append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'vault.% is append-only', TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege';
+END $$;

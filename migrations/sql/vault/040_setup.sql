@@ -1,0 +1,211 @@
+-- What must stand before value moves: wallets, budgets, terms, acceptors, credentials. Each is one call, safe to repeat.
+
+CREATE FUNCTION vault.open_wallet(p_owner bigint) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = vault, pg_temp AS $$
+  INSERT INTO vault.wallet (b, owner) VALUES ((p_owner & 1023)::smallint, p_owner) ON CONFLICT DO NOTHING
+$$;
+
+-- Log-out everywhere: every credential issued before is dead from here on.
+CREATE FUNCTION vault.bump_epoch(p_owner bigint) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = vault, pg_temp AS $$
+  UPDATE vault.wallet SET epoch = epoch + 1 WHERE b = (p_owner & 1023)::smallint AND owner = p_owner
+$$;
+
+-- Returns false when the budget exists with another unit.
+CREATE FUNCTION vault.create_budget(p_budget bigint, p_unit text, p_slots smallint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = vault, pg_temp AS $$
+BEGIN
+  INSERT INTO vault.budget (budget, unit, slots) VALUES (p_budget, p_unit, p_slots) ON CONFLICT DO NOTHING;
+  IF FOUND THEN
+    INSERT INTO vault.slot (pb, budget, slot) SELECT 0, p_budget, n FROM generate_series(0, p_slots - 1) n;
+  END IF;
+  RETURN EXISTS (SELECT FROM vault.budget WHERE budget = p_budget AND unit = p_unit);
+END $$;
+
+-- Pause and kill switch: a closed slot refuses debits; returns always fit (D2).
+CREATE FUNCTION vault.set_budget_open(p_budget bigint, p_open boolean) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = vault, pg_temp AS $$
+BEGIN
+  PERFORM FROM vault.slot WHERE budget = p_budget ORDER BY pb, budget, slot FOR NO KEY UPDATE;
+  UPDATE vault.slot SET open = p_open WHERE budget = p_budget;
+  RETURN FOUND;
+END $$;
+
+-- Lays the whole of a budget out again; the caller holds its locks. A budget that is nearly gone is gathered in slot 0, so that
+-- the last units can be taken whole; otherwise half is leased to the slots and half stays in the reserve.
+CREATE FUNCTION vault.lay_out(p_budget bigint, p_total bigint, p_amount bigint) RETURNS void
+LANGUAGE plpgsql SET search_path = vault, pg_temp AS $$
+DECLARE
+  v_slots smallint;
+  v_gather boolean;
+  v_share bigint;
+BEGIN
+  SELECT slots INTO v_slots FROM vault.budget WHERE budget = p_budget;
+  v_gather := p_total < 4 * v_slots * greatest(p_amount, 1);
+  v_share := CASE WHEN v_gather THEN 0 ELSE p_total / 2 / v_slots END;
+  UPDATE vault.slot SET avail = CASE WHEN v_gather AND slot = 0 THEN p_total ELSE v_share END WHERE budget = p_budget;
+  UPDATE vault.budget SET gathered = v_gather, reserve = CASE WHEN v_gather THEN 0 ELSE p_total - v_share * v_slots END
+  WHERE budget = p_budget;
+END $$;
+
+-- Locks a budget, slots in order and then its reserve, and returns its exact remaining total; NULL when there is no such budget.
+CREATE FUNCTION vault.lock_budget(p_budget bigint) RETURNS bigint
+LANGUAGE plpgsql SET search_path = vault, pg_temp AS $$
+DECLARE
+  v_total bigint;
+BEGIN
+  PERFORM FROM vault.slot WHERE budget = p_budget ORDER BY pb, budget, slot FOR NO KEY UPDATE;
+  PERFORM FROM vault.budget WHERE budget = p_budget FOR NO KEY UPDATE;
+  SELECT b.reserve + (SELECT coalesce(sum(s.avail), 0) FROM vault.slot s WHERE s.budget = p_budget)
+  INTO v_total FROM vault.budget b WHERE b.budget = p_budget;
+  RETURN v_total;
+END $$;
+
+-- Moves a budget's units between its slots and its reserve so that `p_amount` can be taken; its total does not change (D4).
+-- Returns the remaining total.
+CREATE FUNCTION vault.rebalance(p_budget bigint, p_amount bigint) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = vault, pg_temp AS $$
+DECLARE
+  v_total bigint := vault.lock_budget(p_budget);
+  v_after bigint;
+BEGIN
+  IF v_total IS NULL OR (p_amount > 0) IS NOT TRUE THEN
+    RETURN NULL;
+  END IF;
+  PERFORM vault.lay_out(p_budget, v_total, p_amount);
+  SELECT b.reserve + (SELECT sum(s.avail) FROM vault.slot s WHERE s.budget = p_budget)
+  INTO v_after FROM vault.budget b WHERE b.budget = p_budget;
+  IF v_after IS DISTINCT FROM v_total THEN
+    RAISE EXCEPTION 'rebalance of budget % changed its total from % to %', p_budget, v_total, v_after;
+  END IF;
+  RETURN v_total;
+END $$;
+
+-- Top-up or cut (D5). Answers: 'done', 'replayed', 'mismatch', 'unknown', 'same_person', 'too_large', 'invalid'.
+CREATE FUNCTION vault.put_budget_entry(
+  p_budget bigint, p_id uuid, p_kind text, p_amount bigint, p_actor bigint, p_approver bigint, p_document text) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = vault, pg_temp AS $$
+DECLARE
+  v_total bigint;
+  v_old vault.budget_entry;
+BEGIN
+  IF (p_amount > 0 AND p_kind IN ('topup', 'cut') AND length(p_document) BETWEEN 1 AND 100) IS NOT TRUE THEN
+    RETURN 'invalid';
+  END IF;
+  IF (p_actor <> p_approver) IS NOT TRUE THEN
+    RETURN 'same_person';
+  END IF;
+  v_total := vault.lock_budget(p_budget);
+  IF v_total IS NULL THEN
+    RETURN 'unknown';
+  END IF;
+  SELECT * INTO v_old FROM vault.budget_entry e WHERE e.budget = p_budget AND e.id = p_id;
+  IF FOUND THEN
+    RETURN CASE WHEN (v_old.kind, v_old.amount, v_old.actor, v_old.approver, v_old.document)
+                   = (p_kind, p_amount, p_actor, p_approver, p_document) THEN 'replayed' ELSE 'mismatch' END;
+  END IF;
+  IF p_kind = 'cut' AND p_amount > v_total THEN
+    RETURN 'too_large';
+  END IF;
+  PERFORM vault.lay_out(p_budget, CASE p_kind WHEN 'topup' THEN v_total + p_amount ELSE v_total - p_amount END, 1);
+  INSERT INTO vault.budget_entry (budget, id, kind, amount, actor, approver, document)
+  VALUES (p_budget, p_id, p_kind, p_amount, p_actor, p_approver, p_document);
+  RETURN 'done';
+END $$;
+
+-- Terms: written once; the same content again is a no-op (true), other content under the same id is refused (false).
+CREATE FUNCTION vault.put_earn_terms(p_terms vault.earn_terms) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = vault, pg_temp AS $$
+DECLARE
+  v_old vault.earn_terms;
+BEGIN
+  INSERT INTO vault.earn_terms SELECT (p_terms).* ON CONFLICT DO NOTHING;
+  SELECT * INTO v_old FROM vault.earn_terms t WHERE t.terms = (p_terms).terms;
+  RETURN v_old IS NOT DISTINCT FROM p_terms;
+END $$;
+
+CREATE FUNCTION vault.put_coupon_terms(p_terms vault.coupon_terms) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = vault, pg_temp AS $$
+DECLARE
+  v_old vault.coupon_terms;
+BEGIN
+  INSERT INTO vault.coupon_terms SELECT (p_terms).* ON CONFLICT DO NOTHING;
+  SELECT * INTO v_old FROM vault.coupon_terms t WHERE t.terms = (p_terms).terms;
+  RETURN coalesce(v_old IS NOT DISTINCT FROM p_terms, false);
+END $$;
+
+CREATE FUNCTION vault.set_acceptor(p_kind text, p_id bigint, p_merchant bigint, p_store bigint, p_open boolean) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = vault, pg_temp AS $$
+  INSERT INTO vault.acceptor (kind, id, merchant_id, store_id, open) VALUES (p_kind, p_id, p_merchant, p_store, p_open)
+  ON CONFLICT (kind, id) DO UPDATE SET merchant_id = excluded.merchant_id, store_id = excluded.store_id, open = excluded.open
+$$;
+
+-- May this terminal, with this staff member (NULL for a gate), accept coupons for this store and merchant now?
+CREATE FUNCTION vault.acceptor_open(p_merchant bigint, p_store bigint, p_terminal bigint, p_staff bigint) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+  SELECT EXISTS (SELECT FROM vault.acceptor WHERE kind = 'merchant' AND id = p_merchant AND open)
+     AND EXISTS (SELECT FROM vault.acceptor WHERE kind = 'store' AND id = p_store AND merchant_id = p_merchant AND open)
+     AND EXISTS (SELECT FROM vault.acceptor WHERE kind = 'terminal' AND id = p_terminal AND store_id = p_store AND open)
+     AND (p_staff IS NULL
+          OR EXISTS (SELECT FROM vault.acceptor WHERE kind = 'staff' AND id = p_staff AND merchant_id = p_merchant AND open))
+$$;
+
+-- Issues showings of a coupon: one credential and one directory row per handle. `handles` were drawn by the caller; one that is
+-- taken is left out of the answer, and the caller draws again. Answers status 36 when the coupon cannot be shown.
+CREATE FUNCTION vault.issue_credentials(p_owner bigint, p_coupon uuid, p_ids uuid[], p_handles bigint[], p_ttls_s integer[])
+RETURNS TABLE (status smallint, credential_id uuid, handle bigint, expires_at timestamptz)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = vault, pg_temp AS $$
+DECLARE
+  v_b smallint := (p_owner & 1023)::smallint;
+  v_wallet vault.wallet;
+  v_coupon vault.coupon;
+  v_now timestamptz := vault.now();
+BEGIN
+  SELECT * INTO v_wallet FROM vault.wallet w WHERE w.b = v_b AND w.owner = p_owner FOR NO KEY UPDATE;
+  IF NOT FOUND THEN
+    RETURN QUERY SELECT 4::smallint, NULL::uuid, NULL::bigint, NULL::timestamptz;
+    RETURN;
+  END IF;
+  SELECT * INTO v_coupon FROM vault.coupon c WHERE c.b = v_b AND c.owner = p_owner AND c.id = p_coupon;
+  IF NOT FOUND OR v_coupon.state <> 'issued' THEN
+    RETURN QUERY SELECT 36::smallint, NULL::uuid, NULL::bigint, NULL::timestamptz;
+    RETURN;
+  ELSIF v_coupon.expires_on < (v_now AT TIME ZONE vault.zone())::date THEN
+    RETURN QUERY SELECT 35::smallint, NULL::uuid, NULL::bigint, NULL::timestamptz;
+    RETURN;
+  END IF;
+  FOR i IN 1..cardinality(p_ids) LOOP
+    INSERT INTO vault.credential_handle AS h VALUES (p_handles[i], v_b, p_owner, p_ids[i], v_now + make_interval(secs => p_ttls_s[i]))
+    ON CONFLICT DO NOTHING;
+    CONTINUE WHEN NOT FOUND;
+    INSERT INTO vault.credential (b, id, owner, epoch, coupon_id, issued_at, expires_at)
+    VALUES (v_b, p_ids[i], p_owner, v_wallet.epoch, p_coupon, v_now, v_now + make_interval(secs => p_ttls_s[i]));
+    RETURN QUERY SELECT 0::smallint, p_ids[i], p_handles[i], v_now + make_interval(secs => p_ttls_s[i]);
+  END LOOP;
+END $$;
+
+-- The resident's phone saw a screenshot or left the page: an open showing dies. Returns whether one did.
+CREATE FUNCTION vault.burn_credential(p_owner bigint, p_id uuid) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = vault, pg_temp AS $$
+BEGIN
+  PERFORM FROM vault.wallet w WHERE w.b = (p_owner & 1023)::smallint AND w.owner = p_owner FOR NO KEY UPDATE;
+  UPDATE vault.credential c SET state = 'burnt'
+  WHERE c.b = (p_owner & 1023)::smallint AND c.id = p_id AND c.owner = p_owner AND c.state = 'open';
+  RETURN FOUND;
+END $$;
+
+-- House-keeping: directory rows 7 days after expiry, scans after 90 days. Bounded per call; returns rows deleted.
+CREATE FUNCTION vault.purge(p_limit integer) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = vault, pg_temp AS $$
+DECLARE
+  v_handles bigint;
+  v_scans bigint;
+BEGIN
+  DELETE FROM vault.credential_handle WHERE handle IN (
+    SELECT h.handle FROM vault.credential_handle h WHERE h.expires_at < vault.now() - interval '7 days' LIMIT p_limit);
+  GET DIAGNOSTICS v_handles = ROW_COUNT;
+  DELETE FROM vault.scan_log WHERE (b, id) IN (
+    SELECT s.b, s.id FROM vault.scan_log s WHERE s.at < vault.now() - interval '90 days' LIMIT p_limit);
+  GET DIAGNOSTICS v_scans = ROW_COUNT;
+  RETURN v_handles + v_scans;
+END $$;
