@@ -1,0 +1,11 @@
+DROP TRIGGER audit_entry_no_truncate ON audit_entry;
+DROP TRIGGER audit_entry_append_only ON audit_entry;
+DROP TRIGGER event_no_truncate ON event;
+DROP TRIGGER event_append_only ON event;
+DROP FUNCTION house_append_only();
+ALTER TABLE audit_entry DROP CONSTRAINT audit_entry_actor_kind_known;
+ALTER TABLE event_cursor DROP CONSTRAINT event_cursor_forward;
+ALTER DEFAULT PRIVILEGES IN SCHEMA public REVOKE SELECT, INSERT, UPDATE, DELETE ON TABLES FROM chengxin_app, chengxin_worker;
+ALTER DEFAULT PRIVILEGES IN SCHEMA public REVOKE USAGE ON SEQUENCES FROM chengxin_app, chengxin_worker;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM chengxin_app, chengxin_worker;
+REVOKE ALL ON ALL TABLES IN SCHEMA public FROM chengxin_app, chengxin_worker;
