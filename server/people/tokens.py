@@ -42,6 +42,11 @@ class TokenKeys:
         if any(len(key) < 32 for key in self.keys.values()):
             raise ValueError("a token key needs at least 32 bytes")
 
+    @classmethod
+    def of(cls, keys: Mapping[str, bytes]) -> TokenKeys:
+        """Keys as the settings list them: the first one signs."""
+        return cls(keys=dict(keys), current=next(iter(keys), ""))
+
     def get(self, kid: str) -> bytes | None:
         return self.keys.get(kid)
 
