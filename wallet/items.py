@@ -32,7 +32,7 @@ class Item(msgspec.Struct, omit_defaults=True):
     """One request to `post_batch` or `post_internal`; `n` is its place in the batch, set when it is sent."""
 
     op: int
-    n: int = 0
+    n: int = -1
     b: int | None = None
     owner: int | None = None
     id: UUID | None = None

@@ -169,9 +169,7 @@ class Queries:
     async def credential(self, resident_id: int, credential_id: UUID) -> tuple[int, str, datetime, datetime] | None:
         """Handle, state, issue and expiry of a showing of this resident's, None when there is none."""
         row = await self._pool.fetchrow(
-            """SELECT h.handle, c.state, c.issued_at, c.expires_at FROM vault.credential c
-            JOIN vault.credential_handle h ON h.b = c.b AND h.credential_id = c.id AND h.expires_at = c.expires_at
-            WHERE c.b = $1 AND c.id = $2 AND c.owner = $3""",
+            "SELECT handle, state, issued_at, expires_at FROM vault.credential WHERE b = $1 AND id = $2 AND owner = $3",
             bucket_of(resident_id), credential_id, resident_id)
         return None if row is None else (row["handle"], row["state"], row["issued_at"], row["expires_at"])
 

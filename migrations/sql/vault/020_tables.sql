@@ -178,6 +178,7 @@ CREATE TABLE vault.credential (
   owner         bigint      NOT NULL,
   epoch         integer     NOT NULL,
   coupon_id     uuid        NOT NULL,
+  handle        bigint      NOT NULL,
   state         text        NOT NULL DEFAULT 'open' CONSTRAINT credential_state CHECK (state IN ('open', 'claimed', 'redeemed', 'burnt')),
   wrong_codes   smallint    NOT NULL DEFAULT 0 CONSTRAINT credential_wrong CHECK (wrong_codes BETWEEN 0 AND 5),
   issued_at     timestamptz NOT NULL,

@@ -178,8 +178,8 @@ BEGIN
     INSERT INTO vault.credential_handle AS h VALUES (p_handles[i], v_b, p_owner, p_ids[i], v_now + make_interval(secs => p_ttls_s[i]))
     ON CONFLICT DO NOTHING;
     CONTINUE WHEN NOT FOUND;
-    INSERT INTO vault.credential (b, id, owner, epoch, coupon_id, issued_at, expires_at)
-    VALUES (v_b, p_ids[i], p_owner, v_wallet.epoch, p_coupon, v_now, v_now + make_interval(secs => p_ttls_s[i]));
+    INSERT INTO vault.credential (b, id, owner, epoch, coupon_id, handle, issued_at, expires_at)
+    VALUES (v_b, p_ids[i], p_owner, v_wallet.epoch, p_coupon, p_handles[i], v_now, v_now + make_interval(secs => p_ttls_s[i]));
     RETURN QUERY SELECT 0::smallint, p_ids[i], p_handles[i], v_now + make_interval(secs => p_ttls_s[i]);
   END LOOP;
 END $$;
