@@ -71,6 +71,3 @@ async def log_out(call: Call) -> Reply:
     """End this session. Its access token is refused at once here and within a second everywhere."""
     await call.services.sessions.log_out(call.caller.session_id)
     return Reply(status=204)
-
-
-routes = [router]

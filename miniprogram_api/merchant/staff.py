@@ -34,7 +34,7 @@ router = Router(prefix="/api/mp/v1", tag="商户 · 店员")
     replies={201: InvitationReply},
     caller=Callers.staff("owner", "manager"),
     errors=(RoleTooLow, StoreNotFound, MerchantSuspended, InvitationStoreRequired),
-    limit=Limit("staff_invite", per_minute=30, by="caller"),
+    limit=Limit("staff_invite", per_minute=30, by="session"),
 )
 async def invite(call: Call, body: InviteRequest) -> Reply:
     """A one-use code, valid for seven days. Managers invite cashiers and auditors into their stores, owners anyone."""
@@ -109,6 +109,3 @@ def staff_reply(staff: StaffView) -> StaffReply:
         status=staff.status,
         created_at=staff.created_at,
     )
-
-
-routes = [router]

@@ -36,7 +36,7 @@ router = Router(prefix="/api/mp/v1", tag="商户 · 终端")
     replies={201: EnrolmentReply},
     caller=Callers.staff("owner", "manager"),
     errors=(RoleTooLow, StoreNotFound, StoreClosed, MerchantSuspended),
-    limit=Limit("terminal_create", per_minute=30, by="caller"),
+    limit=Limit("terminal_create", per_minute=30, by="session"),
 )
 async def create(call: Call, body: CreateTerminalRequest) -> Reply:
     """A pending terminal and its one-use enrolment code, valid for fifteen minutes."""
@@ -127,6 +127,3 @@ def terminal_reply(terminal: TerminalView) -> TerminalReply:
         created_at=terminal.created_at,
         enrolled_at=terminal.enrolled_at,
     )
-
-
-routes = [router]

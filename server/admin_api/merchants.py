@@ -183,6 +183,3 @@ def _invitation_reply(issued: InvitationIssued) -> OwnerInvitationReply:
 
 def _actor(call: Call) -> Actor:
     return Actor("admin", str(call.caller.admin_id))
-
-
-routes = [router]

@@ -12,6 +12,7 @@ ALTER TABLE invitation
     DROP CONSTRAINT invitation_used_by,
     DROP CONSTRAINT invitation_expires_later,
     DROP CONSTRAINT invitation_store_same_merchant,
+    DROP CONSTRAINT invitation_inviter_known,
     DROP CONSTRAINT invitation_user_known;
 
 DROP INDEX terminal_secret_once;
@@ -33,7 +34,8 @@ ALTER TABLE staff_member
     DROP CONSTRAINT staff_revoked_when,
     DROP CONSTRAINT staff_owner_everywhere,
     DROP CONSTRAINT staff_version_positive,
-    DROP CONSTRAINT staff_of_merchant;
+    DROP CONSTRAINT staff_of_merchant,
+    DROP CONSTRAINT staff_identity_known;
 
 ALTER TABLE store
     DROP CONSTRAINT store_status_known,

@@ -17,7 +17,8 @@ ALTER TABLE staff_member
     ADD CONSTRAINT staff_revoked_when CHECK ((status = 'revoked') = (revoked_at IS NOT NULL)),
     ADD CONSTRAINT staff_owner_everywhere CHECK (role <> 'owner' OR all_stores),
     ADD CONSTRAINT staff_version_positive CHECK (version > 0),
-    ADD CONSTRAINT staff_of_merchant UNIQUE (id, merchant_id);
+    ADD CONSTRAINT staff_of_merchant UNIQUE (id, merchant_id),
+    ADD CONSTRAINT staff_identity_known FOREIGN KEY (identity_id) REFERENCES identity (id);
 -- A person works for a merchant once at a time; leaving and coming back makes a new row.
 CREATE UNIQUE INDEX staff_active_once ON staff_member (merchant_id, identity_id) WHERE status = 'active';
 
@@ -46,6 +47,8 @@ ALTER TABLE invitation
     ADD CONSTRAINT invitation_used_by CHECK ((used_at IS NULL) = (used_by_staff_id IS NULL)),
     ADD CONSTRAINT invitation_expires_later CHECK (expires_at > created_at),
     ADD CONSTRAINT invitation_store_same_merchant FOREIGN KEY (store_id, merchant_id) REFERENCES store (id, merchant_id),
+    ADD CONSTRAINT invitation_inviter_known
+        FOREIGN KEY (invited_by_staff_id, merchant_id) REFERENCES staff_member (id, merchant_id),
     ADD CONSTRAINT invitation_user_known FOREIGN KEY (used_by_staff_id, merchant_id) REFERENCES staff_member (id, merchant_id);
 
 CREATE UNIQUE INDEX invitation_code_once ON invitation (code_hash);
