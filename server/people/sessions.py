@@ -14,12 +14,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import structlog
 
 from server.kit.caller import Caller, CallerKind
 from server.kit.clock import Clock
 from server.kit.crypto import BlindIndex, Envelope
-from server.kit.db import transaction
+from server.kit.db import fetch, transaction
 from server.kit.ids import uuid7
 from server.people.errors import RefreshTokenInvalid, RefreshTokenReused, SessionRevoked
 from server.people.models import Identity, Resident, Session
@@ -36,6 +37,12 @@ _KINDS: dict[str, CallerKind] = {
     "terminal": "terminal",
     "admin": "admin",
 }
+_STATUS = (
+    "SELECT s.aud, s.subject, s.expires_at, s.revoked_at, s.identity_id, i.resident_id, s.administrator_id,"
+    " a.roles::text AS roles, a.disabled_at FROM session s"
+    " LEFT JOIN identity i ON i.id = s.identity_id LEFT JOIN administrator a ON a.id = s.administrator_id"
+    " WHERE s.id = $1"
+)
 _log = structlog.get_logger(__name__)
 
 
@@ -254,19 +261,19 @@ class SessionService:
         return rows[0]["id"], rows[0]["resident_id"]
 
     async def _load(self, sid: UUID) -> SessionStatus:
-        session = await Session.get_or_none(id=sid).select_related("identity", "administrator")
-        if session is None:
+        rows = await fetch(_STATUS, sid)
+        if not rows:
             raise SessionRevoked
-        identity, administrator = session.identity, session.administrator
+        row = rows[0]
         return SessionStatus(
-            aud=session.aud,
-            subject=session.subject,
-            live=_is_live(session, self._clock.now()),
-            expires_at=session.expires_at,
-            identity_id=identity.id if identity else None,
-            resident_id=getattr(identity, "resident_id", None),
-            administrator_id=administrator.id if administrator else None,
-            roles=tuple(administrator.roles) if administrator else (),
+            aud=row["aud"],
+            subject=row["subject"],
+            live=row["revoked_at"] is None and row["disabled_at"] is None,
+            expires_at=row["expires_at"],
+            identity_id=row["identity_id"],
+            resident_id=row["resident_id"],
+            administrator_id=row["administrator_id"],
+            roles=tuple(msgspec.json.decode(row["roles"])) if row["roles"] else (),
         )
 
     async def _kill_codes(self, resident_id: int, due_at: datetime) -> bool:

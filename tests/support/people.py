@@ -1,0 +1,126 @@
+"""The people room with everything outside it in memory: WeChat, the verification port and the vault."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jwt
+from argon2 import PasswordHasher
+
+from server.incentives.facts import record_fact
+from server.kit.clock import Clock
+from server.kit.crypto import BlindIndex, Envelope, Keyring
+from server.people.administrators import AdministratorService
+from server.people.residents import ResidentService
+from server.people.sessions import SessionService
+from server.people.tokens import TokenKeys, Tokens
+
+PASSWORD = "correct horse battery"
+KEYS = TokenKeys(keys={"1": b"1" * 32}, current="1")
+
+
+@dataclass
+class Outside:
+    """WeChat, the verification port and the vault, as far as people call them."""
+
+    names: dict[str, str] = field(default_factory=dict)
+    asked: int = 0
+    opened: list[int] = field(default_factory=list)
+    bumped: list[int] = field(default_factory=list)
+    vault_is_down: bool = False
+
+    async def code_to_session(self, code: str) -> Login:
+        return Login(openid=f"openid-of-{code}")
+
+    async def phone_number(self, code: str) -> str:
+        return "13812340000"
+
+    async def verify(self, name: str, id_number: str) -> bool:
+        self.asked += 1
+        await asyncio.sleep(0.01)
+        return self.names.get(id_number, name) == name
+
+    async def open_wallet(self, resident_id: int) -> None:
+        if self.vault_is_down:
+            raise ConnectionError("the vault is down")
+        self.opened.append(resident_id)
+
+    async def bump_epoch(self, resident_id: int) -> None:
+        if self.vault_is_down:
+            raise ConnectionError("the vault is down")
+        self.bumped.append(resident_id)
+
+
+@dataclass(frozen=True)
+class Login:
+    openid: str
+
+
+@dataclass(frozen=True)
+class Room:
+    clock: Clock
+    outside: Outside
+    sessions: SessionService
+    residents: ResidentService
+    administrators: AdministratorService
+
+    def another_process(self) -> SessionService:
+        return sessions_of(self.clock, self.outside)
+
+
+ENVELOPE = Envelope(Keyring({1: b"k" * 32}))
+INDEX = BlindIndex(b"i" * 32)
+
+
+def sessions_of(clock: Clock, outside: Outside, keys: TokenKeys = KEYS) -> SessionService:
+    return SessionService(
+        clock=clock, wechat=outside, wallet=outside, envelope=ENVELOPE, index=INDEX, keys=keys, refresh_ttl_s=86_400
+    )
+
+
+def make_room() -> Room:
+    clock, outside = Clock(), Outside()
+    sessions = sessions_of(clock, outside)
+    return Room(
+        clock=clock,
+        outside=outside,
+        sessions=sessions,
+        residents=ResidentService(
+            clock=clock,
+            wechat=outside,
+            real_name=outside,
+            wallet=outside,
+            record_fact=record_fact,
+            envelope=ENVELOPE,
+            index=INDEX,
+        ),
+        administrators=AdministratorService(
+            clock=clock,
+            sessions=sessions,
+            envelope=ENVELOPE,
+            index=INDEX,
+            hasher=PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1),
+        ),
+    )
+
+
+def id_number(born: str = "19900101") -> str:
+    """A number with the right form and check digit, of nobody known."""
+    body = f"320281{born}{secrets.randbelow(1000):03d}"
+    weights = [pow(2, 17 - place, 11) for place in range(17)]
+    total = sum(int(digit) * weight for digit, weight in zip(body, weights, strict=True))
+    return body + "10X98765432"[total % 11]
+
+
+def claims_of(tokens: Tokens) -> Mapping[str, Any]:
+    decoded: dict[str, Any] = jwt.decode(tokens.access_token, options={"verify_signature": False})
+    return decoded
+
+
+async def login(room: Room, code: str | None = None) -> tuple[Tokens, int]:
+    done = await room.sessions.log_in(code or secrets.token_hex(8))
+    return done.tokens, done.identity_id
