@@ -88,7 +88,7 @@ async def migrate(owner_dsn: str) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "tortoise.cli",
+        "tortoise",
         "migrate",
         cwd=ROOT,
         env={**os.environ, "CHENGXIN_MIGRATION_URL": owner_dsn, "PYTHONPATH": str(ROOT)},
