@@ -1,0 +1,10 @@
+"""The console's routes. One line per route file."""
+
+from __future__ import annotations
+
+from server.admin_api import sessions
+from server.web.routing import Router
+
+ROUTERS: list[Router] = [
+    sessions.router,
+]
