@@ -14,15 +14,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
+import structlog
 from tortoise.backends.base.client import BaseDBAsyncClient
 
 from server.kit.errors import TemporarilyUnavailable
 from server.kit.outbox import Event, emit
 from server.merchants.models import Merchant, StaffMember, Store, Terminal
+from wallet import VaultError
 
 AcceptorKind = Literal["merchant", "store", "terminal", "staff"]
 ACCEPTOR_CHANGED = "acceptor.changed"
 SETTLE_ROUNDS = 8
+_log = structlog.get_logger(__name__)
 
 
 class AcceptorRegister(Protocol):
@@ -64,6 +67,14 @@ class Acceptors:
             if state == told:
                 return
         raise TemporarilyUnavailable(retry_after_s=1)
+
+    async def settle_soon(self, kind: AcceptorKind, acceptor_id: int) -> None:
+        """`settle` for what opens: when the vault is away the command still answers (its codes are shown once) and the
+        worker tells the vault later. What closes uses `settle`, so that nobody is told "done" too early."""
+        try:
+            await self.settle(kind, acceptor_id)
+        except (VaultError, TemporarilyUnavailable) as error:
+            _log.warning("acceptor_not_told", kind=kind, id=acceptor_id, error=type(error).__name__)
 
     async def redrive(self, event: Event) -> None:
         """Handle an outbox event; kinds of other rooms are left alone."""

@@ -60,7 +60,7 @@ class Registry:
             if licence_number is not None and await Merchant.exists(licence_number=licence_number):
                 raise MerchantExists(field="licence_number") from clash
             raise
-        await self._acceptors.settle("merchant", merchant.id)
+        await self._acceptors.settle_soon("merchant", merchant.id)
         return _merchant_view(merchant), owner
 
     async def invite_owner(
@@ -115,7 +115,7 @@ class Registry:
             if await Store.exists(merchant_id=merchant_id, name=name):
                 raise StoreExists(field="name") from clash
             raise
-        await self._acceptors.settle("store", store.id)
+        await self._acceptors.settle_soon("store", store.id)
         return store_view(store)
 
     async def suspend_merchant(self, merchant_id: int, *, reason: str, actor: Actor, request_id: str) -> MerchantView:

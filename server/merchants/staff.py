@@ -97,7 +97,7 @@ class Staff:
                 raise AlreadyStaff from clash
             raise
         self._standings.forget()
-        await self._acceptors.settle("staff", staff.id)
+        await self._acceptors.settle_soon("staff", staff.id)
         return await self._view(staff)
 
     async def _join(

@@ -84,7 +84,7 @@ class Terminals:
             )
             actor = Actor("staff", str(authority.staff_id))
             await self._changed(tx, terminal, "terminal.create", actor, None, request_id)
-        await self._acceptors.settle("terminal", terminal.id)
+        await self._acceptors.settle_soon("terminal", terminal.id)
         return EnrolmentIssued(terminal_view(terminal), code, at + CODE_LIFE)
 
     async def enrol(self, enrolment_code: str, *, request_id: str) -> TerminalEnrolled:
@@ -112,7 +112,7 @@ class Terminals:
             actor = Actor("system", f"terminal:{terminal.id}")
             await self._changed(tx, terminal, "terminal.enrol", actor, before, request_id)
         self._standings.forget()
-        await self._acceptors.settle("terminal", terminal.id)
+        await self._acceptors.settle_soon("terminal", terminal.id)
         return TerminalEnrolled(terminal_view(terminal), secret)
 
     async def page(self, caller: Caller, *, cursor: str | None = None, limit: int = 50) -> Page[TerminalView]:
@@ -167,6 +167,9 @@ class Terminals:
         known = await Terminal.get_or_none(staff_id=staff.id, store_id=store_id, kind="phone", status="active")
         if known is None:
             known = await self._new_phone(staff, store_id, request_id)
+        # Told at every log-in: whatever the vault missed before, this person and phone can work now.
+        await self._acceptors.settle_soon("staff", staff.id)
+        await self._acceptors.settle_soon("terminal", known.id)
         return terminal_view(known)
 
     async def _new_phone(self, staff: StaffMember, store_id: int, request_id: str) -> Terminal:
@@ -189,7 +192,6 @@ class Terminals:
                     created_at=at,
                 )
                 await self._changed(tx, phone, "terminal.create", Actor("staff", str(staff.id)), None, request_id)
-        await self._acceptors.settle("terminal", phone.id)
         return phone
 
     async def _changed(
