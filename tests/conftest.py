@@ -8,7 +8,7 @@
 | `new_database`   | session  | `await new_database()`: as many as wanted, dropped at the end                          |
 | `own_engines`    | function | a cluster and a Valkey that the test may kill; with `@pytest.mark.fault`               |
 | `valkey`         | function | the URL of an empty Valkey                                                             |
-| `wechat_sim`     | function | the WeChat stand-in, reset: `.base_url`, `.appid`, `.secret`, `await .login_code(…)` … |
+| `wechat_sim`     | function | the WeChat stand-in, reset: `.base_url .appid .secret`, `await .login_code(…)` …    |
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ if str(ROOT) not in sys.path:
 from server.sandbox.engine_user import EngineUser  # noqa: E402
 from server.sandbox.engine_valkey import Valkey  # noqa: E402
 from server.sandbox.engines import Engines  # noqa: E402
+from server.sandbox.wechat.control import StandInControl, StandInProcess  # noqa: E402
 from tests.support import databases, network  # noqa: E402
 from tests.support.databases import Database  # noqa: E402
 
@@ -104,3 +105,18 @@ async def valkey(_valkey_server: str) -> str:
     await client.flushall()
     await client.aclose()
     return _valkey_server
+
+
+@pytest.fixture(scope="session")
+def _wechat_process() -> Iterator[str]:
+    process = StandInProcess()
+    yield process.start()
+    process.stop()
+
+
+@pytest_asyncio.fixture
+async def wechat_sim(_wechat_process: str) -> AsyncIterator[StandInControl]:
+    control = StandInControl(_wechat_process)
+    await control.reset()
+    yield control
+    await control.aclose()

@@ -1,0 +1,7 @@
+"""The house's own WeChat client."""
+
+from __future__ import annotations
+
+from server.people.wechat.client import WeChat, WeChatLogin
+
+__all__ = ["WeChat", "WeChatLogin"]
