@@ -1,7 +1,7 @@
 """Tables of the incentives room. CHECKs, partial uniques and triggers are in migrations/sql/house/incentives.sql.
 
-The id of a campaign is the id of its earn terms in the vault, that of a template the id of its coupon terms, that of a budget
-the vault's budget. An activated row never changes except for its status.
+The id of a campaign is the id of its earn terms in the vault, that of a template the id of its coupon terms, that of a
+budget the vault's budget. An activated row never changes except for its status.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Fact(Model):
 class Planned(Model):
     """What a campaign and a template have in common: who made it, who approved it, when it runs, how far it has come.
 
-    status: draft | in_review | approved | activating | scheduled | active | paused | ended. `pending` is what the vault has not
-    been told yet: activate | open | close. `created_by` is the last editor (D35). `revision` counts the changes.
+    status: draft | in_review | approved | activating | scheduled | active | paused | ended. `pending` is what the vault
+    has not been told yet: activate | open | close. `created_by`: the last editor (D35). `revision` counts changes.
     """
 
     id = fields.BigIntField(primary_key=True)
@@ -71,7 +71,7 @@ class Campaign(Planned):
 
 
 class CampaignSpan(Model):
-    """A time during which a campaign was live; `until_at` is null while it lasts. A late fact is judged by these (D37)."""
+    """A time in which a campaign was live; `until_at` is null while it lasts. Late facts are judged by these (D37)."""
 
     id = fields.BigIntField(primary_key=True)
     campaign: fields.ForeignKeyRelation[Campaign] = fields.ForeignKeyField(
@@ -89,8 +89,8 @@ class CampaignSpan(Model):
 class CouponTemplate(Planned):
     """What a coupon is worth and for whom. kind: amount_off | discount | exchange.
 
-    `pay_bp`: what the customer pays of the order in basis points (8500 is 8.5折); `sponsor_bp`: the sponsor's part of the
-    benefit; `cap_fen`: the most a discount takes off; `merchants`: ids, empty for any; `valid_days` counts from the claim.
+    `pay_bp`: what the customer pays of the order in basis points (8500 is 8.5折); `sponsor_bp`: the sponsor's part of
+    the benefit; `cap_fen`: the most a discount takes off; `merchants`: ids, empty: any; `valid_days`: from the claim.
     """
 
     version = fields.IntField(default=1)
@@ -161,7 +161,7 @@ class BudgetRequest(Model):
 
 
 class Award(Model):
-    """Points that a campaign owes for a fact, posted to the vault under `vault_id`. status: pending | posted | refused."""
+    """Points that a campaign owes for a fact, posted under `vault_id`. status: pending | posted | refused."""
 
     id = fields.BigIntField(primary_key=True)
     campaign: fields.ForeignKeyRelation[Campaign] = fields.ForeignKeyField(

@@ -76,7 +76,7 @@ BEGIN
         RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
     END IF;
     IF TG_OP = 'DELETE' OR to_jsonb(NEW) - course <> to_jsonb(OLD) - course
-       OR NEW.status IN ('draft', 'in_review', 'approved') OR (NEW.status = 'activating' AND OLD.status <> 'activating')
+       OR NEW.status IN ('draft', 'in_review') OR (NEW.status = 'approved' AND OLD.status <> 'approved') OR (NEW.status = 'activating' AND OLD.status NOT IN ('approved', 'activating'))
        OR (OLD.status = 'ended' AND NEW.status <> 'ended')
        OR (OLD.activated_at IS NOT NULL AND NEW.activated_at IS DISTINCT FROM OLD.activated_at)
        OR (OLD.ended_at IS NOT NULL AND NEW.ended_at IS DISTINCT FROM OLD.ended_at) THEN

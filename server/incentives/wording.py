@@ -1,0 +1,77 @@
+"""The Chinese text of a rule, made from the rule itself so that the two cannot disagree."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from server.incentives.models import Campaign, CouponTemplate
+
+_TRIGGERS = {"identity_bound": "完成实名认证"}
+
+
+def yuan(fen: int) -> str:
+    """An amount in yuan without needless zeros: 2000 is 20元, 1250 is 12.5元."""
+    whole, rest = divmod(fen, 100)
+    return f"{whole}{f'.{rest:02d}'.rstrip('0') if rest else ''}元"
+
+
+def tenths(pay_bp: int) -> str:
+    """What the customer pays, as shops say it: 8500 is 8.5折, 8000 is 8折."""
+    whole, rest = divmod(pay_bp, 1000)
+    return f"{whole}{f'.{rest:03d}'.rstrip('0') if rest else ''}折"
+
+
+def _moment(at: datetime, zone: ZoneInfo) -> str:
+    local = at.astimezone(zone)
+    return f"{local.year}年{local.month}月{local.day}日{local:%H:%M}"
+
+
+def _period(starts_at: datetime, ends_at: datetime, zone: ZoneInfo) -> str:
+    return f"{_moment(starts_at, zone)}至{_moment(ends_at, zone)}"
+
+
+def campaign_text(campaign: Campaign, zone: ZoneInfo) -> str:
+    """What a resident may expect of a campaign, in Chinese sentences."""
+    return "；".join(
+        [
+            f"活动期间{_TRIGGERS[campaign.trigger]}，可获得{campaign.points}积分",
+            f"每人限{campaign.per_person}次",
+            f"积分自获得之日起{campaign.validity_months}个月内有效，至到期当月最后一日",
+            f"活动时间：{_period(campaign.starts_at, campaign.ends_at, zone)}",
+            "预算用完即止",
+        ]
+    ) + "。"  # fmt: skip
+
+
+def benefit_text(template: CouponTemplate) -> str:
+    """The benefit alone, as a clerk reads it at the counter."""
+    condition = f"满{yuan(template.threshold_fen)}" if template.threshold_fen else ""
+    if template.kind == "amount_off":
+        return f"{condition}减{yuan(template.face_value_fen)}" if condition else f"立减{yuan(template.face_value_fen)}"
+    if template.kind == "discount":
+        return f"{condition}{tenths(template.pay_bp)}，最高优惠{yuan(template.cap_fen)}"
+    return f"凭券兑换「{template.title}」1份"
+
+
+def template_text(template: CouponTemplate, zone: ZoneInfo) -> str:
+    """What a resident may expect of a coupon, in Chinese sentences."""
+    price = f"使用{template.price_points}积分兑换" if template.price_points else "免费领取"
+    until = template.valid_until
+    fixed = f"{until.year}年{until.month}月{until.day}日" if until else ""
+    if template.valid_days and fixed:
+        validity = f"领取后{template.valid_days}天内有效，且不晚于{fixed}"
+    else:
+        validity = f"有效期至{fixed}" if fixed else f"领取后{template.valid_days}天内有效"
+    return "；".join(
+        [
+            benefit_text(template),
+            price,
+            f"每人限领{template.per_person}张",
+            validity,
+            f"限{len(template.merchants)}家指定商户使用" if template.merchants else "参与活动的商户均可使用",
+            f"领取时间：{_period(template.starts_at, template.ends_at, zone)}",
+            "领完即止",
+            "仅限本人使用，不可转让、不兑换现金",
+        ]
+    ) + "。"  # fmt: skip

@@ -1,0 +1,112 @@
+"""What a draft may say, and how its rule reads in Chinese."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from server.incentives.commands import CampaignDraft, TemplateDraft
+from server.incentives.errors import SecondPersonRequired
+from server.incentives.models import Campaign, CouponTemplate
+from server.incentives.wording import benefit_text, campaign_text, template_text, tenths, yuan
+from server.kit.errors import InvalidField
+
+CITY = ZoneInfo("Asia/Shanghai")
+STARTS = datetime(2026, 12, 1, tzinfo=CITY).astimezone(UTC)
+ENDS = datetime(2026, 12, 31, 15, 59, tzinfo=UTC)
+
+CAMPAIGN = CampaignDraft("实名有礼", "澄信办〔2026〕1号", "identity_bound", 100, 10_000, STARTS, ENDS)
+AMOUNT_OFF = TemplateDraft(
+    "早餐券", "澄信办〔2026〕2号", "amount_off", 10, STARTS, ENDS, face_value_fen=2_000, threshold_fen=10_000
+)
+DISCOUNT = TemplateDraft("图书券", "澄信办〔2026〕3号", "discount", 10, STARTS, ENDS, pay_bp=8_500, cap_fen=3_001)
+EXCHANGE = TemplateDraft(
+    "环保袋", "澄信办〔2026〕4号", "exchange", 10, STARTS, ENDS, face_value_fen=500, price_points=80
+)
+
+
+@pytest.mark.parametrize("draft", [CAMPAIGN, AMOUNT_OFF, DISCOUNT, EXCHANGE])
+def test_a_plain_draft_of_each_kind_is_accepted(draft: CampaignDraft | TemplateDraft) -> None:
+    draft.check()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("title", "  "), ("title", "长" * 61), ("title", "换\n行"), ("document", ""), ("trigger", "age_over_60"),
+        ("points", 0), ("points", -5), ("budget_points", 99), ("per_person", 0), ("validity_months", 25),
+        ("validity_months", 0),
+        ("ends_at", STARTS), ("starts_at", datetime(2026, 12, 1)),  # noqa: DTZ001
+    ],
+)  # fmt: skip
+def test_a_campaign_that_cannot_be_names_its_field(field: str, value: object) -> None:
+    with pytest.raises(InvalidField) as refusal:
+        replace(CAMPAIGN, **{field: value}).check()  # type: ignore[arg-type]
+    assert refusal.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("draft", "field", "value"),
+    [
+        (AMOUNT_OFF, "kind", "cash"), (AMOUNT_OFF, "face_value_fen", 0), (AMOUNT_OFF, "pay_bp", 9_000),
+        (AMOUNT_OFF, "cap_fen", 1), (AMOUNT_OFF, "threshold_fen", 1_999), (AMOUNT_OFF, "sponsor_bp", 10_001),
+        (AMOUNT_OFF, "stock", 0), (AMOUNT_OFF, "merchants", (7, 7)), (AMOUNT_OFF, "valid_days", 0),
+        (AMOUNT_OFF, "valid_until", date(2026, 12, 1)), (AMOUNT_OFF, "budget_fen", 1_999),
+        (AMOUNT_OFF, "void_window_s", -1), (DISCOUNT, "cap_fen", 0), (DISCOUNT, "pay_bp", 0),
+        (DISCOUNT, "pay_bp", 10_000), (DISCOUNT, "face_value_fen", 1),
+        (EXCHANGE, "threshold_fen", 1), (EXCHANGE, "price_points", -1),
+    ],
+)  # fmt: skip
+def test_a_template_that_cannot_be_names_its_field(draft: TemplateDraft, field: str, value: object) -> None:
+    with pytest.raises(InvalidField) as refusal:
+        replace(draft, **{field: value}).check()  # type: ignore[arg-type]
+    assert refusal.value.field == field
+
+
+def test_the_money_budget_covers_every_coupon_at_its_dearest() -> None:
+    assert AMOUNT_OFF.planned() == {"coupons": 10, "fen": 20_000}
+    assert replace(DISCOUNT, sponsor_bp=5_000).planned() == {"coupons": 10, "fen": 15_010}  # 1500.5 fen, rounded up
+    assert replace(AMOUNT_OFF, budget_fen=4_000).planned() == {"coupons": 10, "fen": 4_000}
+
+
+def test_a_template_without_a_sponsor_has_no_money_budget() -> None:
+    assert replace(AMOUNT_OFF, sponsor_bp=0).planned() == {"coupons": 10}
+
+
+def test_amounts_read_as_people_write_them() -> None:
+    assert [yuan(0), yuan(2_000), yuan(1_250), yuan(1_205), yuan(5)] == ["0元", "20元", "12.5元", "12.05元", "0.05元"]
+    assert [tenths(8_500), tenths(8_000), tenths(9_950), tenths(500)] == ["8.5折", "8折", "9.95折", "0.5折"]
+
+
+def test_a_benefit_reads_as_its_rule_says() -> None:
+    def text(draft: TemplateDraft) -> str:
+        return benefit_text(CouponTemplate(**draft.columns()))
+
+    assert text(AMOUNT_OFF) == "满100元减20元"
+    assert text(replace(AMOUNT_OFF, threshold_fen=0)) == "立减20元"
+    assert text(DISCOUNT) == "8.5折，最高优惠30.01元"
+    assert text(replace(DISCOUNT, threshold_fen=5_000)) == "满50元8.5折，最高优惠30.01元"
+    assert text(EXCHANGE) == "凭券兑换「环保袋」1份"
+
+
+def test_the_terms_of_a_coupon_tell_price_limit_validity_scope_and_window() -> None:
+    draft = replace(EXCHANGE, per_person=2, valid_until=date(2027, 1, 31), merchants=(3, 4))
+    assert template_text(CouponTemplate(**draft.columns()), CITY) == (
+        "凭券兑换「环保袋」1份；使用80积分兑换；每人限领2张；领取后30天内有效，且不晚于2027年1月31日；限2家指定商户使用；"
+        "领取时间：2026年12月1日00:00至2026年12月31日23:59；领完即止；仅限本人使用，不可转让、不兑换现金。"
+    )
+
+
+def test_the_terms_of_a_campaign_tell_points_cap_and_expiry() -> None:
+    assert campaign_text(Campaign(**CAMPAIGN.columns()), CITY) == (
+        "活动期间完成实名认证，可获得100积分；每人限1次；积分自获得之日起24个月内有效，至到期当月最后一日；"
+        "活动时间：2026年12月1日00:00至2026年12月31日23:59；预算用完即止。"
+    )
+
+
+def test_needing_a_second_person_is_said_in_chinese_with_its_own_code() -> None:
+    assert (SecondPersonRequired.code, SecondPersonRequired.status) == ("second_person_required", 403)
+    assert "另一位管理员" in SecondPersonRequired.message
