@@ -4,8 +4,8 @@
     0002_house_rules  sql/house/*.sql: checks, partial uniques, append-only triggers, grants
     0003_vault        sql/vault/*.sql: the schema `vault` with its tables and functions
 
-Every `NAME.sql` is sent whole, in name order. Its twin `NAME.down.sql` undoes it; twins run in reverse order, and a twin
-without a forward file (such as `999_drop.down.sql`) takes its place in the same order.
+Every `NAME.sql` is sent whole, in name order. Its twin `NAME.down.sql` undoes it; twins run in reverse order, and a
+twin without a forward file (such as `999_drop.down.sql`) takes its place in the same order.
 """
 
 from __future__ import annotations

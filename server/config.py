@@ -101,7 +101,7 @@ class Settings(BaseSettings):
         return _parse_token_keys(self.token_keys)
 
     def check_production(self) -> None:
-        """Refuse a production start with sandbox secrets, missing keys or a stand-in's address. Raises UnsafeSettings."""
+        """Refuse a production start with sandbox secrets, missing keys or a stand-in. Raises UnsafeSettings."""
         if self.environment != "production":
             return
         wrong = [name for name in _SECRETS if _is_sandbox(getattr(self, name))]
@@ -152,7 +152,7 @@ def _parse_token_keys(text: str) -> dict[str, bytes]:
 
 
 def _is_sandbox(value: str) -> bool:
-    """Whether a secret carries the sandbox's mark, in the clear or inside its base64 (keys of the sandbox begin with it)."""
+    """Whether a secret carries the sandbox's mark, in the clear or inside its base64."""
     if SANDBOX_MARK in value.lower():
         return True
     for part in value.split(","):

@@ -6,6 +6,7 @@ chengxin_app     the HTTP processes        chengxin_worker   the background proc
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -15,6 +16,8 @@ OWNER: Final = "chengxin_owner"
 APP: Final = "chengxin_app"
 WORKER: Final = "chengxin_worker"
 ROLES: Final = (OWNER, APP, WORKER)
+#: One statement's rows: asyncpg's `connection.fetch` or `server.kit.db.fetch`.
+Query = Callable[..., Awaitable[Sequence[Any]]]
 _LOCK: Final = 0x6368_656E_6762  # "chengb", so that two bootstraps take turns
 
 
@@ -57,10 +60,11 @@ async def grant_database(superuser_dsn: str, dbname: str) -> None:
         await connection.close()
 
 
-async def missing_grants(connection: Any) -> list[str]:
+async def missing_grants(query: Query) -> list[str]:
     """What the connected role's database lacks or has too much of, as short names; empty when all is well."""
-    row = await connection.fetchrow(
-        """
+    row = (
+        await query(
+            """
         SELECT EXISTS (SELECT 1 FROM pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
                        WHERE d.datname = current_database() AND a.grantee = 0) AS public_database,
                has_schema_privilege(current_user, 'public', 'CREATE') AS create_in_public,
@@ -68,7 +72,8 @@ async def missing_grants(connection: Any) -> list[str]:
                has_database_privilege(current_user, current_database(), 'TEMPORARY') AS temporary,
                (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS superuser
         """
-    )
+        )
+    )[0]
     wrong = {
         "database_open_to_public": row["public_database"],
         "may_create_in_public": row["create_in_public"],

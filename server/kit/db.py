@@ -1,8 +1,8 @@
 """The house's database: one Tortoise context per process and one way to open a transaction.
 
 `transaction()` is the only place where a house transaction begins and ends. It closes three holes of Tortoise 1.1 (each
-reproduced, each with a test in tests/integration/test_transaction.py): a failed BEGIN leaks its connection and leaves the
-task holding it; errors that appear at COMMIT leave as raw asyncpg errors; nesting silently becomes a savepoint.
+reproduced, each with a test in tests/integration/test_transaction.py): a failed BEGIN leaks its connection and leaves
+the task holding it; errors that appear at COMMIT leave as raw asyncpg errors; nesting silently becomes a savepoint.
 """
 
 from __future__ import annotations
@@ -128,11 +128,11 @@ async def transaction() -> AsyncIterator[BaseDBAsyncClient]:
             raise
         else:
             await _leave(context, None, None, None)
-    except _LOST_RACE as error:
+    except LOST_RACE as error:
         raise Conflict from error
     except asyncpg.IntegrityConstraintViolationError as error:
         raise IntegrityError(error) from error
-    except _LOST_CONNECTION as error:
+    except LOST_CONNECTION as error:
         raise TemporarilyUnavailable(retry_after_s=1) from error
 
 
@@ -148,12 +148,12 @@ async def retry_on_conflict(command: Callable[[], Awaitable[T]], attempts: int =
     raise AssertionError("attempts is at least 1")
 
 
-_LOST_RACE = (
+LOST_RACE = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
     asyncpg.LockNotAvailableError,
 )
-_LOST_CONNECTION = (
+LOST_CONNECTION = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     asyncpg.AdminShutdownError,
@@ -182,7 +182,7 @@ async def _begin(client: BaseDBAsyncClient) -> Any:
             if token is not None:
                 handler.reset(token)
             await _give_back(context.client)
-            if isinstance(error, _LOST_CONNECTION):
+            if isinstance(error, LOST_CONNECTION):
                 if attempt < BEGIN_ATTEMPTS:
                     continue
                 raise TemporarilyUnavailable(retry_after_s=1) from error

@@ -22,6 +22,7 @@ from tortoise.migrations.schema_generator.state import State
 from tortoise.migrations.schema_generator.state_apps import StateApps
 from tortoise.migrations.writer import MigrationWriter
 
+from server.kit.bootstrap import Query
 from server.kit.db import APP_LABEL, CONNECTION, tortoise_config
 
 LOCK: Final = 0x6368_656E_6778  # one migrator at a time per database
@@ -34,8 +35,8 @@ FIRST: Final = "0001_house"
 async def migrate(owner_dsn: str, target: str | None = None) -> list[str]:
     """Bring the database to `target` (a migration's name, "zero" for none, None for the latest); returns what ran.
 
-    Runs as the owner role under one advisory lock; a lock on a busy table is waited for 5 seconds and then given up, so that
-    a migration never queues the whole service behind itself.
+    Runs as the owner role under one advisory lock; a lock on a busy table is waited for 5 seconds and then given up,
+    so that a migration never queues the whole service behind itself.
     """
     names: list[str] = []
     guard = await asyncpg.connect(owner_dsn)
@@ -53,12 +54,10 @@ async def migrate(owner_dsn: str, target: str | None = None) -> list[str]:
     return names
 
 
-async def pending(connection: Any) -> list[str]:
-    """The migrations on disk that the database of an asyncpg connection (or pool) has not seen."""
-    try:
-        rows = await connection.fetch("SELECT name FROM tortoise_migrations WHERE app = $1", APP_LABEL)
-    except asyncpg.UndefinedTableError:
-        rows = []
+async def pending(query: Query) -> list[str]:
+    """The migrations on disk that a database has not seen. `query` is asyncpg's `fetch` or `server.kit.db.fetch`."""
+    known = await query("SELECT to_regclass('public.tortoise_migrations') IS NOT NULL AS known")
+    rows = await query("SELECT name FROM tortoise_migrations WHERE app = $1", APP_LABEL) if known[0]["known"] else []
     applied = {row["name"] for row in rows}
     return [name for name in names_on_disk() if name not in applied]
 

@@ -62,8 +62,8 @@ async def emit(tx: BaseDBAsyncClient, kind: str, key: str, payload: dict[str, An
 async def relay_once(consumer: str, handle: Callable[[Event], Awaitable[None]], limit: int = BATCH) -> int:
     """Hand up to `limit` events to `handle` in order; returns how many were handled.
 
-    At least once: the cursor moves after `handle` returned. When `handle` raises, the cursor stands before that event and
-    the error leaves. Two relays of one consumer may both handle an event, but neither can move the cursor backwards.
+    At least once: the cursor moves after `handle` returned. When `handle` raises, the cursor stands before that event
+    and the error leaves. Two relays of one consumer may both handle an event, but neither can move the cursor backwards.
     """
     await fetch("INSERT INTO event_cursor (consumer) VALUES ($1) ON CONFLICT (consumer) DO NOTHING", consumer)
     low, high, last_id = await _cursor(consumer)

@@ -40,7 +40,7 @@ class Cache:
             )
 
     async def attempt(self, call: Callable[[Any], Awaitable[T]], otherwise: T) -> T:
-        """Run one call against the client; `otherwise` when it fails, takes too long or the server is known to be away."""
+        """Run one call against the client; `otherwise` when it fails, takes too long or the server is away."""
         if self.client is None or (not self.healthy and monotonic() < self._retry_at):
             return otherwise
         try:
@@ -104,7 +104,7 @@ class Cache:
         return await self.attempt(call, False)
 
     async def subscribe(self, *channels: str) -> AsyncIterator[tuple[str, bytes]]:
-        """`(channel, message)` as they come, ended silently when the server goes away: subscribe again after a pause."""
+        """`(channel, message)` as they come; ends silently when the server goes away: subscribe again later."""
         if self.client is None:
             return
         pubsub = self.client.pubsub()

@@ -5,7 +5,8 @@
     @router.post("/sessions", summary="登录", body=LoginRequest, replies={201: SessionReply}, caller=Callers.anonymous)
     async def log_in(call: Call, body: LoginRequest) -> Reply: ...
 
-`server.web.serving` turns the table into Sanic handlers, `server.web.openapi` into the document; a route file knows neither.
+`server.web.serving` turns the table into Sanic handlers, `server.web.openapi` into the document; a route file knows
+neither.
 """
 
 from __future__ import annotations
@@ -72,12 +73,14 @@ class Callers:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most `per_minute` calls, counted by the caller's session or person, or by address. `setting` names a setting
-    that overrides the number."""
+    """At most `per_minute` calls, counted by the caller's session, person or merchant, or by address.
+
+    `setting` names a setting that overrides the number. "caller" and "session" mean the same.
+    """
 
     name: str
     per_minute: int = 60
-    by: Literal["ip", "session", "resident", "merchant"] = "session"
+    by: Literal["ip", "session", "caller", "resident", "merchant"] = "session"
     setting: str | None = None
 
 
