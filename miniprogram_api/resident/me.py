@@ -9,6 +9,7 @@ from server.people.errors import (
     IdNumberInvalid,
     MinorRefused,
     NameInvalid,
+    RealNameLocked,
     RealNameMismatch,
 )
 from server.people.residents import Profile
@@ -29,7 +30,7 @@ async def show(call: Call) -> Reply:
     body=IdentityRequest,
     replies={200: MeReply},
     caller=Callers.identity,
-    errors=(NameInvalid, IdNumberInvalid, MinorRefused, RealNameMismatch, IdentityAlreadyBound),
+    errors=(NameInvalid, IdNumberInvalid, MinorRefused, RealNameMismatch, RealNameLocked, IdentityAlreadyBound),
     limit=Limit("identity", per_minute=10, by="session"),
 )
 async def bind_identity(call: Call, body: IdentityRequest) -> Reply:

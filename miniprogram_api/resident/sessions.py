@@ -40,7 +40,7 @@ async def log_in(call: Call, body: LoginRequest) -> Reply:
     replies={200: TokenReply},
     caller=Callers.anonymous,
     errors=(RefreshTokenInvalid, RefreshTokenReused, SessionRevoked),
-    limit=Limit("refresh", per_minute=60, by="ip"),
+    limit=Limit("refresh", per_minute=600, by="ip"),
 )
 async def refresh(call: Call, body: RefreshRequest) -> Reply:
     """Exchange a refresh token for its successor; the same one within 30 seconds gets the same successor."""

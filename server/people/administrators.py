@@ -21,8 +21,8 @@ from server.kit.clock import Clock
 from server.kit.crypto import BlindIndex, Envelope
 from server.kit.db import transaction
 from server.kit.errors import InvalidField, NotFound
-from server.people.errors import AdminLoginRefused, PasswordTooWeak, UsernameTaken
-from server.people.lockout import Lockout
+from server.people.errors import AdminLoginLocked, AdminLoginRefused, PasswordTooWeak, UsernameTaken
+from server.people.lockout import Lockout, Subject
 from server.people.models import Administrator
 from server.people.roles import check_roles, scopes_of
 from server.people.sessions import Owner, SessionService
@@ -146,7 +146,8 @@ class AdministratorService:
         `AdminLoginRefused`; `AdminLoginLocked` with the seconds to wait after too many failures of the name or address.
         """
         username = username.strip().lower()[:64]
-        await self._lockout.begin(username, remote_ip)
+        counted = (Subject("account", username), Subject("ip", remote_ip))
+        await self._lockout.begin(counted, AdminLoginLocked)
         admin = await Administrator.get_or_none(username=username)
         known = admin is not None and admin.disabled_at is None
         password_right = await self._verify(admin.password_hash if admin else self._nobodys_hash, password)
@@ -157,7 +158,7 @@ class AdministratorService:
             raise AdminLoginRefused
         if not await self._use_step(admin.id, step):
             raise AdminLoginRefused
-        await self._lockout.succeeded(username, remote_ip)
+        await self._lockout.succeeded(counted)
         return await self._begin_session(admin, request_id)
 
     async def disable(self, admin_id: int, *, by: audit.Actor, request_id: str = "") -> None:

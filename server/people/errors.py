@@ -33,6 +33,10 @@ class RealNameMismatch(AppError):
     code, status, message = "real_name_mismatch", 422, "姓名与身份证号码不一致，请核对后重试"
 
 
+class RealNameLocked(AppError):
+    code, status, message = "real_name_locked", 429, "实名认证失败次数过多，请稍后再试"
+
+
 class IdentityAlreadyBound(AppError):
     code, status, message = "identity_already_bound", 409, "该微信账号已完成实名认证，不能改绑他人"
 

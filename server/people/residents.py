@@ -21,8 +21,16 @@ from server.kit.clock import Clock
 from server.kit.crypto import BlindIndex, Envelope
 from server.kit.db import transaction
 from server.kit.errors import NotFound
-from server.people.errors import IdentityAlreadyBound, IdNumberInvalid, MinorRefused, NameInvalid, RealNameMismatch
+from server.people.errors import (
+    IdentityAlreadyBound,
+    IdNumberInvalid,
+    MinorRefused,
+    NameInvalid,
+    RealNameLocked,
+    RealNameMismatch,
+)
 from server.people.id_number import birth_date, is_valid
+from server.people.lockout import Lockout, Subject
 from server.people.models import Identity, Resident
 from server.people.ports import RealNamePort, RecordFact, WalletPort, WeChatPort
 
@@ -80,6 +88,7 @@ class ResidentService:
         self._envelope = envelope
         self._index = index
         self._adult_age = adult_age
+        self._lockout = Lockout(clock=clock, index=index)
 
     async def bind_identity(self, identity_id: int, name: str, id_number: str) -> Bound:
         """Attach the identity to the natural person with this ID number; repeating it is no error.
@@ -97,8 +106,7 @@ class ResidentService:
         if resident_id is not None:
             await self._open_wallet(resident_id)
             return Bound(resident_id=resident_id, first=False)
-        if not await self._real_name.verify(name, id_number):
-            raise RealNameMismatch(field="name")
+        await self._verify(identity_id, name, id_number)
         bound = await self._attach(identity_id, name, id_number, hmac)
         await self._open_wallet(bound.resident_id)
         return bound
@@ -132,6 +140,19 @@ class ResidentService:
     async def on_identity_bound(self, event: outbox.Event) -> None:
         """The worker's part (D18): open the wallet that a crash after COMMIT left unopened. May be repeated."""
         await self._wallet.open_wallet(int(event.payload["resident_id"]))
+
+    async def _verify(self, identity_id: int, name: str, id_number: str) -> None:
+        """Ask the port. Wrong pairs make the identity wait longer and longer: the port must not serve as an oracle."""
+        counted = (Subject("identity", str(identity_id)),)
+        await self._lockout.begin(counted, RealNameLocked)
+        try:
+            right = await self._real_name.verify(name, id_number)
+        except BaseException:
+            await self._lockout.undecided(counted)
+            raise
+        if not right:
+            raise RealNameMismatch(field="name")
+        await self._lockout.succeeded(counted)
 
     def _open(self, sealed: bytes | None, purpose: str) -> str | None:
         return None if sealed is None else self._envelope.open(sealed, purpose=purpose)

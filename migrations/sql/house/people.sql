@@ -63,5 +63,5 @@ CREATE TRIGGER administrator_step_grows BEFORE UPDATE ON administrator
 
 CREATE UNIQUE INDEX login_lock_subject ON login_lock (scope, subject_hmac);
 ALTER TABLE login_lock
-  ADD CONSTRAINT login_lock_scope CHECK (scope IN ('account', 'ip')),
+  ADD CONSTRAINT login_lock_scope CHECK (scope IN ('account', 'ip', 'identity')),
   ADD CONSTRAINT login_lock_failures CHECK (failures >= 0);

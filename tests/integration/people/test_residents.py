@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 from structlog.testing import capture_logs
 from tortoise.exceptions import IntegrityError
 
 from server.kit.db import fetch
+from server.kit.errors import TemporarilyUnavailable
 from server.kit.outbox import Event
 from server.people.errors import (
     IdentityAlreadyBound,
     IdNumberInvalid,
     MinorRefused,
+    RealNameLocked,
     RealNameMismatch,
 )
 from server.people.models import Resident
@@ -128,3 +130,28 @@ async def test_logs_and_errors_name_no_person(room: Room) -> None:
     assert [entry["event"] for entry in logs] == ["open_wallet_failed"]
     told = f"{logs}{refused.value!r}{refused.value.field}"
     assert not any(secret in told for secret in (number, other, "诸葛亮", "王五"))
+
+
+async def test_the_verification_is_no_oracle_after_five_wrong_pairs(room: Room) -> None:
+    _, identity_id = await login(room)
+    number = id_number()
+    room.outside.names[number] = "王五"
+    for _ in range(5):
+        with pytest.raises(RealNameMismatch):
+            await room.residents.bind_identity(identity_id, "张三", number)
+    with pytest.raises(RealNameLocked) as locked:
+        await room.residents.bind_identity(identity_id, "王五", number)
+    assert 590 <= (locked.value.retry_after_s or 0) <= 601
+    assert room.outside.asked == 5
+    room.clock.offset = timedelta(seconds=601)
+    await room.residents.bind_identity(identity_id, "王五", number)
+
+
+async def test_an_outage_of_the_verification_counts_for_nothing(room: Room) -> None:
+    _, identity_id = await login(room)
+    room.outside.verification_is_down = True
+    for _ in range(8):
+        with pytest.raises(TemporarilyUnavailable):
+            await room.residents.bind_identity(identity_id, "张三", id_number())
+    room.outside.verification_is_down = False
+    await room.residents.bind_identity(identity_id, "张三", id_number())
