@@ -38,7 +38,7 @@ from wallet.errors import BudgetRefused, TermsConflict, VaultError
 
 log = structlog.get_logger(__name__)
 
-P = TypeVar("P", bound=Campaign | CouponTemplate)
+P = TypeVar("P", Campaign, CouponTemplate)
 Noun = Literal["campaign", "coupon_template"]
 PutTerms = Callable[[P, dict[str, int]], Awaitable[None]]
 
@@ -86,7 +86,7 @@ class Course(Generic[P]):
         """Write a new draft with its budgets' planned amounts."""
         now = self._clock.now()
         async with transaction() as tx:
-            row = await self._model.create(
+            row: P = await self._model.create(
                 using_db=tx, **columns, status="draft", created_by=signed.admin_id, created_at=now, changed_at=now
             )
             await self._plan(tx, row, planned)
@@ -110,7 +110,7 @@ class Course(Generic[P]):
 
     async def find(self, row_id: int) -> P:
         """The row, or the kind's own not-found error."""
-        row = await self._model.get_or_none(id=row_id)
+        row: P | None = await self._model.get_or_none(id=row_id)
         if row is None:
             raise self._missing
         return row
@@ -135,10 +135,13 @@ class Course(Generic[P]):
         """Approve what was reviewed and start it; refused to its last editor (D35).
 
         `revision` is the one that was looked at; when it is given and another stands, nothing happens. Returns with
-        status active or scheduled, or activating while the vault cannot be reached: the worker then finishes it.
+        status active or scheduled, or activating while the vault cannot be reached: the worker then finishes it. Who
+        activated it may ask again.
         """
         async with transaction() as tx:
             row = await self._lock(tx, row_id, revision)
+            if row.status in ("activating", "scheduled", "active") and row.activated_by == signed.admin_id:
+                return row
             if row.status != "in_review":
                 raise WrongStatus
             if row.created_by == signed.admin_id:
@@ -312,7 +315,7 @@ class Course(Generic[P]):
     # Rows
 
     async def _lock(self, tx: BaseDBAsyncClient, row_id: int, revision: int | None = None) -> P:
-        row = await self._model.filter(id=row_id).using_db(tx).select_for_update(no_key=True).first()
+        row: P | None = await self._model.filter(id=row_id).using_db(tx).select_for_update(no_key=True).first()
         if row is None:
             raise self._missing
         if revision is not None and row.revision != revision:

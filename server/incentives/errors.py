@@ -51,3 +51,7 @@ class StillSettling(AppError):
 
 class AlreadyOver(AppError):
     code, status, message = "already_over", 409, "结束时间已过，请先调整活动时间"
+
+
+class CouponNotFound(AppError):
+    code, status, message = "coupon_not_found", 404, "未找到该优惠券"

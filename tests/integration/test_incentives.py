@@ -1,0 +1,436 @@
+"""Facts, campaigns, templates and budgets on a real database with the real vault."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from tortoise.exceptions import IntegrityError, OperationalError
+
+from server.incentives.awards import AwardService
+from server.incentives.budgets import BudgetService
+from server.incentives.campaigns import CampaignService, CampaignView
+from server.incentives.commands import CampaignDraft, Signed, TemplateDraft
+from server.incentives.errors import (
+    AlreadyLive,
+    RevisionChanged,
+    SecondPersonRequired,
+    TemplateNotFound,
+    WrongStatus,
+)
+from server.incentives.facts import record_fact
+from server.incentives.models import Award, BudgetRequest, Campaign, CampaignSpan, CouponTemplate, Fact
+from server.incentives.templates import TemplateService, TemplateView
+from server.kit.audit import AuditEntry
+from server.kit.clock import Clock
+from server.kit.db import close_house, fetch, open_house, transaction
+from server.kit.ids import uuid7
+from server.kit.outbox import Event, relay_once
+from tests.support.databases import Database
+from wallet import Refused, Vault, VaultUnavailable
+
+MAKER, CHECKER, THIRD = Signed(1, "r-1"), Signed(2, "r-2"), Signed(3, "r-3")
+KEY = b"k" * 32
+_numbers = itertools.count(1)
+
+
+@dataclass
+class House:
+    """The room's services on one database."""
+
+    app: Vault
+    clock: Clock
+    campaigns: CampaignService
+    templates: TemplateService
+    budgets: BudgetService
+    awards: AwardService
+
+    def campaign(self, **changes: object) -> CampaignDraft:
+        now = self.clock.now()
+        draft = CampaignDraft(
+            "实名有礼",
+            "澄信办〔2026〕1号",
+            "identity_bound",
+            100,
+            1_000,
+            now - timedelta(days=1),
+            now + timedelta(days=30),
+        )
+        return replace(draft, **changes)  # type: ignore[arg-type]
+
+    def template(self, **changes: object) -> TemplateDraft:
+        now = self.clock.now()
+        draft = TemplateDraft(
+            "早餐券", "澄信办〔2026〕2号", "amount_off", 10, now - timedelta(days=1), now + timedelta(days=30),
+            face_value_fen=2_000, threshold_fen=5_000, price_points=60,
+        )  # fmt: skip
+        return replace(draft, **changes)  # type: ignore[arg-type]
+
+    async def live_campaign(self, **changes: object) -> CampaignView:
+        made = await self.campaigns.create(self.campaign(**changes), MAKER)
+        await self.campaigns.submit(made.row.id, MAKER)
+        return await self.campaigns.activate(made.row.id, CHECKER)
+
+    async def live_template(self, **changes: object) -> TemplateView:
+        made = await self.templates.create(self.template(**changes), MAKER)
+        await self.templates.submit(made.row.id, MAKER)
+        return await self.templates.activate(made.row.id, CHECKER)
+
+    async def tell(self, resident_id: int, occurred_at: datetime | None = None) -> bool:
+        at = occurred_at or self.clock.now()
+        async with transaction() as tx:
+            return await record_fact(tx, resident_id, "identity_bound", f"resident:{resident_id}", at, {"way": "name"})
+
+    async def points(self, resident_id: int) -> int:
+        rows = await fetch("SELECT points_avail FROM vault.wallet WHERE owner = $1", resident_id)
+        return int(rows[0]["points_avail"]) if rows else 0
+
+    async def end_all(self) -> None:
+        for row in await Campaign.filter(status__in=("active", "scheduled", "paused"), pending=None):
+            await self.campaigns.end(row.id, CHECKER)
+
+
+class Unreachable:
+    """The vault behind a wire that is cut after `calls` calls."""
+
+    def __init__(self, vault: Vault, calls: int) -> None:
+        self._vault, self._left = vault, calls
+
+    def __getattr__(self, name: str) -> object:
+        async def call(*args: object, **named: object) -> object:
+            if self._left == 0:
+                raise VaultUnavailable
+            self._left -= 1
+            return await getattr(self._vault, name)(*args, **named)
+
+        return call
+
+
+@pytest_asyncio.fixture(scope="module")
+async def opened(database: Database) -> AsyncIterator[House]:
+    await open_house(database.worker)
+    app = await Vault.connect(database.app, role="app")
+    worker = await Vault.connect(database.worker, role="worker")
+    clock = Clock()
+    clock.follow(await app.now())
+    yield House(
+        app, clock, CampaignService(vault=app, clock=clock), TemplateService(vault=app, clock=clock),
+        BudgetService(vault=app, clock=clock), AwardService(vault=worker, clock=clock, job_key=KEY),
+    )  # fmt: skip
+    await worker.close()
+    await app.close()
+    await close_house()
+
+
+@pytest_asyncio.fixture
+async def house(opened: House) -> AsyncIterator[House]:
+    yield opened
+    await opened.end_all()
+
+
+@pytest.fixture
+def resident() -> int:
+    return 5_000 + next(_numbers)
+
+
+async def test_a_fact_is_recorded_once_and_told_once(house: House, resident: int) -> None:
+    assert await house.tell(resident) is True
+    assert await house.tell(resident) is False
+    assert await Fact.filter(resident_id=resident).count() == 1
+    assert await Event.filter(kind="fact_recorded", key=f"resident:{resident}").count() == 1
+
+
+async def test_a_fact_of_a_failed_transaction_is_not_told(house: House, resident: int) -> None:
+    with pytest.raises(RuntimeError):
+        async with transaction() as tx:
+            await record_fact(tx, resident, "identity_bound", f"resident:{resident}", house.clock.now(), {})
+            raise RuntimeError
+    assert await Fact.filter(resident_id=resident).count() == 0
+    assert await Event.filter(key=f"resident:{resident}").count() == 0
+
+
+async def test_the_relay_turns_a_fact_into_points_exactly_once(house: House, resident: int) -> None:
+    view = await house.live_campaign()
+    await house.tell(resident)
+    while await relay_once("test-awards", house.awards.on_fact):
+        pass
+    assert await house.points(resident) == 100
+    event = await Event.get(key=f"resident:{resident}")
+    await house.awards.on_fact(event)
+    await house.awards.redrive()
+    assert await house.points(resident) == 100
+    award = await Award.get(resident_id=resident)
+    assert (award.status, award.campaign_id, award.attempts) == ("posted", view.row.id, 1)
+    state = (await house.campaigns.get(view.row.id)).budgets[0]
+    assert (state.planned, state.total, state.left, state.consumed) == (1_000, 1_000, 900, 100)
+
+
+async def test_every_campaign_that_was_live_gives_its_own_points(house: House, resident: int) -> None:
+    await house.live_campaign(points=30)
+    await house.live_campaign(points=7)
+    await house.tell(resident)
+    await house.awards.on_fact(await Event.get(key=f"resident:{resident}"))
+    assert await house.points(resident) == 37
+
+
+@pytest.mark.parametrize("minutes", [-1_000, 60 * 24 * 31])
+async def test_a_fact_outside_the_campaign_gives_nothing(house: House, resident: int, minutes: int) -> None:
+    await house.live_campaign()
+    await house.tell(resident, house.clock.now() + timedelta(minutes=minutes))
+    await house.awards.on_fact(await Event.get(key=f"resident:{resident}"))
+    assert await Award.filter(resident_id=resident).count() == 0
+
+
+async def test_a_fact_during_a_pause_gives_nothing_and_one_before_it_gives_later(house: House, resident: int) -> None:
+    view = await house.live_campaign()
+    before = house.clock.now()
+    await house.campaigns.pause(view.row.id, CHECKER)
+    other = resident + 100_000
+    await house.tell(resident, before)
+    await house.tell(other)
+    for person in (resident, other):
+        await house.awards.on_fact(await Event.get(key=f"resident:{person}"))
+    assert (await Award.get(resident_id=resident)).status == "pending"
+    assert await Award.filter(resident_id=other).count() == 0
+    await house.campaigns.resume(view.row.id, CHECKER)
+    await Award.filter(resident_id=resident).update(due_at=before)
+    await house.awards.redrive()
+    assert await house.points(resident) == 100
+    assert await house.points(other) == 0
+    assert await CampaignSpan.filter(campaign_id=view.row.id).count() == 2
+
+
+async def test_a_sold_out_budget_refuses_the_award_for_good(house: House, resident: int) -> None:
+    await house.live_campaign(points=600)
+    for person in (resident, resident + 100_000):
+        await house.tell(person)
+        await house.awards.on_fact(await Event.get(key=f"resident:{person}"))
+    award = await Award.get(resident_id=resident + 100_000)
+    assert (award.status, award.reason) == ("refused", "sold_out")
+    assert await house.points(resident + 100_000) == 0
+
+
+async def test_an_award_waits_for_a_vault_that_cannot_be_reached(house: House, resident: int) -> None:
+    await house.live_campaign()
+    await house.tell(resident)
+    cut = AwardService(vault=Unreachable(house.app, 0), clock=house.clock, job_key=KEY)  # type: ignore[arg-type]
+    await cut.on_fact(await Event.get(key=f"resident:{resident}"))
+    award = await Award.get(resident_id=resident)
+    assert (award.status, award.attempts) == ("pending", 1)
+    await Award.filter(id=award.id).update(due_at=house.clock.now())
+    await house.awards.redrive()
+    assert await house.points(resident) == 100
+
+
+async def test_a_fresh_fact_that_missed_its_campaign_is_found_again(house: House, resident: int) -> None:
+    await house.tell(resident, house.clock.now() + timedelta(seconds=5))
+    await house.awards.on_fact(await Event.get(key=f"resident:{resident}"))
+    assert await Award.filter(resident_id=resident).count() == 0
+    await house.live_campaign()
+    await house.awards.redrive()
+    assert await Award.filter(resident_id=resident).count() == 1
+
+
+async def test_the_last_editor_cannot_activate(house: House) -> None:
+    made = await house.campaigns.create(house.campaign(), MAKER)
+    await house.campaigns.submit(made.row.id, MAKER)
+    with pytest.raises(SecondPersonRequired):
+        await house.campaigns.activate(made.row.id, MAKER)
+    await house.campaigns.edit(made.row.id, house.campaign(points=50), CHECKER)
+    await house.campaigns.submit(made.row.id, MAKER)
+    with pytest.raises(SecondPersonRequired):
+        await house.campaigns.activate(made.row.id, CHECKER)
+    assert (await house.campaigns.activate(made.row.id, MAKER)).row.status == "active"
+
+
+async def test_the_database_itself_refuses_one_person_in_both_roles(house: House) -> None:
+    made = await house.campaigns.create(house.campaign(), MAKER)
+    with pytest.raises(IntegrityError, match="campaign_two_people"):
+        await Campaign.filter(id=made.row.id).update(status="active", activated_by=MAKER.admin_id)
+    coupon = await house.templates.create(house.template(), MAKER)
+    with pytest.raises(IntegrityError, match="coupon_template_two_people"):
+        await CouponTemplate.filter(id=coupon.row.id).update(status="active", activated_by=None)
+
+
+async def test_a_draft_cannot_be_activated_and_an_edit_sends_it_back(house: House) -> None:
+    made = await house.templates.create(house.template(), MAKER)
+    with pytest.raises(WrongStatus):
+        await house.templates.activate(made.row.id, CHECKER)
+    await house.templates.submit(made.row.id, MAKER)
+    edited = await house.templates.edit(made.row.id, house.template(stock=20), MAKER)
+    assert edited.row.status == "draft"
+    assert {state.unit: state.planned for state in edited.budgets} == {"coupons": 20, "fen": 40_000}
+    edited = await house.templates.edit(made.row.id, house.template(stock=20, sponsor_bp=0), MAKER)
+    assert {state.unit: state.planned for state in edited.budgets} == {"coupons": 20}
+
+
+async def test_what_was_not_reviewed_is_not_activated(house: House) -> None:
+    made = await house.campaigns.create(house.campaign(), MAKER)
+    seen = (await house.campaigns.submit(made.row.id, MAKER)).row.revision
+    await house.campaigns.edit(made.row.id, house.campaign(points=900), MAKER)
+    await house.campaigns.submit(made.row.id, MAKER)
+    with pytest.raises(RevisionChanged):
+        await house.campaigns.activate(made.row.id, CHECKER, revision=seen)
+
+
+async def test_an_active_rule_cannot_be_edited_not_even_in_the_database(house: House) -> None:
+    view = await house.live_campaign()
+    with pytest.raises(AlreadyLive):
+        await house.campaigns.edit(view.row.id, house.campaign(points=1), MAKER)
+    for change in ({"points": 1}, {"title": "别的"}, {"status": "draft"}, {"created_by": 9}):
+        with pytest.raises((IntegrityError, OperationalError)):
+            await Campaign.filter(id=view.row.id).update(**change)
+    with pytest.raises((IntegrityError, OperationalError)):
+        await fetch("UPDATE budget SET planned = 5 WHERE id = $1", view.budgets[0].id)
+    with pytest.raises((IntegrityError, OperationalError)):
+        await Campaign.filter(id=view.row.id).delete()
+
+
+async def test_facts_and_settled_requests_cannot_be_changed(house: House, resident: int) -> None:
+    await house.live_campaign()
+    await house.tell(resident)
+    with pytest.raises((IntegrityError, OperationalError)):
+        await Fact.filter(resident_id=resident).update(resident_id=1)
+    with pytest.raises((IntegrityError, OperationalError)):
+        await BudgetRequest.filter(status="done").update(amount=1)
+
+
+async def test_every_change_leaves_its_before_and_after(house: House) -> None:
+    view = await house.live_campaign()
+    await house.campaigns.pause(view.row.id, THIRD)
+    entries = await AuditEntry.filter(object_kind="campaign", object_id=str(view.row.id)).order_by("id")
+    assert [(entry.action, entry.actor_id, entry.request_id) for entry in entries] == [
+        ("campaign.created", "1", "r-1"), ("campaign.submitted", "1", "r-1"), ("campaign.approved", "2", "r-2"),
+        ("campaign.activated", "system", ""), ("campaign.paused", "3", "r-3"),
+    ]  # fmt: skip
+    assert entries[0].before is None
+    assert (entries[-1].before["status"], entries[-1].after["status"]) == ("active", "paused")
+    assert entries[0].after["planned"] == {"points": 1_000}
+
+
+@pytest.mark.parametrize("calls", range(7))
+async def test_an_activation_that_breaks_anywhere_is_finished_by_the_worker(house: House, calls: int) -> None:
+    made = await house.templates.create(house.template(), MAKER)
+    await house.templates.submit(made.row.id, MAKER)
+    cut = TemplateService(vault=Unreachable(house.app, calls), clock=house.clock)  # type: ignore[arg-type]
+    with pytest.raises(VaultUnavailable):
+        await cut.activate(made.row.id, CHECKER)
+    assert (await house.templates.get(made.row.id)).row.status == "activating"
+    with pytest.raises(TemplateNotFound):
+        await house.templates.benefit(made.row.id + 1_000)
+    assert (await house.templates.activate(made.row.id, CHECKER)).row.status == "activating"
+    await house.templates.redrive()
+    assert (await house.templates.get(made.row.id)).row.status == "activating"  # not yet 5 s old
+    await CouponTemplate.filter(id=made.row.id).update(changed_at=house.clock.now() - timedelta(seconds=6))
+    await house.templates.redrive()
+    view = await house.templates.get(made.row.id)
+    assert view.row.status == "active"
+    assert {(state.unit, state.total, state.left, state.open) for state in view.budgets} == {
+        ("coupons", 10, 10, True), ("fen", 20_000, 20_000, True),
+    }  # fmt: skip
+
+
+async def test_pausing_closes_the_budgets_and_resuming_opens_them(house: House) -> None:
+    view = await house.live_template()
+    paused = await house.templates.pause(view.row.id, CHECKER)
+    assert (paused.row.status, {state.open for state in paused.budgets}) == ("paused", {False})
+    with pytest.raises(WrongStatus):
+        await house.templates.pause(view.row.id, CHECKER)
+    resumed = await house.templates.resume(view.row.id, CHECKER)
+    assert (resumed.row.status, {state.open for state in resumed.budgets}) == ("active", {True})
+    ended = await house.templates.end(view.row.id, CHECKER)
+    assert (ended.row.status, {state.open for state in ended.budgets}) == ("ended", {False})
+    with pytest.raises(WrongStatus):
+        await house.templates.resume(view.row.id, CHECKER)
+
+
+async def test_a_budget_that_differs_from_its_status_is_set_right(house: House) -> None:
+    view = await house.live_template()
+    await house.app.close_budget(view.budgets[0].id)
+    await house.templates.redrive()
+    assert all(state.open for state in (await house.templates.get(view.row.id)).budgets)
+
+
+async def test_time_starts_and_ends_a_campaign(house: House) -> None:
+    now = house.clock.now()
+    view = await house.live_campaign(starts_at=now + timedelta(hours=1), ends_at=now + timedelta(hours=2))
+    assert view.row.status == "scheduled"
+    ahead = Clock()
+    service = CampaignService(vault=house.app, clock=ahead)
+    ahead.follow(now + timedelta(minutes=90))
+    await service.redrive()
+    assert (await house.campaigns.get(view.row.id)).row.status == "active"
+    ahead.follow(now + timedelta(minutes=150))
+    await service.redrive()
+    ended = (await house.campaigns.get(view.row.id)).row
+    assert (ended.status, ended.end_reason) == ("ended", "time")
+    assert (await CampaignSpan.get(campaign_id=view.row.id)).until_at == view.row.ends_at
+
+
+async def test_a_top_up_needs_two_people_and_is_booked_once(house: House) -> None:
+    view = await house.live_campaign()
+    budget_id, key = view.budgets[0].id, uuid7(house.clock.now())
+    request, replayed = await house.budgets.request_top_up(budget_id, key, 500, "追加1号", MAKER)
+    assert (request.status, replayed) == ("requested", False)
+    assert (await house.budgets.request_top_up(budget_id, key, 500, "追加1号", MAKER))[1] is True
+    with pytest.raises(Refused, match="idempotency_mismatch"):
+        await house.budgets.request_top_up(budget_id, key, 501, "追加1号", MAKER)
+    with pytest.raises(SecondPersonRequired):
+        await house.budgets.approve(key, MAKER)
+    assert (await house.budgets.state(budget_id)).total == 1_000
+    assert (await house.budgets.approve(key, CHECKER)).status == "done"
+    assert (await house.budgets.approve(key, CHECKER)).status == "done"
+    with pytest.raises(WrongStatus):
+        await house.budgets.approve(key, THIRD)
+    assert (await house.budgets.state(budget_id)).total == 1_500
+    with pytest.raises((IntegrityError, asyncpg.PostgresError)):
+        await fetch(
+            "INSERT INTO budget_request (id, budget_id, kind, amount, document, requested_by, requested_at, status,"
+            " reason, approved_by, approved_at) VALUES ($1, $2, 'topup', 1, 'x', 1, now(), 'approved', '', 1, now())",
+            uuid7(house.clock.now()), budget_id,
+        )  # fmt: skip
+
+
+async def test_a_top_up_cut_off_after_its_approval_is_booked_by_the_worker(house: House) -> None:
+    view = await house.live_campaign()
+    key = uuid7(house.clock.now())
+    await house.budgets.request_top_up(view.budgets[0].id, key, 500, "追加2号", MAKER)
+    cut = BudgetService(vault=Unreachable(house.app, 0), clock=house.clock)  # type: ignore[arg-type]
+    assert (await cut.approve(key, CHECKER)).status == "approved"
+    ahead = Clock()
+    ahead.follow(house.clock.now() + timedelta(seconds=10))
+    assert await BudgetService(vault=house.app, clock=ahead).redrive() == 1
+    assert (await house.budgets.state(view.budgets[0].id)).total == 1_500
+
+
+async def test_a_top_up_of_a_draft_or_with_an_old_key_is_refused(house: House) -> None:
+    draft = await house.campaigns.create(house.campaign(), MAKER)
+    with pytest.raises(WrongStatus):
+        await house.budgets.request_top_up(draft.budgets[0].id, uuid7(house.clock.now()), 5, "追加3号", MAKER)
+    old: UUID = uuid7(house.clock.now() - timedelta(hours=49))
+    with pytest.raises(Refused, match="idempotency_key_expired"):
+        await house.budgets.request_top_up(draft.budgets[0].id, old, 5, "追加3号", MAKER)
+
+
+async def test_residents_see_what_is_live_with_its_rule_and_what_is_left(house: House) -> None:
+    view = await house.live_template(title="体验券")
+    draft = await house.templates.create(house.template(title="未批准"), MAKER)
+    fresh = TemplateService(vault=house.app, clock=house.clock)
+    shown = {item.row.id: item for item in await fresh.claimable()}
+    assert draft.row.id not in shown
+    assert shown[view.row.id].left == 10
+    assert shown[view.row.id].benefit.terms_text == view.terms_text
+    benefit = await fresh.benefit(view.row.id)
+    assert (benefit.summary, benefit.needs_order_amount) == ("满50元减20元", True)
+    with pytest.raises(TemplateNotFound):
+        await fresh.benefit(draft.row.id)
+    live = await house.live_campaign()
+    assert live.row.id in {row.id for row in await house.campaigns.live()}
+    await house.campaigns.pause(live.row.id, CHECKER)
+    assert live.row.id not in {row.id for row in await house.campaigns.live()}
