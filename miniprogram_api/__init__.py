@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from miniprogram_api.merchant import sessions as merchant_sessions
+from miniprogram_api.merchant import staff, terminals
 from miniprogram_api.resident import me, sessions
 from server.web.routing import Router
 
 ROUTERS: list[Router] = [
     sessions.router,
     me.router,
+    merchant_sessions.router,
+    staff.router,
+    terminals.router,
 ]

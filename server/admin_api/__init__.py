@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from server.admin_api import sessions
+from server.admin_api import merchants, sessions
 from server.web.routing import Router
 
 ROUTERS: list[Router] = [
     sessions.router,
+    merchants.router,
 ]
