@@ -63,7 +63,7 @@ async def relay_once(consumer: str, handle: Callable[[Event], Awaitable[None]], 
     """Hand up to `limit` events to `handle` in order; returns how many were handled.
 
     At least once: the cursor moves after `handle` returned. When `handle` raises, the cursor stands before that event
-    and the error leaves. Two relays of one consumer may both handle an event, but neither can move the cursor backwards.
+    and the error leaves. Two relays of one consumer may both handle an event; neither can move the cursor backwards.
     """
     await fetch("INSERT INTO event_cursor (consumer) VALUES ($1) ON CONFLICT (consumer) DO NOTHING", consumer)
     low, high, last_id = await _cursor(consumer)

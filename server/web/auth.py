@@ -2,8 +2,8 @@
 
     Authorization ──HS256, cached by hash──▶ claims ──services, ≤ 1 s old──▶ Caller ──rule──▶ handler
 
-A signature is checked once per token and process: decoded claims are remembered until they expire (D26). What may change
-before that (session, staff, terminal, roles) is asked of the rooms on every request.
+A signature is checked once per token and process: decoded claims are remembered until they expire (D26). What may
+change before that (session, staff, terminal, roles) is asked of the rooms on every request.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the web layer itself refuses, and the one envelope every refusal leaves in.
 
-    {"error": {"code": "sold_out", "message": "已经领完了", "request_id": "…", "field": "…"?}}
+{"error": {"code": "sold_out", "message": "已经领完了", "request_id": "…", "field": "…"?}}
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Alive, and ready: two questions for two readers.
 
-    /healthz  the process answers                             a supervisor restarts it when it does not
-    /readyz   database, migrations, partitions, grants        a gateway sends nothing here while it is 503
-              Redis gone is "degraded" and 200: value still moves correctly
+/healthz  the process answers                             a supervisor restarts it when it does not
+/readyz   database, migrations, partitions, grants        a gateway sends nothing here while it is 503
+          Redis gone is "degraded" and 200: value still moves correctly
 """
 
 from __future__ import annotations
@@ -85,5 +85,6 @@ SELECT has_schema_privilege(current_user, 'vault', 'USAGE')
        has_table_privilege(current_user, 'vault.journal', 'INSERT, UPDATE, DELETE, TRUNCATE')
          OR has_table_privilege(current_user, 'vault.wallet', 'INSERT, UPDATE, DELETE, TRUNCATE') AS may_write,
        EXISTS (SELECT FROM vault.journal_month
-               WHERE month = (date_trunc('month', vault.now() AT TIME ZONE 'UTC') + interval '1 month')::date) AS next_month
+               WHERE month = (date_trunc('month', vault.now() AT TIME ZONE 'UTC') + interval '1 month')::date
+              ) AS next_month
 """

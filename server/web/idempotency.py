@@ -25,3 +25,8 @@ def read_key(sent: str | None) -> UUID:
     if version_of(key) != 7 or (key.int >> 62) & 0x3 != 0x2:
         raise IdempotencyKeyInvalid(field=HEADER)
     return key
+
+
+def replayed_header(replayed: bool) -> dict[str, str] | None:
+    """Says that an answer was given before under this key (D19)."""
+    return {"Idempotency-Replayed": "true"} if replayed else None

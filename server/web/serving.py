@@ -7,7 +7,7 @@ verification pass here thousands of times a second.
 from __future__ import annotations
 
 from asyncio import CancelledError
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from time import perf_counter
 from typing import Any, Final
 
@@ -59,18 +59,20 @@ class Office:
         self.access = AccessLog(enabled=settings.log_level in ("debug", "info"))
 
 
-def handler_of(route: Route, settings: Settings) -> Callable[..., Awaitable[HTTPResponse | None]]:
+def handler_of(route: Route, settings: Settings) -> Callable[..., Coroutine[Any, Any, HTTPResponse | None]]:
     """The function Sanic calls for one route."""
     prepare = _preparer(route, settings)
-    act, method, template = route.handler, route.method, route.path
+    act: Callable[..., Coroutine[Any, Any, Any]] = route.handler  # type: ignore[assignment]
+    method, template, proxied = route.method, route.path, settings.proxies_count > 0
     is_change = method != "GET"
 
     async def handle(request: Request, **params: Any) -> HTTPResponse | None:
         started = perf_counter()
         office: Office = request.app.ctx.office
         request_id = new_request_id()
-        call = Call(office.services, ANONYMOUS, request_id, request.remote_addr or request.ip, request=request)
-        code = None
+        address = (request.remote_addr or request.ip) if proxied else request.ip
+        call = Call(office.services, ANONYMOUS, request_id, address, request=request)
+        code: str | None = None
         try:
             arguments = await prepare(office, request, call)
             if is_change:
@@ -146,7 +148,8 @@ def _response(reply: Reply | None, request_id: str) -> HTTPResponse | None:
         body: bytes | None = reply.raw
     else:
         body = None if reply.body is None else _encode(reply.body)
-    response = HTTPResponse(body, reply.status, reply.headers, reply.content_type if body is not None else None)
+    headers = dict(reply.headers) if reply.headers else {}
+    response = HTTPResponse(body, reply.status, headers, reply.content_type if body is not None else None)
     response.headers[REQUEST_ID_HEADER] = request_id
     return response
 

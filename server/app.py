@@ -1,0 +1,29 @@
+"""The application of this house: every room's routes, served with the house's services. No I/O happens here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sanic import Sanic
+
+import miniprogram_api
+import server.admin_api
+from server.config import Settings
+from server.lifecycle import Lifecycle
+from server.services import close_services, open_services
+from server.web.application import assemble
+from server.web.routing import Route
+
+
+def all_routes() -> list[Route]:
+    """Every route of every room, in the order of their tables."""
+    routers = [*miniprogram_api.ROUTERS, *server.admin_api.ROUTERS]
+    return [route for router in routers for route in router.routes]
+
+
+def create_app(settings: Settings, *, name: str = "chengxin") -> Sanic[Any, Any]:
+    """The application for these settings. Raises UnsafeSettings for a production start that is not safe."""
+    settings.check_production()
+    app = assemble(settings, all_routes(), name=name)
+    Lifecycle(open_services, close_services).attach(app)
+    return app
