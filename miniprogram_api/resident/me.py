@@ -12,7 +12,9 @@ from server.people.errors import (
     RealNameLocked,
     RealNameMismatch,
 )
+from server.people.realname import RealNameUnavailable
 from server.people.residents import Profile
+from server.people.wechat.errors import PhoneCodeRejected, WeChatBusy, WeChatMisconfigured, WeChatUnreachable
 from server.web.routing import Call, Callers, Limit, Reply, Router
 
 router = Router(prefix="/api/mp/v1", tag="居民 · 我的")
@@ -30,7 +32,15 @@ async def show(call: Call) -> Reply:
     body=IdentityRequest,
     replies={200: MeReply},
     caller=Callers.identity,
-    errors=(NameInvalid, IdNumberInvalid, MinorRefused, RealNameMismatch, RealNameLocked, IdentityAlreadyBound),
+    errors=(
+        NameInvalid,
+        IdNumberInvalid,
+        MinorRefused,
+        RealNameMismatch,
+        RealNameLocked,
+        RealNameUnavailable,
+        IdentityAlreadyBound,
+    ),
     limit=Limit("identity", per_minute=10, by="session"),
 )
 async def bind_identity(call: Call, body: IdentityRequest) -> Reply:
@@ -45,6 +55,7 @@ async def bind_identity(call: Call, body: IdentityRequest) -> Reply:
     body=PhoneRequest,
     replies={200: MeReply},
     caller=Callers.identity,
+    errors=(PhoneCodeRejected, WeChatBusy, WeChatUnreachable, WeChatMisconfigured),
     limit=Limit("phone", per_minute=10, by="session"),
 )
 async def add_phone(call: Call, body: PhoneRequest) -> Reply:

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from miniprogram_api.schemas.sessions import LoginRequest, RefreshRequest, SessionReply, TokenReply
 from server.people.errors import RefreshTokenInvalid, RefreshTokenReused, SessionRevoked
+from server.people.wechat.errors import (
+    LoginCodeRejected,
+    LoginCodeUsed,
+    WeChatBusy,
+    WeChatMisconfigured,
+    WeChatUnreachable,
+    WeChatUserBlocked,
+)
 from server.web.routing import Call, Callers, Limit, Reply, Router
 
 router = Router(prefix="/api/mp/v1", tag="居民 · 会话")
@@ -15,6 +23,14 @@ router = Router(prefix="/api/mp/v1", tag="居民 · 会话")
     body=LoginRequest,
     replies={201: SessionReply},
     caller=Callers.anonymous,
+    errors=(
+        LoginCodeRejected,
+        LoginCodeUsed,
+        WeChatUserBlocked,
+        WeChatBusy,
+        WeChatUnreachable,
+        WeChatMisconfigured,
+    ),
     limit=Limit("login", per_minute=30, by="ip", setting="login_per_minute"),
 )
 async def log_in(call: Call, body: LoginRequest) -> Reply:

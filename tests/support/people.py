@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from server.kit.clock import Clock
 from server.kit.crypto import BlindIndex, Envelope, Keyring
 from server.kit.errors import TemporarilyUnavailable
 from server.people.administrators import AdministratorService
+from server.people.id_number import check_character
+from server.people.ports import RealNamePort, WeChatPort
 from server.people.residents import ResidentService
 from server.people.sessions import SessionService
 from server.people.tokens import TokenKeys, Tokens
@@ -78,25 +81,34 @@ class Room:
 
 ENVELOPE = Envelope(Keyring({1: b"k" * 32}))
 INDEX = BlindIndex(b"i" * 32)
+_numbers = itertools.count()
 
 
-def sessions_of(clock: Clock, outside: Outside, keys: TokenKeys = KEYS) -> SessionService:
+def sessions_of(
+    clock: Clock, outside: Outside, keys: TokenKeys = KEYS, wechat: WeChatPort | None = None
+) -> SessionService:
     return SessionService(
-        clock=clock, wechat=outside, wallet=outside, envelope=ENVELOPE, index=INDEX, keys=keys, refresh_ttl_s=86_400
+        clock=clock,
+        wechat=wechat or outside,
+        wallet=outside,
+        envelope=ENVELOPE,
+        index=INDEX,
+        keys=keys,
+        refresh_ttl_s=86_400,
     )
 
 
-def make_room() -> Room:
+def make_room(wechat: WeChatPort | None = None, real_name: RealNamePort | None = None) -> Room:
     clock, outside = Clock(), Outside()
-    sessions = sessions_of(clock, outside)
+    sessions = sessions_of(clock, outside, wechat=wechat)
     return Room(
         clock=clock,
         outside=outside,
         sessions=sessions,
         residents=ResidentService(
             clock=clock,
-            wechat=outside,
-            real_name=outside,
+            wechat=wechat or outside,
+            real_name=real_name or outside,
             wallet=outside,
             record_fact=record_fact,
             envelope=ENVELOPE,
@@ -113,11 +125,9 @@ def make_room() -> Room:
 
 
 def id_number(born: str = "19900101") -> str:
-    """A number with the right form and check digit, of nobody known."""
-    body = f"320281{born}{secrets.randbelow(1000):03d}"
-    weights = [pow(2, 17 - place, 11) for place in range(17)]
-    total = sum(int(digit) * weight for digit, weight in zip(body, weights, strict=True))
-    return body + "10X98765432"[total % 11]
+    """A number with the right form and check digit, of nobody known; another one each time."""
+    first_17 = f"320281{born}{next(_numbers) % 1000:03d}"
+    return first_17 + check_character(first_17)
 
 
 def claims_of(tokens: Tokens) -> Mapping[str, Any]:
