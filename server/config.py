@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     workers: int = Field(default=2, ge=1, le=64)
+    worker_index: int = Field(default=0, ge=0, description="set by the supervisor: which lanes are this process's")
     proxies_count: int = Field(default=0, ge=0, le=4)
     request_max_bytes: int = Field(default=65536, ge=1024)
     drain_s: int = Field(default=15, ge=1, le=120)

@@ -33,6 +33,7 @@ LONGEST_PAUSE_S: Final = 15.0
 HEALTHY_AFTER_S: Final = 10.0
 KILL_AFTER_DRAIN_S: Final = 10.0
 METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
+WORKER_INDEX: Final = "CHENGXIN_WORKER_INDEX"
 _log = structlog.get_logger("server.supervisor")
 
 
@@ -93,7 +94,7 @@ class Supervisor:
         pause_s = FIRST_PAUSE_S
         while not self._stopping.is_set():
             started = monotonic()
-            process = await self._start()
+            process = await self._start(slot)
             self._processes[slot] = process
             if self._stopping.is_set():
                 process.terminate()
@@ -111,7 +112,7 @@ class Supervisor:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause_s)
 
-    async def _start(self) -> asyncio.subprocess.Process:
+    async def _start(self, slot: int) -> asyncio.subprocess.Process:
         number = self._listener.fileno()
         return await asyncio.create_subprocess_exec(
             sys.executable,

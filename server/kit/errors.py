@@ -51,3 +51,7 @@ class InvalidField(AppError):
 
 class TemporarilyUnavailable(AppError):
     code, status, message = "temporarily_unavailable", 503, "系统繁忙，请稍后再试"
+
+
+class RateLimited(AppError):
+    code, status, message = "rate_limited", 429, "操作过于频繁，请稍后再试"

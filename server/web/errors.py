@@ -61,10 +61,6 @@ class BindingRequired(AppError):
     code, status, message = "binding_required", 403, "请先完成实名认证"
 
 
-class RateLimited(AppError):
-    code, status, message = "rate_limited", 429, "操作过于频繁，请稍后再试"
-
-
 class IdempotencyKeyRequired(AppError):
     code, status, message = "idempotency_key_required", 400, "缺少请求编号"
 

@@ -27,7 +27,6 @@ from server.web.errors import JSON, InternalError, envelope, known
 from server.web.health import Readiness
 from server.web.idempotency import HEADER as IDEMPOTENCY_HEADER
 from server.web.idempotency import read_key
-from server.web.rate_limit import RateLimiter
 from server.web.request_id import HEADER as REQUEST_ID_HEADER
 from server.web.request_id import client_request_id, new_request_id
 from server.web.routing import Call, Limit, Reply, Route
@@ -53,7 +52,7 @@ class Office:
         self.settings = settings
         self.services = services
         self.gate = Gate(TokenReader(settings.signing_keys, services.clock), services)
-        self.limiter = RateLimiter(services.cache)
+        self.limiter = services.counts
         self.completion = CompletionSet()
         self.readiness = Readiness(services.cache)
         self.access = AccessLog(enabled=settings.log_level in ("debug", "info"))

@@ -1,4 +1,4 @@
-"""Limits per caller, counted in the process and agreed upon through Redis behind its back.
+"""Counts per key and minute: limits per caller, wrong codes per terminal; counted in the process and agreed upon through Redis behind its back.
 
     request ──▶ window[key].total + window[key].mine  (memory only)
     every 250 ms:  mine ──INCRBY──▶ Redis ──total──▶ window       one pipeline, never on a request's path
@@ -10,14 +10,13 @@ Redis gone, each counts for itself. Keys are hashed before they leave the proces
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from hashlib import blake2b
 from time import time
 from typing import Any, Final
 
 from server.kit.redis import Cache
-from server.web.errors import RateLimited
+from server.kit.errors import RateLimited
 
 WINDOW_S: Final = 60
 SYNC_S: Final = 0.25
@@ -37,7 +36,7 @@ class Count:
         self.mine = 0
 
 
-class RateLimiter:
+class WindowCounts:
     """Counts calls per key and minute. `hit` touches memory only; `run` keeps processes in step."""
 
     def __init__(self, cache: Cache, *, unix: Callable[[], float] = time) -> None:
@@ -46,33 +45,30 @@ class RateLimiter:
         self._window = 0
         self._counts: dict[Key, Count] = {}
         self._changed: set[Key] = set()
-        self._task: asyncio.Task[None] | None = None
 
     def hit(self, name: str, subject: str, per_minute: int) -> None:
         """Count one call. Raises RateLimited, with the seconds until the next window, when it is one too many."""
-        now = self._unix()
-        self._turn(int(now // WINDOW_S))
+        if self.blocked(name, subject, per_minute):
+            raise RateLimited(retry_after_s=max(1, int(WINDOW_S - self._unix() % WINDOW_S) + 1))
+        self.count(name, subject)
+
+    def blocked(self, name: str, subject: str, per_minute: int) -> bool:
+        """Whether this key has been counted `per_minute` times in this window."""
+        self._turn(int(self._unix() // WINDOW_S))
+        count = self._counts.get((name, subject))
+        return count is not None and count.total + count.mine >= per_minute
+
+    def count(self, name: str, subject: str) -> None:
+        """Count one for a key."""
+        self._turn(int(self._unix() // WINDOW_S))
         key = (name, subject)
         count = self._counts.get(key)
         if count is None:
             if len(self._counts) >= KEYS_MAX:
                 return  # a flood of subjects must not cost the service its memory
             count = self._counts[key] = Count()
-        if count.total + count.mine >= per_minute:
-            raise RateLimited(retry_after_s=max(1, int(WINDOW_S - now % WINDOW_S) + 1))
         count.mine += 1
         self._changed.add(key)
-
-    def start(self) -> None:
-        """Begin to keep in step with the other processes."""
-        self._task = asyncio.create_task(self._run())
-
-    async def stop(self) -> None:
-        """Stop keeping in step."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
 
     async def sync(self) -> bool:
         """Tell the others what was counted here and learn their totals; False when nobody could be told."""
@@ -98,7 +94,8 @@ class RateLimiter:
             self._counts.clear()
             self._changed.clear()
 
-    async def _run(self) -> None:
+    async def run(self) -> None:
+        """Keep in step with the other processes, for ever."""
         while True:
             await asyncio.sleep(SYNC_S)
             self._turn(int(self._unix() // WINDOW_S))

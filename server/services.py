@@ -1,0 +1,145 @@
+"""The one place where the parts of the house are wired together.
+
+Every process opens its `Services` once (`open_services` for HTTP, `open_worker` for jobs) and closes them last. Rooms get what they
+need as constructor arguments; nothing below this file looks anything up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+
+import structlog
+
+from server.config import Settings, secret_bytes
+from server.incentives.awards import AwardService
+from server.incentives.budgets import BudgetService
+from server.incentives.campaigns import CampaignService
+from server.incentives.coupons import CouponService
+from server.incentives.facts import record_fact
+from server.incentives.templates import TemplateService
+from server.kit.clock import Clock
+from server.kit.counts import WindowCounts
+from server.kit.crypto import BlindIndex, Envelope, Keyring
+from server.kit.db import close_house, open_house
+from server.kit.redis import Cache
+from server.merchants.service import MerchantService
+from server.people.administrators import AdministratorService
+from server.people.realname import HttpRealNameVerifier
+from server.people.residents import ResidentService
+from server.people.sessions import SessionService
+from server.people.tokens import TokenKeys
+from server.people.wechat.client import WeChat
+from server.scenes.counter import CounterService
+from server.scenes.news import News
+from server.scenes.showing import ShowingService
+from server.scenes.tickets import TicketOffice
+from wallet import Vault, VaultError
+
+CLOCK_FOLLOW_S = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything one process works with."""
+
+    settings: Settings
+    clock: Clock
+    cache: Cache
+    counts: WindowCounts
+    vault: Vault
+    wechat: WeChat
+    real_name: HttpRealNameVerifier
+    sessions: SessionService
+    residents: ResidentService
+    administrators: AdministratorService
+    merchants: MerchantService
+    budgets: BudgetService
+    campaigns: CampaignService
+    templates: TemplateService
+    coupons: CouponService
+    awards: AwardService
+    showing: ShowingService
+    news: News
+    counter: CounterService
+    background: tuple[asyncio.Task[None], ...]
+
+
+async def open_services(settings: Settings) -> Services:
+    """Opens what an HTTP process needs. Raises when the database cannot be reached."""
+    vault = await Vault.connect(
+        settings.database_url, role="app", first_lane=settings.worker_index * settings.lanes, lanes=settings.lanes,
+        queue=settings.lane_queue, batch=settings.lane_batch, budget_slots=settings.budget_slots)
+    services = await _wire(settings, settings.database_url, vault)
+    services.news.open()
+    return services
+
+
+async def open_worker(settings: Settings) -> Services:
+    """Opens what the background process needs: the worker's role, whose vault posts earnings and expiries."""
+    dsn = settings.worker_database_url
+    vault = await Vault.connect(dsn, role="worker", queue=settings.lane_queue, batch=settings.lane_batch, budget_slots=settings.budget_slots)
+    return await _wire(settings, dsn, vault)
+
+
+async def close_services(services: Services) -> None:
+    """Closes everything; what was taken in is finished first."""
+    for task in services.background:
+        task.cancel()
+    await asyncio.gather(*services.background, return_exceptions=True)
+    await services.news.close()
+    await services.wechat.aclose()
+    await services.real_name.aclose()
+    await services.vault.close()
+    await close_house()
+    await services.cache.close()
+
+
+async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
+    clock = Clock(settings.city_zone)
+    clock.follow(await vault.now())
+    await open_house(house_dsn, pool_max=settings.house_pool)
+    cache = Cache(settings.redis_url)
+    await cache.ping()
+    counts = WindowCounts(cache)
+    envelope, index = Envelope(Keyring.parse(settings.data_keys)), BlindIndex(secret_bytes(settings.index_key))
+    credential_key = secret_bytes(settings.credential_key)
+    keys = TokenKeys.of(settings.signing_keys)
+    wechat = WeChat(settings.wechat_appid, settings.wechat_secret, settings.wechat_api_base, cache, clock)
+    real_name = HttpRealNameVerifier(settings.realname_base, settings.realname_key)
+    sessions = SessionService(
+        clock=clock, wechat=wechat, wallet=vault, envelope=envelope, index=index, keys=keys, access_ttl_s=settings.access_ttl_s,
+        refresh_ttl_s=settings.refresh_ttl_s)
+    templates = TemplateService(vault=vault, clock=clock)
+    news = News(vault, cache)
+    return Services(
+        settings=settings, clock=clock, cache=cache, counts=counts, vault=vault, wechat=wechat, real_name=real_name, sessions=sessions,
+        residents=ResidentService(
+            clock=clock, wechat=wechat, real_name=real_name, wallet=vault, record_fact=record_fact, envelope=envelope, index=index),
+        administrators=AdministratorService(clock=clock, sessions=sessions, envelope=envelope, index=index),
+        merchants=MerchantService(
+            clock=clock, vault=vault, sessions=sessions, envelope=envelope, index=index, keys=keys, access_ttl_s=settings.access_ttl_s),
+        budgets=BudgetService(vault=vault, clock=clock),
+        campaigns=CampaignService(vault=vault, clock=clock),
+        templates=templates,
+        coupons=CouponService(vault=vault, templates=templates),
+        awards=AwardService(vault=vault, clock=clock, job_key=secret_bytes(settings.job_key)),
+        showing=ShowingService(
+            vault=vault, clock=clock, credential_key=credential_key, code_prefix=settings.code_prefix, ttl_s=settings.credential_ttl_s),
+        news=news,
+        counter=CounterService(
+            vault=vault, clock=clock, templates=templates, tickets=TicketOffice(Keyring.parse(settings.ticket_keys)), news=news,
+            failures=counts, credential_key=credential_key, code_prefix=settings.code_prefix, ticket_ttl_s=settings.ticket_ttl_s),
+        background=(asyncio.create_task(_follow_clock(clock, vault)), asyncio.create_task(counts.run())),
+    )
+
+
+async def _follow_clock(clock: Clock, vault: Vault) -> None:
+    """Keeps this process on the vault's clock, also when a sandbox moves it (D11)."""
+    while True:
+        await asyncio.sleep(CLOCK_FOLLOW_S)
+        with contextlib.suppress(VaultError, OSError, TimeoutError):
+            clock.follow(await vault.now())
