@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from server.admin_api import merchants, sessions
+from server.admin_api import audit, budgets, campaigns, merchants, sessions, templates
 from server.web.routing import Router
 
 ROUTERS: list[Router] = [
     sessions.router,
     merchants.router,
+    campaigns.router,
+    templates.router,
+    budgets.router,
+    audit.router,
 ]
