@@ -39,7 +39,7 @@ class Lifecycle:
         """Open the services of this process. Raises when the database cannot be reached."""
         services = await self._open_services(app.ctx.settings)
         app.ctx.office = Office(app.ctx.settings, services)
-            metrics.READY.set(1)
+        metrics.READY.set(1)
 
     async def stop_taking(self, app: Sanic[Any, Any]) -> None:
         """Tell gateways to send no more."""
@@ -56,6 +56,6 @@ class Lifecycle:
         late = await office.completion.drain(app.ctx.settings.drain_s)
         if late:
             _log.error("changes_cut_off", count=late)
-            office.access.flush()
+        office.access.flush()
         await self._close_services(office.services)
         del app.ctx.office
