@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from miniprogram_api.merchant import redemptions, staff, terminals
 from miniprogram_api.merchant import sessions as merchant_sessions
-from miniprogram_api.merchant import staff, terminals
-from miniprogram_api.resident import campaigns, me, sessions
+from miniprogram_api.resident import campaigns, coupons, credentials, events, me, sessions, wallet
 from server.web.routing import Router
 
 ROUTERS: list[Router] = [
     sessions.router,
     me.router,
+    wallet.router,
     campaigns.router,
+    coupons.router,
+    credentials.router,
+    events.router,
     merchant_sessions.router,
     staff.router,
     terminals.router,
+    redemptions.router,
 ]

@@ -66,6 +66,7 @@ class Posted(msgspec.Struct, frozen=True, kw_only=True):
     """What every journal row answers. `seq` counts the resident's rows; `points_after` is the balance after this one."""
 
     id: UUID
+    owner: int
     seq: int
     at: datetime
     points_after: int

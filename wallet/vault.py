@@ -149,7 +149,7 @@ class Vault:
                     hash=intent_hash(f"merchant:{acceptor.merchant_id}", "void", redemption_id))
         return await self._post(item, Voided)
 
-    async def earn(self, resident_id: int, id: UUID, *, terms_id: int, earned_on: date) -> Done[Earned]:
+    async def earn(self, resident_id: int, id: UUID, terms_id: int, earned_on: date) -> Done[Earned]:
         """Worker only: points from a campaign under a job's UUIDv8."""
         item = Item(Op.EARN, b=bucket_of(resident_id), owner=resident_id, id=id, terms=terms_id, earned_on=earned_on,
                     hash=intent_hash("job", "earn", terms_id, earned_on))

@@ -6,7 +6,7 @@ house calls `datetime.now()`.
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 
@@ -32,3 +32,7 @@ class Clock:
     def follow(self, database_now: datetime) -> None:
         """Take the database's clock as the truth from here on."""
         self.offset = database_now - datetime.now(UTC)
+
+    def midnight_after(self, day: date) -> datetime:
+        """The instant a city day ends."""
+        return datetime.combine(day + timedelta(days=1), time(), self.zone)

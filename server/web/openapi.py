@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from server.kit.errors import AppError, Forbidden, InvalidField, TemporarilyUnavailable
+from server.kit.errors import AppError, Forbidden, InvalidField, RateLimited, TemporarilyUnavailable
 from server.people.errors import SessionRevoked
 from server.web import errors as web
 from server.web.auth import TERMINAL_HEADER
@@ -66,7 +66,7 @@ def document(routes: Sequence[Route], *, version: str = "1") -> dict[str, Any]:
 
 def errors_of(route: Route) -> dict[str, tuple[int, str]]:
     """Every error code a route may answer with: its own and those of what stands before it."""
-    own: list[Any] = [web.InternalError, web.RateLimited, TemporarilyUnavailable, *route.errors]
+    own: list[Any] = [web.InternalError, RateLimited, TemporarilyUnavailable, *route.errors]
     if route.caller.audiences:
         own += [web.TokenMissing, web.TokenInvalid, web.TokenExpired, SessionRevoked, Forbidden]
     if route.caller.bound:

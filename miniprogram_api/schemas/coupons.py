@@ -1,0 +1,60 @@
+"""Bodies of the coupon and campaign-shop routes."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+Id = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,17}$")]
+CouponState = Literal["issued", "locked", "redeemed", "expired", "voided"]
+
+
+class BenefitReply(Struct, frozen=True):
+    """What a coupon gives. `needs_order_amount`: the counter must tell the order's amount."""
+
+    id: str
+    title: str
+    terms: str
+    needs_order_amount: bool
+
+
+class ClaimRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """`template_id` as the campaign list names it."""
+
+    template_id: Id
+
+
+class ClaimReply(Struct, frozen=True):
+    """A coupon just claimed. `points_after`: what is left in the wallet."""
+
+    id: str
+    state: CouponState
+    benefit: BenefitReply
+    price_points: int
+    points_after: int
+    expires_on: date
+    claimed_at: datetime
+
+
+class CouponReply(Struct, frozen=True):
+    """`expires_on`: usable through this day, city time."""
+
+    id: str
+    state: CouponState
+    benefit: BenefitReply
+    expires_on: date
+    issued_at: datetime
+    redeemed_at: datetime | None
+
+
+class CouponPageReply(Struct, frozen=True):
+    items: list[CouponReply]
+    next_cursor: str | None
+
+
+class CouponQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    state: CouponState | None = None
+    cursor: Annotated[str, Meta(max_length=256)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20

@@ -1,0 +1,115 @@
+"""`chengxin worker`: what happens without a request (relays of house events, awards, expiry, house-keeping).
+
+    every 0.2 s   relay      house events, in order, to the rooms that wait for them: facts become points, acceptors are settled
+    every 5 s     redrive    what a crash left between house and vault is finished under the same ids (D18)
+    every 30 s    expire     coupons past their last day; what redemptions left in reserve after the void window
+    every 10 min  upkeep     the journal's coming months, directory rows and scans past their keeping time, old failure counts
+
+Each step is safe to repeat and to run twice at once; a step that fails is logged and tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from server.config import Settings, secret_bytes
+from server.kit.ids import uuid8
+from server.kit.outbox import Event, relay_once
+from server.services import Services, close_services, open_worker
+from wallet import Refused
+
+MONTHS_AHEAD = 3
+JOB_BATCH = 500
+PURGE_BATCH = 10_000
+
+log = structlog.get_logger(__name__)
+
+
+class Worker:
+    """The steps, each a method; `run` repeats them until told to stop."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._job_key = secret_bytes(services.settings.job_key)
+
+    async def relay(self) -> int:
+        """Hands out new house events; returns how many."""
+        handlers: dict[str, Callable[[Event], Awaitable[None]]] = {
+            "awards": self._services.awards.on_fact,
+            "wallets": self._services.residents.on_identity_bound,
+            "acceptors": self._services.merchants.redrive,
+        }
+        done = 0
+        for consumer, handle in handlers.items():
+            done += await relay_once(consumer, handle)
+        return done
+
+    async def redrive(self) -> int:
+        """Finishes what was begun and not ended; returns how much."""
+        services = self._services
+        return (await services.awards.redrive() + await services.budgets.redrive()
+                + await services.campaigns.redrive() + await services.templates.redrive())
+
+    async def expire(self) -> int:
+        """Books expired coupons and releases what redemptions left in reserve; returns how many."""
+        vault = self._services.vault
+        done = 0
+        for resident_id, coupon_id, last_day in await vault.read.due_coupons(JOB_BATCH):
+            at = self._services.clock.midnight_after(last_day)
+            posting = uuid8(at, "expire_coupon", f"{coupon_id}:{last_day}", self._job_key)
+            done += await self._settle(vault.expire_coupon(resident_id, posting, coupon_id=coupon_id))
+        for resident_id, coupon_id, void_until, redemption_id in await vault.read.due_releases(JOB_BATCH):
+            posting = uuid8(void_until, "release_subsidy", str(redemption_id), self._job_key)
+            done += await self._settle(vault.release_subsidy(resident_id, posting, coupon_id=coupon_id))
+        return done
+
+    async def upkeep(self) -> int:
+        """Months ahead, and what has been kept long enough; returns how many rows and months."""
+        vault = self._services.vault
+        made = await vault.ensure_partitions(MONTHS_AHEAD)
+        await self._services.administrators.lockout.purge()
+        return made + await vault.purge(PURGE_BATCH)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Repeats every step at its pace until `stop`."""
+        paces = ((self.relay, 0.2), (self.redrive, 5.0), (self.expire, 30.0), (self.upkeep, 600.0))
+        await asyncio.gather(*(self._repeat(step, pause_s, stop) for step, pause_s in paces))
+
+    async def _repeat(self, step: Callable[[], Awaitable[int]], pause_s: float, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                if await step():
+                    continue
+            except Exception:  # the worker outlives whatever one step met; the step is repeated
+                log.exception("step_failed", step=step.__name__)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), pause_s)
+
+    @staticmethod
+    async def _settle(posting: Awaitable[object]) -> int:
+        try:
+            await posting
+        except Refused as refusal:  # somebody redeemed or booked it meanwhile
+            log.info("job_refused", code=refusal.code)
+            return 0
+        return 1
+
+
+async def serve(settings: Settings) -> None:
+    """Runs until SIGTERM or SIGINT; the step under way is finished."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    services = await open_worker(settings)
+    try:
+        log.info("worker_started")
+        await Worker(services).run(stop)
+    finally:
+        await close_services(services)
+    log.info("worker_stopped")
