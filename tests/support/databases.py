@@ -87,9 +87,9 @@ async def migrate(owner_dsn: str) -> None:
     """All migrations, the way `chengxin migrate` runs them, in a process of its own."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "tortoise",
-        "migrate",
+        "-c",
+        "import asyncio, os; from server.kit.migrations import migrate;"
+        "asyncio.run(migrate(os.environ['CHENGXIN_MIGRATION_URL']))",
         cwd=ROOT,
         env={**os.environ, "CHENGXIN_MIGRATION_URL": owner_dsn, "PYTHONPATH": str(ROOT)},
         stdout=asyncio.subprocess.PIPE,

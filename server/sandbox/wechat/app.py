@@ -6,7 +6,7 @@ import asyncio
 import hmac
 import json
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, cast
 
 from sanic import HTTPResponse, Request, Sanic
 from sanic.response import json as json_reply
@@ -74,8 +74,8 @@ async def _broken(
     if fault.delay_ms:
         await asyncio.sleep(fault.delay_ms / 1000)
     if fault.reset:
-        if isinstance(request.transport, asyncio.WriteTransport):
-            request.transport.abort()
+        # uvloop's transport is no asyncio.WriteTransport by type, only by its methods.
+        cast("asyncio.WriteTransport", request.transport).abort()
         return raw(b"", status=500)
     if fault.html502:
         page = b"<html><head><title>502 Bad Gateway</title></head><body><center>nginx</center></body></html>"
