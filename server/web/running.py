@@ -17,10 +17,12 @@ _POLL_S: Final = 0.02
 @asynccontextmanager
 async def running(app: Sanic[Any, Any], listener: socket.socket) -> AsyncIterator[None]:
     """Serve `listener` inside the block; on leaving: readiness flips, requests in flight end, pools close last."""
-    server: Any = await app.create_server(sock=listener, return_asyncio_server=True)
+    server: Any = await app.create_server(
+        sock=listener, return_asyncio_server=True, asyncio_server_kwargs={"start_serving": False}
+    )
     await server.startup()
     await server.before_start()
-    server = await server
+    await server.start_serving()
     await server.after_start()
     try:
         yield
