@@ -185,7 +185,8 @@ class CounterAccess:
             raise StaffSessionRequired
         return Caller(
             kind="terminal",
-            session_id=str(claims["sid"]),
+            # Counters of wrong codes follow the machine, not its token of ten minutes.
+            session_id=f"terminal-{terminal.id}",
             identity_id=None,
             resident_id=None,
             merchant_id=terminal.merchant_id,

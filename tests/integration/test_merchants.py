@@ -11,6 +11,7 @@ import pytest_asyncio
 from tortoise.exceptions import IntegrityError
 
 from server.kit.audit import AuditEntry
+from server.kit.errors import AppError
 from server.kit.outbox import relay_once
 from server.merchants.acceptors import ACCEPTOR_CHANGED
 from server.merchants.errors import (
@@ -179,3 +180,20 @@ async def test_the_vault_itself_fits_where_a_register_is_asked_for(house: House,
     direct = make_service(house.clock, opened.vault, house.sessions)
     merchant, _ = await direct.registry.create_merchant(name="直连", owner_name="王", actor=ADMIN, request_id="r")
     assert await house.register.is_open("merchant", merchant.id) is True
+
+
+@pytest.mark.parametrize("number", [2**63, 2**80, 0, -1])
+async def test_a_number_that_cannot_be_an_id_is_simply_not_found(house: House, number: int) -> None:
+    _, _, owner = await house.shop()
+    registry = house.merchants.registry
+    for command in (
+        registry.merchant(number),
+        registry.suspend_merchant(number, reason="x", actor=ADMIN, request_id="r"),
+        registry.create_store(number, town="镇", name="店", actor=ADMIN, request_id="r"),
+        registry.close_store(number, actor=ADMIN, request_id="r"),
+        house.merchants.staff.revoke(owner, number, request_id="r"),
+        house.merchants.terminals.revoke(owner, number, request_id="r"),
+    ):
+        with pytest.raises(AppError) as refused:
+            await command
+        assert refused.value.status == 404
