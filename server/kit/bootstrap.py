@@ -97,3 +97,18 @@ async def _make_role(connection: Any, role: str, password: str) -> None:
 
 def _name(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'
+
+
+async def set_zone(owner_dsn: str, zone: str) -> None:
+    """Make the vault's days those of this city. Raises when PostgreSQL does not know the zone."""
+    connection = await asyncpg.connect(owner_dsn)
+    try:
+        if await connection.fetchval("SELECT vault.zone()") == zone:
+            return
+        await connection.fetchval("SELECT now() AT TIME ZONE $1", zone)
+        statement = await connection.fetchval(
+            "SELECT format('CREATE OR REPLACE FUNCTION vault.zone() RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS %L',"
+            " format('SELECT %L::text', $1::text))", zone)
+        await connection.execute(statement)
+    finally:
+        await connection.close()

@@ -1,0 +1,153 @@
+"""`chengxin`: every way to start, set up and check the house.
+
+    demo            engines, sample city, server, and a narrated walk to the first redemption
+    serve, worker   the two kinds of process of a real installation
+    bootstrap-db    roles, database and grants, once, as a superuser        migrate     tables and functions, at each release
+    create-admin    an administrator with password and TOTP                 check-ledger the proof that the books balance
+    load-sample     the sample city, into a sandbox
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+import uvloop
+
+from server.config import Settings, UnsafeSettings
+from server.kit import bootstrap as database_bootstrap
+from server.kit import migrations
+from server.kit.logging import configure_logging
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="chengxin")
+def main() -> None:
+    """Chengxin (澄信): a city's voluntary credit-points programme."""
+
+
+def _settings() -> Settings:
+    try:
+        settings = Settings()  # type: ignore[call-arg]
+        settings.check_production()
+    except (ValueError, UnsafeSettings) as problem:
+        raise click.ClickException(str(problem)) from None
+    configure_logging(settings.log_level)
+    return settings
+
+
+@main.command()
+def serve() -> None:
+    """Serve HTTP with CHENGXIN_WORKERS processes; one that dies is replaced."""
+    from server import supervisor
+
+    raise SystemExit(supervisor.serve(_settings()))
+
+
+@main.command()
+def worker() -> None:
+    """Run the background process: relays, awards, expiry, upkeep."""
+    from server import worker as background
+
+    settings = _settings()
+    if not settings.worker_database_url:
+        raise click.ClickException("CHENGXIN_WORKER_DATABASE_URL is not set")
+    uvloop.run(background.serve(settings))
+
+
+@main.command("bootstrap-db")
+@click.option("--superuser-url", envvar="CHENGXIN_SUPERUSER_URL", required=True, help="URL of a superuser, any database.")
+@click.option("--database", default="chengxin", show_default=True)
+@click.option("--owner-password", envvar="CHENGXIN_OWNER_PASSWORD", required=True)
+@click.option("--app-password", envvar="CHENGXIN_APP_PASSWORD", required=True)
+@click.option("--worker-password", envvar="CHENGXIN_WORKER_PASSWORD", required=True)
+def bootstrap_db(superuser_url: str, database: str, owner_password: str, app_password: str, worker_password: str) -> None:
+    """Make the three roles, the database and its grants; safe to run again."""
+    passwords = {database_bootstrap.OWNER: owner_password, database_bootstrap.APP: app_password, database_bootstrap.WORKER: worker_password}
+    asyncio.run(database_bootstrap.bootstrap(superuser_url, database, passwords))
+    click.echo(f"database {database} is ready for `chengxin migrate`")
+
+
+@main.command()
+@click.option("--to", "target", default=None, help='A migration\'s name, or "zero"; the latest by default.')
+@click.option("--url", envvar="CHENGXIN_MIGRATION_URL", required=True, help="URL of the owner role.")
+@click.option("--zone", envvar="CHENGXIN_CITY_ZONE", default="Asia/Shanghai", show_default=True, help="The city's time zone.")
+def migrate(target: str | None, url: str, zone: str) -> None:
+    """Bring the database to the latest migration, one migrator at a time."""
+    done = asyncio.run(migrations.migrate(url, target))
+    if target is None:
+        asyncio.run(database_bootstrap.set_zone(url, zone))
+    click.echo("\n".join(done) if done else "nothing to do")
+
+
+@main.command("create-admin")
+@click.argument("username")
+@click.option("--role", "roles", multiple=True, required=True, help="May be given several times.")
+@click.option("--password", prompt=True, hide_input=True, confirmation_prompt=True, envvar="CHENGXIN_ADMIN_PASSWORD")
+def create_admin(username: str, roles: tuple[str, ...], password: str) -> None:
+    """Make an administrator; prints the otpauth address for the authenticator once."""
+    from server.services import close_services, open_services
+
+    async def run() -> None:
+        services = await open_services(_settings())
+        try:
+            made = await services.administrators.create_admin(username, password, roles=roles)
+            click.echo(f"administrator {made.id} {username}\n{made.otpauth_uri}")
+        finally:
+            await close_services(services)
+
+    asyncio.run(run())
+
+
+@main.command("check-ledger")
+@click.option("--url", envvar="CHENGXIN_WORKER_DATABASE_URL", required=True, help="URL of the worker role.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
+def check_ledger(url: str, as_json: bool) -> None:
+    """Prove that the books balance; exit status 1 when anything does not."""
+    from wallet.audit import prove
+
+    findings = asyncio.run(prove(url))
+    broken = [finding for finding in findings if finding.broken]
+    if as_json:
+        sys.stdout.buffer.write(msgspec.json.encode({"balanced": not broken, "checks": findings}) + b"\n")
+    else:
+        for finding in findings:
+            mark = "BROKEN" if finding.broken else "ok"
+            click.echo(f"{mark:7}{finding.check:32}{finding.promise}")
+            for example in finding.examples:
+                click.echo(f"       {finding.broken} rows, e.g. {example}")
+        click.echo("the ledger balances" if not broken else f"{len(broken)} checks broken", err=bool(broken))
+    raise SystemExit(1 if broken else 0)
+
+
+@main.command("load-sample")
+@click.option("--residents", default=20, show_default=True)
+@click.option("--seed", default=2026, show_default=True)
+def load_sample(residents: int, seed: int) -> None:
+    """Load the sample city into a sandbox (merchants, campaigns, coupon templates, administrators); safe to run again."""
+    from server.sandbox.loader import load_city
+
+    settings = _settings()
+    if settings.environment != "sandbox":
+        raise click.ClickException("the sample city goes into a sandbox only")
+    loaded = asyncio.run(load_city(settings, seed=seed, residents=residents))
+    click.echo(msgspec.json.format(msgspec.json.encode(loaded)).decode())
+
+
+@main.command()
+@click.option("--once", is_flag=True, help="End after the walk.")
+@click.option("--folder", type=click.Path(path_type=Path), default=Path(".chengxin"), show_default=True, help="Where the engines keep their data.")
+@click.option("--port", default=8000, show_default=True)
+@click.option("--residents", default=20, show_default=True)
+def demo(once: bool, folder: Path, port: int, residents: int) -> None:
+    """Start everything on this machine and walk to the first redemption over real HTTP."""
+    from server.sandbox.demo import run_demo
+
+    raise SystemExit(asyncio.run(run_demo(folder=folder, port=port, residents=residents, once=once)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""The sandbox's settings: what `chengxin serve` and `chengxin worker` find in their environment in the demo and in tests.
+
+Every secret begins with the word "sandbox", so that a production start refuses it.
+"""
+
+from __future__ import annotations
+
+import base64
+
+from server.sandbox.engines import EngineUrls
+
+ADMIN_PASSWORD = "sandbox-only-2026"
+
+
+def secret(name: str) -> str:
+    """32 bytes that everybody knows, as base64."""
+    return base64.b64encode(f"sandbox-{name}-".encode().ljust(32, b"x")[:32]).decode()
+
+
+def sandbox_environment(
+    urls: EngineUrls,
+    *,
+    database: str,
+    wechat_base: str,
+    appid: str,
+    app_secret: str,
+    realname_key: str,
+    port: int = 0,
+    workers: int = 2,
+) -> dict[str, str]:
+    """Environment variables for one sandbox house."""
+    settings = {
+        "environment": "sandbox",
+        "database_url": urls.dsn("app", database),
+        "worker_database_url": urls.dsn("worker", database),
+        "migration_url": urls.dsn("owner", database),
+        "redis_url": urls.redis or "",
+        "host": "127.0.0.1",
+        "port": str(port),
+        "workers": str(workers),
+        "token_keys": f"sandbox1:{secret('token')}",
+        "data_keys": f"1:{secret('data')}",
+        "index_key": secret("index"),
+        "credential_key": secret("credential"),
+        "ticket_keys": f"1:{secret('ticket')}",
+        "job_key": secret("job"),
+        "wechat_appid": appid,
+        "wechat_secret": app_secret,
+        "wechat_api_base": wechat_base,
+        "realname_base": wechat_base,
+        "realname_key": realname_key,
+        "log_level": "warning",
+    }
+    return {f"CHENGXIN_{name.upper()}": value for name, value in settings.items()}
