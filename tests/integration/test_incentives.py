@@ -45,6 +45,7 @@ class House:
     """The room's services on one database."""
 
     app: Vault
+    worker: Vault
     clock: Clock
     campaigns: CampaignService
     templates: TemplateService
@@ -120,7 +121,7 @@ async def opened(database: Database) -> AsyncIterator[House]:
     clock = Clock()
     clock.follow(await app.now())
     yield House(
-        app, clock, CampaignService(vault=app, clock=clock), TemplateService(vault=app, clock=clock),
+        app, worker, clock, CampaignService(vault=app, clock=clock), TemplateService(vault=app, clock=clock),
         BudgetService(vault=app, clock=clock), AwardService(vault=worker, clock=clock, job_key=KEY),
     )  # fmt: skip
     await worker.close()
@@ -318,6 +319,7 @@ async def test_every_change_leaves_its_before_and_after(house: House) -> None:
 async def test_an_activation_that_breaks_anywhere_is_finished_by_the_worker(house: House, calls: int) -> None:
     made = await house.templates.create(house.template(), MAKER)
     await house.templates.submit(made.row.id, MAKER)
+    worker = TemplateService(vault=house.worker, clock=house.clock)
     cut = TemplateService(vault=Unreachable(house.app, calls), clock=house.clock)  # type: ignore[arg-type]
     with pytest.raises(VaultUnavailable):
         await cut.activate(made.row.id, CHECKER)
@@ -325,10 +327,10 @@ async def test_an_activation_that_breaks_anywhere_is_finished_by_the_worker(hous
     with pytest.raises(TemplateNotFound):
         await house.templates.benefit(made.row.id + 1_000)
     assert (await house.templates.activate(made.row.id, CHECKER)).row.status == "activating"
-    await house.templates.redrive()
+    await worker.redrive()
     assert (await house.templates.get(made.row.id)).row.status == "activating"  # not yet 5 s old
     await CouponTemplate.filter(id=made.row.id).update(changed_at=house.clock.now() - timedelta(seconds=6))
-    await house.templates.redrive()
+    await worker.redrive()
     view = await house.templates.get(made.row.id)
     assert view.row.status == "active"
     assert {(state.unit, state.total, state.left, state.open) for state in view.budgets} == {
@@ -362,7 +364,7 @@ async def test_time_starts_and_ends_a_campaign(house: House) -> None:
     view = await house.live_campaign(starts_at=now + timedelta(hours=1), ends_at=now + timedelta(hours=2))
     assert view.row.status == "scheduled"
     ahead = Clock()
-    service = CampaignService(vault=house.app, clock=ahead)
+    service = CampaignService(vault=house.worker, clock=ahead)
     ahead.follow(now + timedelta(minutes=90))
     await service.redrive()
     assert (await house.campaigns.get(view.row.id)).row.status == "active"
@@ -405,7 +407,7 @@ async def test_a_top_up_cut_off_after_its_approval_is_booked_by_the_worker(house
     assert (await cut.approve(key, CHECKER)).status == "approved"
     ahead = Clock()
     ahead.follow(house.clock.now() + timedelta(seconds=10))
-    assert await BudgetService(vault=house.app, clock=ahead).redrive() == 1
+    assert await BudgetService(vault=house.worker, clock=ahead).redrive() == 1
     assert (await house.budgets.state(view.budgets[0].id)).total == 1_500
 
 

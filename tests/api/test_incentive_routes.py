@@ -1,0 +1,210 @@
+"""Campaigns, templates, budgets and the audit trail over HTTP, on the whole application."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pyotp
+import pytest
+import pytest_asyncio
+
+from server.app import create_app
+from server.kit.ids import uuid7
+from server.people.tokens import TokenKeys
+from server.services import Services
+from tests.support.databases import Database
+from tests.support.people import Outside, sessions_of
+from tests.support.serving import serving, settings
+
+ADMIN = "/api/admin/v1"
+PASSWORD = "correct horse battery"
+SECRET = pyotp.random_base32()
+_numbers = itertools.count(1)
+
+
+@dataclass
+class Console:
+    """A client, and the bearer headers of three administrators and a resident."""
+
+    client: httpx.AsyncClient
+    editor: dict[str, str]
+    approver: dict[str, str]
+    director: dict[str, str]
+    resident: dict[str, str]
+
+    async def post(self, path: str, who: dict[str, str], body: Any = None, **headers: str) -> httpx.Response:
+        return await self.client.post(ADMIN + path, json=body, headers=who | headers)
+
+    async def live(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        made = (await self.post(path, self.editor, body)).json()
+        await self.post(f"{path}/{made['id']}/submit", self.editor)
+        reply = await self.post(f"{path}/{made['id']}/activate", self.approver)
+        assert reply.status_code == 200, reply.text
+        active: dict[str, Any] = reply.json()
+        return active
+
+
+def _headers(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def window() -> dict[str, str]:
+    now = datetime.now(UTC)
+    return {"starts_at": (now - timedelta(days=1)).isoformat(), "ends_at": (now + timedelta(days=30)).isoformat()}
+
+
+def campaign(**changes: Any) -> dict[str, Any]:
+    body = {
+        "title": f"实名有礼{next(_numbers)}", "document": "澄信办〔2026〕1号", "trigger": "identity_bound",
+        "points": 100, "budget_points": 1_000, **window(),
+    }  # fmt: skip
+    return body | changes
+
+
+def template(**changes: Any) -> dict[str, Any]:
+    body = {
+        "title": "早餐券", "document": "澄信办〔2026〕2号", "kind": "discount", "stock": 10, "pay_bp": 8_500,
+        "cap_fen": 3_000, "price_points": 60, **window(),
+    }  # fmt: skip
+    return body | changes
+
+
+@pytest_asyncio.fixture(scope="module")
+async def console(database: Database) -> AsyncIterator[Console]:
+    chosen = settings(database_url=database.app, login_per_minute=1_000, admin_per_minute=10_000)
+    app = create_app(chosen, name=f"incentives_{uuid4().hex[:8]}")
+    async with serving(app) as client:
+        services: Services = app.ctx.office.services
+        bearers = []
+        for name in ("editor", "approver", "director"):
+            await services.administrators.create_admin(name, PASSWORD, roles=[name], totp_secret=SECRET)
+            code = pyotp.TOTP(SECRET).at(services.clock.now())
+            done = await services.administrators.log_in(name, PASSWORD, code, remote_ip="127.0.0.1", request_id="r")
+            bearers.append(_headers(done.tokens.access_token))
+        sessions = sessions_of(services.clock, Outside(), keys=TokenKeys.of(chosen.signing_keys))
+        login = await sessions.log_in("somebody")
+        yield Console(client, *bearers, _headers(login.tokens.access_token))
+
+
+async def test_a_campaign_is_made_by_one_and_activated_by_another(console: Console) -> None:
+    made = await console.post("/campaigns", console.director, campaign())
+    assert made.status_code == 201, made.text
+    draft = made.json()
+    assert (draft["status"], draft["budgets"][0]["planned"], draft["budgets"][0]["total"]) == ("draft", 1_000, 0)
+    path = f"/campaigns/{draft['id']}"
+    assert (await console.post(f"{path}/submit", console.director)).json()["status"] == "in_review"
+    alone = await console.post(f"{path}/activate", console.director)
+    assert (alone.status_code, alone.json()["error"]["code"]) == (403, "second_person_required")
+    active = (await console.post(f"{path}/activate", console.approver)).json()
+    assert (active["status"], active["created_by"] != active["activated_by"]) == ("active", True)
+    assert active["budgets"][0] | {"id": ""} == {
+        "id": "", "unit": "points", "planned": 1_000, "total": 1_000, "left": 1_000, "reserved": 0, "consumed": 0,
+        "open": True,
+    }  # fmt: skip
+    late = await console.client.put(ADMIN + path, json=campaign(points=1), headers=console.director)
+    assert (late.status_code, late.json()["error"]["code"]) == (409, "already_live")
+    for step, status in (("pause", "paused"), ("resume", "active"), ("end", "ended")):
+        assert (await console.post(f"{path}/{step}", console.approver)).json()["status"] == status
+
+
+async def test_scopes_keep_editors_from_activating_and_approvers_from_editing(console: Console) -> None:
+    made = (await console.post("/campaigns", console.editor, campaign())).json()
+    assert (await console.post(f"/campaigns/{made['id']}/activate", console.editor)).status_code == 403
+    assert (await console.post("/campaigns", console.approver, campaign())).status_code == 403
+    assert (await console.post("/campaigns", console.resident, campaign())).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/campaigns", campaign(points=0), "points"),
+        ("/campaigns", campaign(budget_points=99), "budget_points"),
+        ("/campaigns", campaign(trigger="age"), "trigger"),
+        ("/campaigns", campaign(starts_at="2026-01-01T00:00:00"), "starts_at"),
+        ("/campaigns", campaign(points=1.5), "points"),
+        ("/campaigns", campaign(surprise=1), "surprise"),
+        ("/coupon-templates", template(cap_fen=0), "cap_fen"),
+        ("/coupon-templates", template(merchants=["07"]), "merchants[0]"),
+        ("/coupon-templates", template(kind="cash"), "kind"),
+    ],
+)
+async def test_bad_input_is_refused_and_named(console: Console, path: str, body: dict[str, Any], field: str) -> None:
+    reply = await console.post(path, console.editor, body)
+    assert (reply.status_code, reply.json()["error"].get("field")) == (400, field), reply.text
+
+
+@pytest.mark.parametrize("path", ["/campaigns/{}", "/coupon-templates/{}", "/budgets/{}"])
+@pytest.mark.parametrize(("number", "status"), [("999999", 404), ("9" * 18, 404), ("9" * 30, 400)])
+async def test_what_is_not_there_is_said_so(console: Console, path: str, number: str, status: int) -> None:
+    reply = await console.client.get(ADMIN + path.format(number), headers=console.director)
+    assert reply.status_code == status, reply.text
+
+
+async def test_residents_see_live_campaigns_and_coupons_with_what_is_left(console: Console) -> None:
+    earned = await console.live("/campaigns", campaign())
+    coupon = await console.live("/coupon-templates", template())
+    await console.post("/coupon-templates", console.editor, template())
+    shown = (await console.client.get("/api/mp/v1/campaigns", headers=console.resident)).json()
+    assert earned["id"] in [item["id"] for item in shown["campaigns"]]
+    (item,) = [item for item in shown["coupons"] if item["template_id"] == coupon["id"]]
+    assert (item["summary"], item["price_points"], item["left"]) == ("8.5折，最高优惠30元", 60, 10)
+    assert item["terms_text"] == coupon["terms_text"]
+    assert {"budgets", "document", "created_by"}.isdisjoint(item)
+
+
+async def test_a_top_up_takes_two_people_and_its_key_books_it_once(console: Console) -> None:
+    budget = (await console.live("/campaigns", campaign()))["budgets"][0]
+    path, key = f"/budgets/{budget['id']}/top-ups", str(uuid7(datetime.now(UTC)))
+    body = {"amount": 500, "document": "追加1号"}
+    assert (await console.post(path, console.editor, body)).json()["error"]["code"] == "idempotency_key_required"
+    first = await console.post(path, console.director, body, **{"Idempotency-Key": key})
+    again = await console.post(path, console.director, body, **{"Idempotency-Key": key})
+    assert (first.status_code, again.status_code, first.json()) == (201, 201, again.json())
+    assert again.headers["Idempotency-Replayed"] == "true"
+    other = await console.post(path, console.director, body | {"amount": 501}, **{"Idempotency-Key": key})
+    assert (other.status_code, other.json()["error"]["code"]) == (422, "idempotency_mismatch")
+    alone = await console.post(f"/top-ups/{key}/approve", console.director)
+    assert alone.json()["error"]["code"] == "second_person_required"
+    assert (await console.post(f"/top-ups/{key}/approve", console.approver)).json()["status"] == "done"
+    detail = (await console.client.get(f"{ADMIN}/budgets/{budget['id']}", headers=console.director)).json()
+    assert (detail["budget"]["planned"], detail["budget"]["total"]) == (1_000, 1_500)
+    assert [request["amount"] for request in detail["requests"]] == [500, 1_000]
+
+
+async def test_pages_of_campaigns_hold_every_campaign_once(console: Console) -> None:
+    for _ in range(3):
+        await console.post("/campaigns", console.editor, campaign())
+    seen: list[str] = []
+    cursor: str | None = None
+    while True:
+        query = {"limit": "2"} | ({"cursor": cursor} if cursor else {})
+        reply = await console.client.get(ADMIN + "/campaigns", params=query, headers=console.director)
+        page = reply.json()
+        seen += [item["id"] for item in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert len(seen) == len(set(seen)) >= 3
+    assert seen == sorted(seen, key=int, reverse=True)
+
+
+async def test_the_audit_trail_tells_who_changed_what_and_how(console: Console) -> None:
+    active = await console.live("/coupon-templates", template())
+    query = {"object_kind": "coupon_template", "object_id": active["id"]}
+    page = (await console.client.get(ADMIN + "/audit-entries", params=query, headers=console.director)).json()
+    assert [item["action"] for item in page["items"]] == [
+        "coupon_template.activated", "coupon_template.approved", "coupon_template.submitted", "coupon_template.created",
+    ]  # fmt: skip
+    approved = page["items"][1]
+    assert (approved["before"]["status"], approved["after"]["status"]) == ("in_review", "activating")
+    assert approved["actor_id"] == active["activated_by"]
+    refused = await console.client.get(ADMIN + "/audit-entries", headers=console.editor)
+    assert refused.status_code == 403
+    bad = await console.client.get(ADMIN + "/audit-entries", params={"cursor": "%%%"}, headers=console.director)
+    assert (bad.status_code, bad.json()["error"]["field"]) == (400, "cursor")
