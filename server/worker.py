@@ -52,7 +52,8 @@ class Worker:
     async def redrive(self) -> int:
         """Finishes what was begun and not ended; returns how much."""
         services = self._services
-        return (await services.awards.redrive() + await services.budgets.redrive()
+        return (await services.sessions.redrive_epochs()
+                + await services.awards.redrive() + await services.budgets.redrive()
                 + await services.campaigns.redrive() + await services.templates.redrive())
 
     async def expire(self) -> int:
@@ -73,6 +74,7 @@ class Worker:
         vault = self._services.vault
         made = await vault.ensure_partitions(MONTHS_AHEAD)
         await self._services.administrators.lockout.purge()
+        await self._services.sessions.purge()
         return made + await vault.purge(PURGE_BATCH)
 
     async def run(self, stop: asyncio.Event) -> None:
