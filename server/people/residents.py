@@ -139,6 +139,8 @@ class ResidentService:
 
     async def on_identity_bound(self, event: outbox.Event) -> None:
         """The worker's part (D18): open the wallet that a crash after COMMIT left unopened. May be repeated."""
+        if event.kind != IDENTITY_BOUND:
+            return
         await self._wallet.open_wallet(int(event.payload["resident_id"]))
 
     async def _verify(self, identity_id: int, name: str, id_number: str) -> None:

@@ -87,6 +87,7 @@ async def test_the_wallet_is_opened_by_the_event_when_the_vault_was_down(room: R
     key = f"resident:{bound.resident_id}"
     event = await Event.get(kind="identity_bound", key=key)
     await room.residents.on_identity_bound(event)
+    await room.residents.on_identity_bound(await Event.filter(kind="fact_recorded").first())
     assert room.outside.opened == [bound.resident_id]
 
 
