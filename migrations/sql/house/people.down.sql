@@ -19,4 +19,5 @@ ALTER TABLE identity
 DROP INDEX identity_one_per_subject;
 
 ALTER TABLE resident DROP CONSTRAINT resident_sealed, DROP CONSTRAINT resident_hmac_length;
+DROP INDEX resident_epoch_due;
 DROP INDEX resident_one_per_person;

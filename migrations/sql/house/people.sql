@@ -1,6 +1,8 @@
 -- The people room: what no code may get wrong, whoever writes the row.
 
 CREATE UNIQUE INDEX resident_one_per_person ON resident (id_number_hmac);
+-- The worker looks here every few seconds; the index holds only the few whose codes are still to be killed.
+CREATE INDEX resident_epoch_due ON resident (epoch_due_at) WHERE epoch_due_at IS NOT NULL;
 ALTER TABLE resident
   ADD CONSTRAINT resident_hmac_length CHECK (octet_length(id_number_hmac) = 32),
   ADD CONSTRAINT resident_sealed CHECK (octet_length(id_number_sealed) > 32 AND octet_length(name_sealed) > 32);
