@@ -124,6 +124,9 @@ class AwardService:
                 await self._postpone(owed, refusal.code)
         except VaultError as error:
             await self._postpone(owed, error.code)
+        except Exception:  # one award that cannot be posted must not stop the relay
+            log.exception("award_not_posted", award_id=owed["id"])
+            await self._postpone(owed, "fault")
         else:
             await self._settle(owed["id"], "posted", "")
 

@@ -167,8 +167,8 @@ class BudgetService:
             try:
                 await self._post(request)
                 done += 1
-            except VaultError as error:
-                log.warning("budget_entry_not_posted", id=str(request.id), reason=error.code)
+            except Exception:  # one entry that cannot be booked must not hold up the others
+                log.exception("budget_entry_not_posted", id=str(request.id))
         return done
 
     async def _post(self, request: BudgetRequest) -> BudgetRequest:

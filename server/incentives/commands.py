@@ -130,7 +130,7 @@ class TemplateDraft:
         if self.valid_until is not None and self.valid_until < self.ends_at.date():
             raise InvalidField(field="valid_until")
         if self.budget_fen is not None:
-            _within("budget_fen", self.budget_fen, self.share_fen(), MAX_PLANNED)
+            _within("budget_fen", self.budget_fen, self.share_fen(), MAX_PLANNED if self.share_fen() else -1)
         if self.stock * self.share_fen() > MAX_PLANNED:
             raise InvalidField(field="stock")
 
@@ -156,7 +156,9 @@ class TemplateDraft:
             "title", "document", "kind", "starts_at", "ends_at", "face_value_fen", "pay_bp", "cap_fen", "threshold_fen",
             "sponsor_bp", "price_points", "per_person", "valid_days", "valid_until", "void_window_s", "return_stock",
         )  # fmt: skip
-        return {name: getattr(self, name) for name in names} | {"merchants": sorted(self.merchants)}
+        columns = {name: getattr(self, name) for name in names} | {"merchants": sorted(self.merchants)}
+        # Who has nothing to pay is no sponsor: the vault demands a money budget of every other.
+        return columns | ({} if self.share_fen() else {"sponsor_bp": 0})
 
     def planned(self) -> dict[str, int]:
         """The planned amount of each budget, by unit; no money budget when the sponsor pays nothing."""

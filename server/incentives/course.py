@@ -267,8 +267,8 @@ class Course(Generic[P]):
             try:
                 await self._tell(row)
                 done += 1
-            except VaultError as error:
-                log.warning("vault_not_told", noun=self._noun, id=row.id, pending=row.pending, reason=error.code)
+            except Exception:  # one row that cannot be told must not hold up the others
+                log.exception("vault_not_told", noun=self._noun, id=row.id, pending=row.pending)
         due = self._model.filter(status="scheduled", starts_at__lte=now, pending=None).order_by("starts_at")
         for row in await due.limit(REDRIVE_LIMIT):
             done += await self._by_time(row.id, "active")

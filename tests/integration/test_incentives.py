@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
@@ -15,8 +15,8 @@ from tortoise.exceptions import IntegrityError, OperationalError
 
 from server.incentives.awards import AwardService
 from server.incentives.budgets import BudgetService
-from server.incentives.campaigns import CampaignService, CampaignView
-from server.incentives.commands import CampaignDraft, Signed, TemplateDraft
+from server.incentives.campaigns import CampaignService
+from server.incentives.commands import Signed
 from server.incentives.errors import (
     AlreadyLive,
     RevisionChanged,
@@ -33,84 +33,10 @@ from server.kit.db import close_house, fetch, open_house, transaction
 from server.kit.ids import uuid7
 from server.kit.outbox import Event, relay_once
 from tests.support.databases import Database
+from tests.support.incentives import CHECKER, KEY, MAKER, THIRD, House, Unreachable
 from wallet import Refused, Vault, VaultUnavailable
 
-MAKER, CHECKER, THIRD = Signed(1, "r-1"), Signed(2, "r-2"), Signed(3, "r-3")
-KEY = b"k" * 32
 _numbers = itertools.count(1)
-
-
-@dataclass
-class House:
-    """The room's services on one database."""
-
-    app: Vault
-    worker: Vault
-    clock: Clock
-    campaigns: CampaignService
-    templates: TemplateService
-    budgets: BudgetService
-    awards: AwardService
-
-    def campaign(self, **changes: object) -> CampaignDraft:
-        now = self.clock.now()
-        draft = CampaignDraft(
-            "实名有礼",
-            "澄信办〔2026〕1号",
-            "identity_bound",
-            100,
-            1_000,
-            now - timedelta(days=1),
-            now + timedelta(days=30),
-        )
-        return replace(draft, **changes)  # type: ignore[arg-type]
-
-    def template(self, **changes: object) -> TemplateDraft:
-        now = self.clock.now()
-        draft = TemplateDraft(
-            "早餐券", "澄信办〔2026〕2号", "amount_off", 10, now - timedelta(days=1), now + timedelta(days=30),
-            face_value_fen=2_000, threshold_fen=5_000, price_points=60,
-        )  # fmt: skip
-        return replace(draft, **changes)  # type: ignore[arg-type]
-
-    async def live_campaign(self, **changes: object) -> CampaignView:
-        made = await self.campaigns.create(self.campaign(**changes), MAKER)
-        await self.campaigns.submit(made.row.id, MAKER)
-        return await self.campaigns.activate(made.row.id, CHECKER)
-
-    async def live_template(self, **changes: object) -> TemplateView:
-        made = await self.templates.create(self.template(**changes), MAKER)
-        await self.templates.submit(made.row.id, MAKER)
-        return await self.templates.activate(made.row.id, CHECKER)
-
-    async def tell(self, resident_id: int, occurred_at: datetime | None = None) -> bool:
-        at = occurred_at or self.clock.now()
-        async with transaction() as tx:
-            return await record_fact(tx, resident_id, "identity_bound", f"resident:{resident_id}", at, {"way": "name"})
-
-    async def points(self, resident_id: int) -> int:
-        rows = await fetch("SELECT points_avail FROM vault.wallet WHERE owner = $1", resident_id)
-        return int(rows[0]["points_avail"]) if rows else 0
-
-    async def end_all(self) -> None:
-        for row in await Campaign.filter(status__in=("active", "scheduled", "paused"), pending=None):
-            await self.campaigns.end(row.id, CHECKER)
-
-
-class Unreachable:
-    """The vault behind a wire that is cut after `calls` calls."""
-
-    def __init__(self, vault: Vault, calls: int) -> None:
-        self._vault, self._left = vault, calls
-
-    def __getattr__(self, name: str) -> object:
-        async def call(*args: object, **named: object) -> object:
-            if self._left == 0:
-                raise VaultUnavailable
-            self._left -= 1
-            return await getattr(self._vault, name)(*args, **named)
-
-        return call
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -168,7 +94,7 @@ async def test_the_relay_turns_a_fact_into_points_exactly_once(house: House, res
     assert await house.points(resident) == 100
     award = await Award.get(resident_id=resident)
     assert (award.status, award.campaign_id, award.attempts) == ("posted", view.row.id, 1)
-    state = (await house.campaigns.get(view.row.id)).budgets[0]
+    (state,) = (await house.campaigns.get(view.row.id)).budgets
     assert (state.planned, state.total, state.left, state.consumed) == (1_000, 1_000, 900, 100)
 
 
@@ -324,8 +250,6 @@ async def test_an_activation_that_breaks_anywhere_is_finished_by_the_worker(hous
     with pytest.raises(VaultUnavailable):
         await cut.activate(made.row.id, CHECKER)
     assert (await house.templates.get(made.row.id)).row.status == "activating"
-    with pytest.raises(TemplateNotFound):
-        await house.templates.benefit(made.row.id + 1_000)
     assert (await house.templates.activate(made.row.id, CHECKER)).row.status == "activating"
     await worker.redrive()
     assert (await house.templates.get(made.row.id)).row.status == "activating"  # not yet 5 s old
@@ -436,3 +360,41 @@ async def test_residents_see_what_is_live_with_its_rule_and_what_is_left(house: 
     assert live.row.id in {row.id for row in await house.campaigns.live()}
     await house.campaigns.pause(live.row.id, CHECKER)
     assert live.row.id not in {row.id for row in await house.campaigns.live()}
+
+
+async def test_eight_relays_at_once_give_the_points_of_a_fact_once(house: House, resident: int) -> None:
+    await house.live_campaign()
+    await house.tell(resident)
+    event = await Event.get(key=f"resident:{resident}")
+    await asyncio.gather(*(house.awards.on_fact(event) for _ in range(8)))
+    assert await house.points(resident) == 100
+    assert await Award.filter(resident_id=resident).count() == 1
+
+
+async def test_eight_approvals_at_once_activate_and_fund_once(house: House) -> None:
+    made = await house.templates.create(house.template(), MAKER)
+    await house.templates.submit(made.row.id, MAKER)
+    tries = [house.templates.activate(made.row.id, Signed(100 + n, "r")) for n in range(8)]
+    answers = await asyncio.gather(*tries, return_exceptions=True)
+    assert sum(isinstance(answer, TemplateView) for answer in answers) == 1
+    assert sum(isinstance(answer, WrongStatus) for answer in answers) == 7
+    states = (await house.templates.get(made.row.id)).budgets
+    assert {(state.unit, state.total) for state in states} == {("coupons", 10), ("fen", 20_000)}
+
+
+async def test_a_coupon_of_each_kind_can_be_claimed_down_to_the_last(house: House, resident: int) -> None:
+    odd = {"kind": "discount", "face_value_fen": 0, "threshold_fen": 0, "pay_bp": 8_500, "cap_fen": 3_001}
+    for change in (
+        {},
+        odd | {"sponsor_bp": 3_333},
+        {"sponsor_bp": 0},
+        {"kind": "exchange", "threshold_fen": 0, "face_value_fen": 0},
+    ):
+        view = await house.live_template(stock=2, price_points=0, per_person=3, **change)
+        await house.app.open_wallet(resident)
+        for _ in range(2):
+            await house.app.claim(resident, uuid7(house.clock.now()), template_id=view.row.id, terms_id=view.row.id)
+        with pytest.raises(Refused, match="sold_out"):
+            await house.app.claim(resident, uuid7(house.clock.now()), template_id=view.row.id, terms_id=view.row.id)
+        stock = next(state for state in (await house.templates.get(view.row.id)).budgets if state.unit == "coupons")
+        assert (stock.total, stock.left) == (2, 0)

@@ -73,6 +73,10 @@ def test_the_money_budget_covers_every_coupon_at_its_dearest() -> None:
 
 
 def test_a_template_without_a_sponsor_has_no_money_budget() -> None:
+    with pytest.raises(InvalidField):
+        replace(AMOUNT_OFF, sponsor_bp=0, budget_fen=100).check()
+    free = replace(EXCHANGE, face_value_fen=0)
+    assert (free.planned(), free.columns()["sponsor_bp"]) == ({"coupons": 10}, 0)
     assert replace(AMOUNT_OFF, sponsor_bp=0).planned() == {"coupons": 10}
 
 
