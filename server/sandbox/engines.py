@@ -164,8 +164,8 @@ class Engines:
             state = self._read_state()
             remembered = state.get("socket_dir")
             self.postgres.destroy(Path(remembered) if remembered else None)
-            link = self.folder / "valkey"
-            shutil.rmtree(link.resolve(), ignore_errors=True)
+            if self._with_valkey:
+                self.valkey.destroy()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> Engines:
