@@ -6,6 +6,7 @@ Every secret begins with the word "sandbox", so that a production start refuses 
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass
 
 from server.sandbox.engines import EngineUrls
 
@@ -52,3 +53,20 @@ def sandbox_environment(
         "log_level": "warning",
     }
     return {f"CHENGXIN_{name.upper()}": value for name, value in settings.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class SampleAdministrator:
+    """An account of the console that the sample city brings along."""
+
+    username: str
+    role: str
+    totp_secret: str
+
+
+ADMINISTRATORS = (
+    SampleAdministrator("editor", "editor", "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"),
+    SampleAdministrator("approver", "approver", "KRSXG5CTMVRXEZLUKRSXG5CTMVRXEZLU"),
+    SampleAdministrator("merchants", "merchant_manager", "MFRGGZDFMZTWQ2LKMFRGGZDFMZTWQ2LK"),
+    SampleAdministrator("auditor", "auditor", "NB2W45DFOIZA2LKNB2W45DFOIZALKNB2"),
+)

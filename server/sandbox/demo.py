@@ -1,0 +1,129 @@
+"""`make demo`: engines, database, sample city, server, worker, the walk, and then it stays up for trying out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyotp
+from rich.console import Console
+
+from server.config import Settings
+from server.kit.db import close_house, open_house
+from server.merchants.models import Store
+from server.sandbox.city import City, sample_city
+from server.sandbox.engines import Engines
+from server.sandbox.environment import ADMIN_PASSWORD, ADMINISTRATORS
+from server.sandbox.house import House, HouseFailed, prepare_database
+from server.sandbox.loader import load_city
+from server.sandbox.phone import Refusal
+from server.sandbox.walk import WalkFailed, walk
+
+DATABASE = "chengxin"
+SEED = 2026
+WALK_STORE, WALK_CASHIER = "老街面馆（示例）北大街店", "oSampleStaff-restaurant-1-store-1-cashier"
+
+
+async def run_demo(*, folder: Path, port: int, residents: int, once: bool) -> int:
+    """Runs the demo; the exit status is 0 when the walk went through."""
+    console = Console()
+    began = time.perf_counter()
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    engines = Engines(folder / "engines")
+    console.rule("澄信 Chengxin")
+    urls = _timed(console, "PostgreSQL 与 Valkey · engines", engines.start)
+    house = House(urls, DATABASE, folder=folder, port=port)
+    city = sample_city(SEED, residents=residents)
+    try:
+        await _step(console, "数据库与迁移 · migrations", prepare_database(urls, DATABASE))
+        house.start_wechat()
+        loaded = await _step(console, "示例城市 · sample city", load_city(_settings(house), seed=SEED, residents=residents))
+        console.print(f"      [cyan]{loaded.merchants} 商户, {loaded.campaigns} 活动, {loaded.templates} 券模板"
+                      f"{'' if loaded.fresh else ', 已在库中'}[/]")
+        store_id = await _store_id(urls.dsn("app", DATABASE))
+        await _step(console, f"服务启动 · {house.environment['CHENGXIN_WORKERS']} workers", house.start())
+        console.rule("一次核销 · one redemption")
+        await walk(base_url=house.base_url, wechat_base=house.wechat_base, worker_dsn=urls.dsn("worker", DATABASE), city=city,
+                   store=(store_id, WALK_CASHIER), console=console, folder=folder)
+        console.rule(f"[green]{time.perf_counter() - began:.1f} s")
+        if not once:
+            _invite(console, house, city, store_id)
+            await _until_interrupted()
+        return 0
+    except (HouseFailed, WalkFailed, Refusal) as failure:
+        console.print(f"[red]{type(failure).__name__}: {failure}[/]")
+        return 1
+    finally:
+        house.stop()
+        engines.stop()
+
+
+def _settings(house: House) -> Settings:
+    with _environment(house.environment):
+        return Settings()  # type: ignore[call-arg]
+
+
+@contextlib.contextmanager
+def _environment(values: dict[str, str]):  # type: ignore[no-untyped-def]
+    before = dict(os.environ)
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+async def _store_id(dsn: str) -> str:
+    await open_house(dsn)
+    try:
+        return str((await Store.get(name=WALK_STORE)).id)
+    finally:
+        await close_house()
+
+
+def _timed(console: Console, what: str, doing):  # type: ignore[no-untyped-def]
+    started = time.perf_counter()
+    result = doing()
+    console.print(f"  {what}  [green]{time.perf_counter() - started:.1f} s[/]")
+    return result
+
+
+async def _step(console: Console, what: str, doing):  # type: ignore[no-untyped-def]
+    started = time.perf_counter()
+    result = await doing
+    console.print(f"  {what}  [green]{time.perf_counter() - started:.1f} s[/]")
+    return result
+
+
+def _invite(console: Console, house: House, city: City, store_id: str) -> None:
+    one = city.residents[0]
+    console.print(f"""
+[bold]接口文档[/]      {house.base_url}/docs      {house.base_url}/openapi.json
+[bold]健康与指标[/]    {house.base_url}/readyz    {house.base_url}/metrics
+[bold]微信替身[/]      {house.wechat_base}
+
+[bold]试一试[/]
+  # 居民: 从替身取登录码, 再登录
+  curl -s {house.wechat_base}/_sim/login-codes -H 'content-type: application/json' -d '{{"openid": "{one.openid}"}}'
+  curl -s {house.base_url}/api/mp/v1/sessions -H 'content-type: application/json' -d '{{"code": "…"}}'
+  # 实名: {one.name} {one.id_number} (不存在的号码)
+  # 店员: openid {WALK_CASHIER}, 门店 {store_id}
+  # 账本: CHENGXIN_WORKER_DATABASE_URL='{house.environment["CHENGXIN_WORKER_DATABASE_URL"]}' chengxin check-ledger
+[bold]管理员[/] (密码 {ADMIN_PASSWORD})""")
+    for account in ADMINISTRATORS:
+        console.print(f"  {account.username:10} {account.role:18} TOTP {pyotp.TOTP(account.totp_secret).at(datetime.now(UTC))}  密钥 {account.totp_secret}")
+    console.print("\nCtrl-C 结束")
+
+
+async def _until_interrupted() -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await stop.wait()
