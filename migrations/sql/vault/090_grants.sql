@@ -7,7 +7,7 @@
 --   rebalance            x     x         put_earn_terms         x     x
 --   put_coupon_terms     x     x         set_acceptor           x     x
 --   issue_credentials    x     -         burn_credential        x     -
---   bump_epoch           x     -         ensure_partitions      -     x
+--   bump_epoch           x     x         ensure_partitions      -     x
 --   purge                -     x         now, today, zone       x     x
 
 REVOKE ALL ON SCHEMA vault FROM PUBLIC;
@@ -18,5 +18,6 @@ GRANT EXECUTE ON FUNCTION
   vault.open_wallet, vault.create_budget, vault.set_budget_open, vault.put_budget_entry, vault.rebalance, vault.put_earn_terms,
   vault.put_coupon_terms, vault.set_acceptor, vault.now, vault.today, vault.zone, vault.lots_ok, vault.id_time, vault.id_version
   TO chengxin_app, chengxin_worker;
-GRANT EXECUTE ON FUNCTION vault.post_batch, vault.issue_credentials, vault.burn_credential, vault.bump_epoch TO chengxin_app;
+GRANT EXECUTE ON FUNCTION vault.bump_epoch TO chengxin_app, chengxin_worker;
+GRANT EXECUTE ON FUNCTION vault.post_batch, vault.issue_credentials, vault.burn_credential TO chengxin_app;
 GRANT EXECUTE ON FUNCTION vault.post_internal, vault.ensure_partitions, vault.purge TO chengxin_worker;

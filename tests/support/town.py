@@ -1,0 +1,95 @@
+"""A running house with the sample city in it, and the people to play in it: fresh residents with points, staff at their stores."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+
+import httpx
+
+from server.config import Settings
+from server.kit.db import close_house, fetch, open_house
+from server.sandbox.city import City, id_number, sample_city
+from server.sandbox.engines import EngineUrls
+from server.sandbox.house import House
+from server.sandbox.loader import load_city
+from server.sandbox.phone import CounterPhone, ResidentPhone
+from server.sandbox.wechat.control import StandInControl
+from tests.support.databases import Database
+
+SEED, RESIDENTS = 7, 20
+
+
+@dataclass
+class Town:
+    """`base_url` answers; `stores` are ids by store name, `templates` ids by title."""
+
+    house: House
+    database: Database
+    city: City
+    control: StandInControl
+    http: httpx.AsyncClient
+    settings: Settings
+    stores: dict[str, str] = field(default_factory=dict)
+    templates: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def base_url(self) -> str:
+        return self.house.base_url
+
+    async def person(self) -> tuple[str, str, str]:
+        """(name, ID number, openid) of somebody new whom the name-and-ID check knows."""
+        number = id_number(date(1950, 1, 1) + timedelta(days=secrets.randbelow(20_000)), 1 + secrets.randbelow(999))
+        name = secrets.choice(self.city.residents).name
+        await self.control.register_people([(name, number)])
+        return name, number, f"oTest{secrets.token_hex(8)}"
+
+    async def resident(self, points: int = 120) -> ResidentPhone:
+        """A resident who is logged in, bound and has earned the welcome points."""
+        name, number, openid = await self.person()
+        phone = ResidentPhone(self.http)
+        await phone.log_in(await self.control.login_code(openid))
+        await phone.bind(name, number)
+        if points:
+            wallet = await phone.wait_for_points(points)
+            assert wallet["points"] >= points, wallet
+        return phone
+
+    async def counter(self, store_name: str, role: str = "cashier") -> CounterPhone:
+        """Staff of a store, logged in there."""
+        merchant = next(one for one in self.city.merchants if any(store.name == store_name for store in one.stores))
+        store = next(store for store in merchant.stores if store.name == store_name)
+        staff = next(one for one in merchant.staff if one.role == role and one.store in (None, store.key))
+        phone = CounterPhone(self.http)
+        await phone.log_in(await self.control.login_code(staff.openid), self.stores[store_name])
+        return phone
+
+
+@asynccontextmanager
+async def settle(urls: EngineUrls, database: Database, *, folder: Path, redis_url: str | None, workers: int = 2,
+                 extra: dict[str, str] | None = None) -> AsyncIterator[Town]:
+    """Starts a house on this database, loads the city, and ends everything afterwards."""
+    limits = {f"CHENGXIN_{name}_PER_MINUTE": "1000000" for name in ("LOGIN", "RESIDENT", "COUNTER", "ADMIN", "ADDRESS")}
+    house = House(urls, database.name, folder=folder, workers=workers, extra={"CHENGXIN_REDIS_URL": redis_url or "", **limits, **(extra or {})})
+    house.start_wechat()
+    settings = Settings(**{name.removeprefix("CHENGXIN_").lower(): value for name, value in house.environment.items()})  # type: ignore[arg-type]
+    control = StandInControl(house.wechat_base)
+    try:
+        await load_city(settings, seed=SEED, residents=RESIDENTS)
+        await open_house(settings.database_url)
+        try:
+            stores = {row["name"]: str(row["id"]) for row in await fetch("SELECT id, name FROM store")}
+            templates = {row["title"]: str(row["id"]) for row in await fetch("SELECT id, title FROM coupon_template")}
+        finally:
+            await close_house()
+        await house.start()
+        limits_http = httpx.Limits(max_connections=256, max_keepalive_connections=256)
+        async with httpx.AsyncClient(base_url=house.base_url, trust_env=False, timeout=40, limits=limits_http) as http:
+            yield Town(house, database, sample_city(SEED, residents=RESIDENTS), control, http, settings, stores, templates)
+    finally:
+        await control.aclose()
+        house.stop()
