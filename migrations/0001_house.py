@@ -78,7 +78,7 @@ class Migration(migrations.Migration):
                 ('from_at', fields.DatetimeField(auto_now=False, auto_now_add=False)),
                 ('until_at', fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
             ],
-            options={'table': 'campaign_span', 'app': 'migrations', 'pk_attr': 'id', 'table_description': 'A time during which a campaign was live; `until_at` is null while it lasts. A late fact is judged by these (D37).'},
+            options={'table': 'campaign_span', 'app': 'migrations', 'pk_attr': 'id', 'table_description': 'A time in which a campaign was live; `until_at` is null while it lasts. Late facts are judged by these (D37).'},
             bases=['Model'],
         ),
         ops.CreateModel(
@@ -202,7 +202,7 @@ class Migration(migrations.Migration):
                 ('created_at', fields.DatetimeField(auto_now=False, auto_now_add=False)),
                 ('settled_at', fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
             ],
-            options={'table': 'award', 'app': 'migrations', 'unique_together': (('campaign', 'fact'),), 'pk_attr': 'id', 'table_description': 'Points that a campaign owes for a fact, posted to the vault under `vault_id`. status: pending | posted | refused.'},
+            options={'table': 'award', 'app': 'migrations', 'unique_together': (('campaign', 'fact'),), 'pk_attr': 'id', 'table_description': 'Points that a campaign owes for a fact, posted under `vault_id`. status: pending | posted | refused.'},
             bases=['Model'],
         ),
         ops.CreateModel(

@@ -21,11 +21,8 @@ import uvloop
 from server.app import create_app
 from server.config import Settings, UnsafeSettings
 from server.kit.logging import configure_logging
-from server.web.running import running
+from server.web.running import EX_CONFIG, LISTEN_FD, SUPERVISOR_PID, running
 
-LISTEN_FD: Final = "CHENGXIN_LISTEN_FD"
-SUPERVISOR_PID: Final = "CHENGXIN_SUPERVISOR_PID"
-EX_CONFIG: Final = 78
 _PR_SET_PDEATHSIG: Final = 1
 _log = structlog.get_logger("server.app_worker")
 

@@ -23,9 +23,9 @@ from typing import Any, Final
 
 import structlog
 
-from server.app_worker import EX_CONFIG, LISTEN_FD, SUPERVISOR_PID
 from server.config import Settings
 from server.kit.logging import configure_logging
+from server.web.running import EX_CONFIG, LISTEN_FD, SUPERVISOR_PID
 
 BACKLOG: Final = 2048
 FIRST_PAUSE_S: Final = 0.1

@@ -18,7 +18,7 @@ from server.web.idempotency import HEADER as IDEMPOTENCY_HEADER
 from server.web.routing import Route
 
 _REF: Final = "#/components/schemas/{name}"
-_PARAMETER: Final = re.compile(r"<(\w+)(?::(\w+))?>")
+PARAMETER: Final = re.compile(r"<(\w+)(?::(\w+))?>")
 _PATH_TYPES: Final[dict[str, dict[str, Any]]] = {
     "uuid": {"type": "string", "format": "uuid"},
     "int": {"type": "integer", "format": "int64"},
@@ -41,7 +41,7 @@ def document(routes: Sequence[Route], *, version: str = "1") -> dict[str, Any]:
     schema_of = {id(kind): schema for kind, schema in zip(kinds, schemas, strict=True)}
     paths: dict[str, dict[str, Any]] = defaultdict(dict)
     for route in routes:
-        path = _PARAMETER.sub(r"{\1}", route.path)
+        path = PARAMETER.sub(r"{\1}", route.path)
         paths[path][route.method.lower()] = _operation(route, schema_of, components)
     return {
         "openapi": "3.1.0",
@@ -165,7 +165,7 @@ def _refusal_schema(envelope: dict[str, Any], codes: list[str]) -> dict[str, Any
 def _path_parameters(route: Route) -> list[dict[str, Any]]:
     return [
         {"name": name, "in": "path", "required": True, "schema": _PATH_TYPES[kind or "str"]}
-        for name, kind in _PARAMETER.findall(route.path)
+        for name, kind in PARAMETER.findall(route.path)
     ]
 
 

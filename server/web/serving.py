@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 from sanic import Request
+from sanic.exceptions import RequestCancelled
 from sanic.handlers import ErrorHandler
 from sanic.response import HTTPResponse
 
@@ -33,6 +34,7 @@ from server.web.routing import Call, Limit, Reply, Route
 from server.web.schema import body_decoder, query_decoder
 
 UNMATCHED: Final = "(unmatched)"
+HUNG_UP: Final = 499  # the client went away; nobody reads this
 _log = structlog.get_logger("server.web")
 _encode = msgspec.json.Encoder().encode
 _DEFAULT_LIMITS: Final = {
@@ -170,6 +172,8 @@ class Envelopes(ErrorHandler):
     def default(self, request: Request | None, exception: Exception) -> HTTPResponse:
         """The envelope of any exception Sanic met."""
         request_id = new_request_id()
+        if isinstance(exception, RequestCancelled):
+            return HTTPResponse(b"", HUNG_UP)
         response, code = _refusal(exception, request_id, UNMATCHED)
         for name, value in getattr(exception, "headers", {}).items():
             if name.lower() == "allow":
