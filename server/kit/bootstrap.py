@@ -30,6 +30,7 @@ async def bootstrap(superuser_dsn: str, dbname: str, passwords: dict[str, str], 
     """Make roles, database and per-database grants; safe to run again. `passwords` is keyed by role name."""
     connection = await asyncpg.connect(superuser_dsn)
     try:
+        await connection.execute("SET lock_timeout = 0")
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
         for role in ROLES:
             await _make_role(connection, role, passwords[role])

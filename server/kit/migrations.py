@@ -41,6 +41,7 @@ async def migrate(owner_dsn: str, target: str | None = None) -> list[str]:
     names: list[str] = []
     guard = await asyncpg.connect(owner_dsn)
     try:
+        await guard.execute("SET lock_timeout = 0")  # wait for the other migrator, however long it takes
         await guard.execute("SELECT pg_advisory_lock($1)", LOCK)
         async with TortoiseContext() as context:
             await context.init(config=_migration_config(owner_dsn))
