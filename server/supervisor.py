@@ -19,11 +19,11 @@ import sys
 import tempfile
 from pathlib import Path
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
-from server.config import Settings
+from server.config import Settings, UnsafeSettings
 from server.kit.logging import configure_logging
 from server.web.running import EX_CONFIG, LISTEN_FD, SUPERVISOR_PID
 
@@ -138,9 +138,14 @@ class Supervisor:
             path.unlink(missing_ok=True)
 
 
-def main(settings: Any = None) -> int:
-    """`python -m server.supervisor`."""
-    return serve(settings or Settings())
+def main() -> int:
+    """`python -m server.supervisor`: the service with settings from the environment."""
+    try:
+        settings = Settings()
+        return serve(settings)
+    except (ValueError, UnsafeSettings) as error:
+        sys.stderr.write(f"{error}\n")
+        return EX_CONFIG
 
 
 if __name__ == "__main__":
