@@ -1,10 +1,10 @@
 """`chengxin`: every way to start, set up and check the house.
 
-    demo            engines, sample city, server, and a narrated walk to the first redemption
-    serve, worker   the two kinds of process of a real installation
-    bootstrap-db    roles, database and grants, once, as a superuser        migrate     tables and functions, at each release
-    create-admin    an administrator with password and TOTP                 check-ledger the proof that the books balance
-    load-sample     the sample city, into a sandbox
+demo            engines, sample city, server, and a narrated walk to the first redemption
+serve, worker   the two kinds of process of a real installation
+bootstrap-db    roles, database and grants, once, as a superuser        migrate     tables and functions, at each
+release create-admin    an administrator with password and TOTP                 check-ledger the proof that the books
+balance load-sample     the sample city, into a sandbox
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def main() -> None:
 
 def _settings() -> Settings:
     try:
-        settings = Settings()  # type: ignore[call-arg]
+        settings = Settings()
         settings.check_production()
     except (ValueError, UnsafeSettings) as problem:
         raise click.ClickException(str(problem)) from None
@@ -59,14 +59,22 @@ def worker() -> None:
 
 
 @main.command("bootstrap-db")
-@click.option("--superuser-url", envvar="CHENGXIN_SUPERUSER_URL", required=True, help="URL of a superuser, any database.")
+@click.option(
+    "--superuser-url", envvar="CHENGXIN_SUPERUSER_URL", required=True, help="URL of a superuser, any database."
+)
 @click.option("--database", default="chengxin", show_default=True)
 @click.option("--owner-password", envvar="CHENGXIN_OWNER_PASSWORD", required=True)
 @click.option("--app-password", envvar="CHENGXIN_APP_PASSWORD", required=True)
 @click.option("--worker-password", envvar="CHENGXIN_WORKER_PASSWORD", required=True)
-def bootstrap_db(superuser_url: str, database: str, owner_password: str, app_password: str, worker_password: str) -> None:
+def bootstrap_db(
+    superuser_url: str, database: str, owner_password: str, app_password: str, worker_password: str
+) -> None:
     """Make the three roles, the database and its grants; safe to run again."""
-    passwords = {database_bootstrap.OWNER: owner_password, database_bootstrap.APP: app_password, database_bootstrap.WORKER: worker_password}
+    passwords = {
+        database_bootstrap.OWNER: owner_password,
+        database_bootstrap.APP: app_password,
+        database_bootstrap.WORKER: worker_password,
+    }
     asyncio.run(database_bootstrap.bootstrap(superuser_url, database, passwords))
     click.echo(f"database {database} is ready for `chengxin migrate`")
 
@@ -74,7 +82,9 @@ def bootstrap_db(superuser_url: str, database: str, owner_password: str, app_pas
 @main.command()
 @click.option("--to", "target", default=None, help='A migration\'s name, or "zero"; the latest by default.')
 @click.option("--url", envvar="CHENGXIN_MIGRATION_URL", required=True, help="URL of the owner role.")
-@click.option("--zone", envvar="CHENGXIN_CITY_ZONE", default="Asia/Shanghai", show_default=True, help="The city's time zone.")
+@click.option(
+    "--zone", envvar="CHENGXIN_CITY_ZONE", default="Asia/Shanghai", show_default=True, help="The city's time zone."
+)
 def migrate(target: str | None, url: str, zone: str) -> None:
     """Bring the database to the latest migration, one migrator at a time."""
     done = asyncio.run(migrations.migrate(url, target))
@@ -127,7 +137,8 @@ def check_ledger(url: str, as_json: bool) -> None:
 @click.option("--residents", default=20, show_default=True)
 @click.option("--seed", default=2026, show_default=True)
 def load_sample(residents: int, seed: int) -> None:
-    """Load the sample city into a sandbox (merchants, campaigns, coupon templates, administrators); safe to run again."""
+    """Load the sample city into a sandbox (merchants, campaigns, coupon templates, administrators); safe to run
+    again."""
     from server.sandbox.loader import load_city
 
     settings = _settings()
@@ -139,7 +150,13 @@ def load_sample(residents: int, seed: int) -> None:
 
 @main.command()
 @click.option("--once", is_flag=True, help="End after the walk.")
-@click.option("--folder", type=click.Path(path_type=Path), default=Path(".chengxin"), show_default=True, help="Where the engines keep their data.")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    default=Path(".chengxin"),
+    show_default=True,
+    help="Where the engines keep their data.",
+)
 @click.option("--port", default=8000, show_default=True)
 @click.option("--residents", default=20, show_default=True)
 def demo(once: bool, folder: Path, port: int, residents: int) -> None:

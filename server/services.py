@@ -1,7 +1,7 @@
 """The one place where the parts of the house are wired together.
 
-Every process opens its `Services` once (`open_services` for HTTP, `open_worker` for jobs) and closes them last. Rooms get what they
-need as constructor arguments; nothing below this file looks anything up.
+Every process opens its `Services` once (`open_services` for HTTP, `open_worker` for jobs) and closes them last. Rooms
+get what they need as constructor arguments; nothing below this file looks anything up.
 """
 
 from __future__ import annotations
@@ -71,8 +71,14 @@ class Services:
 async def open_services(settings: Settings) -> Services:
     """Opens what an HTTP process needs. Raises when the database cannot be reached."""
     vault = await Vault.connect(
-        settings.database_url, role="app", first_lane=settings.worker_index * settings.lanes, lanes=settings.lanes,
-        queue=settings.lane_queue, batch=settings.lane_batch, budget_slots=settings.budget_slots)
+        settings.database_url,
+        role="app",
+        first_lane=settings.worker_index * settings.lanes,
+        lanes=settings.lanes,
+        queue=settings.lane_queue,
+        batch=settings.lane_batch,
+        budget_slots=settings.budget_slots,
+    )
     services = await _wire(settings, settings.database_url, vault)
     services.news.open()
     return services
@@ -81,7 +87,9 @@ async def open_services(settings: Settings) -> Services:
 async def open_worker(settings: Settings) -> Services:
     """Opens what the background process needs: the worker's role, whose vault posts earnings and expiries."""
     dsn = settings.worker_database_url
-    vault = await Vault.connect(dsn, role="worker", queue=settings.lane_queue, batch=settings.lane_batch, budget_slots=settings.budget_slots)
+    vault = await Vault.connect(
+        dsn, role="worker", queue=settings.lane_queue, batch=settings.lane_batch, budget_slots=settings.budget_slots
+    )
     return await _wire(settings, dsn, vault)
 
 
@@ -111,28 +119,69 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
     wechat = WeChat(settings.wechat_appid, settings.wechat_secret, settings.wechat_api_base, cache, clock)
     real_name = HttpRealNameVerifier(settings.realname_base, settings.realname_key)
     sessions = SessionService(
-        clock=clock, wechat=wechat, wallet=vault, envelope=envelope, index=index, keys=keys, access_ttl_s=settings.access_ttl_s,
-        refresh_ttl_s=settings.refresh_ttl_s)
+        clock=clock,
+        wechat=wechat,
+        wallet=vault,
+        envelope=envelope,
+        index=index,
+        keys=keys,
+        access_ttl_s=settings.access_ttl_s,
+        refresh_ttl_s=settings.refresh_ttl_s,
+    )
     templates = TemplateService(vault=vault, clock=clock)
     news = News(vault, cache)
     return Services(
-        settings=settings, clock=clock, cache=cache, counts=counts, vault=vault, wechat=wechat, real_name=real_name, sessions=sessions,
+        settings=settings,
+        clock=clock,
+        cache=cache,
+        counts=counts,
+        vault=vault,
+        wechat=wechat,
+        real_name=real_name,
+        sessions=sessions,
         residents=ResidentService(
-            clock=clock, wechat=wechat, real_name=real_name, wallet=vault, record_fact=record_fact, envelope=envelope, index=index),
+            clock=clock,
+            wechat=wechat,
+            real_name=real_name,
+            wallet=vault,
+            record_fact=record_fact,
+            envelope=envelope,
+            index=index,
+        ),
         administrators=AdministratorService(clock=clock, sessions=sessions, envelope=envelope, index=index),
         merchants=MerchantService(
-            clock=clock, vault=vault, sessions=sessions, envelope=envelope, index=index, keys=keys, access_ttl_s=settings.access_ttl_s),
+            clock=clock,
+            vault=vault,
+            sessions=sessions,
+            envelope=envelope,
+            index=index,
+            keys=keys,
+            access_ttl_s=settings.access_ttl_s,
+        ),
         budgets=BudgetService(vault=vault, clock=clock),
         campaigns=CampaignService(vault=vault, clock=clock),
         templates=templates,
         coupons=CouponService(vault=vault, templates=templates),
         awards=AwardService(vault=vault, clock=clock, job_key=secret_bytes(settings.job_key)),
         showing=ShowingService(
-            vault=vault, clock=clock, credential_key=credential_key, code_prefix=settings.code_prefix, ttl_s=settings.credential_ttl_s),
+            vault=vault,
+            clock=clock,
+            credential_key=credential_key,
+            code_prefix=settings.code_prefix,
+            ttl_s=settings.credential_ttl_s,
+        ),
         news=news,
         counter=CounterService(
-            vault=vault, clock=clock, templates=templates, tickets=TicketOffice(Keyring.parse(settings.ticket_keys)), news=news,
-            failures=counts, credential_key=credential_key, code_prefix=settings.code_prefix, ticket_ttl_s=settings.ticket_ttl_s),
+            vault=vault,
+            clock=clock,
+            templates=templates,
+            tickets=TicketOffice(Keyring.parse(settings.ticket_keys)),
+            news=news,
+            failures=counts,
+            credential_key=credential_key,
+            code_prefix=settings.code_prefix,
+            ticket_ttl_s=settings.ticket_ttl_s,
+        ),
         background=(asyncio.create_task(_follow_clock(clock, vault)), asyncio.create_task(counts.run())),
     )
 

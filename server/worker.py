@@ -1,9 +1,10 @@
 """`chengxin worker`: what happens without a request (relays of house events, awards, expiry, house-keeping).
 
-    every 0.2 s   relay      house events, in order, to the rooms that wait for them: facts become points, acceptors are settled
-    every 5 s     redrive    what a crash left between house and vault is finished under the same ids (D18)
+    every 0.2 s   relay      house events, in order, to the rooms that wait for them: facts become points, acceptors
+    are settled every 5 s     redrive    what a crash left between house and vault is finished under the same ids (D18)
     every 30 s    expire     coupons past their last day; what redemptions left in reserve after the void window
-    every 10 min  upkeep     the journal's coming months, directory rows and scans past their keeping time, old failure counts
+    every 10 min  upkeep     the journal's coming months, directory rows and scans past their keeping time, old
+    failure counts
 
 Each step is safe to repeat and to run twice at once; a step that fails is logged and tried again.
 """
@@ -52,9 +53,13 @@ class Worker:
     async def redrive(self) -> int:
         """Finishes what was begun and not ended; returns how much."""
         services = self._services
-        return (await services.sessions.redrive_epochs()
-                + await services.awards.redrive() + await services.budgets.redrive()
-                + await services.campaigns.redrive() + await services.templates.redrive())
+        return (
+            await services.sessions.redrive_epochs()
+            + await services.awards.redrive()
+            + await services.budgets.redrive()
+            + await services.campaigns.redrive()
+            + await services.templates.redrive()
+        )
 
     async def expire(self) -> int:
         """Books expired coupons and releases what redemptions left in reserve; returns how many."""

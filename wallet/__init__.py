@@ -1,6 +1,7 @@
 """The vault: the one place where points, coupons and budgets move.
 
-    house ──▶ Vault ──▶ lanes ──▶ one call ──▶ PostgreSQL (migrations/sql/vault), where every rule about value is certain
+    house ──▶ Vault ──▶ lanes ──▶ one call ──▶ PostgreSQL (migrations/sql/vault), where every rule about value is
+    certain
 
 It imports nothing of the house. Public names are listed here.
 """
@@ -23,7 +24,32 @@ from wallet.statuses import STATUSES, Status
 from wallet.vault import Done, IssuedHandle, Vault
 
 __all__ = [
-    "STATUSES", "Acceptor", "BudgetRefused", "BudgetView", "Claimed", "CouponExpired", "CouponTerms", "CouponView", "Done", "Earned",
-    "Entry", "InFlight", "IssuedHandle", "Lot", "Op", "QueueFull", "Redeemed", "RedemptionView", "Refused", "ScannedCredential",
-    "Status", "TermsConflict", "Vault", "VaultError", "VaultUnavailable", "Voided", "WalletView", "bucket_of",
+    "STATUSES",
+    "Acceptor",
+    "BudgetRefused",
+    "BudgetView",
+    "Claimed",
+    "CouponExpired",
+    "CouponTerms",
+    "CouponView",
+    "Done",
+    "Earned",
+    "Entry",
+    "InFlight",
+    "IssuedHandle",
+    "Lot",
+    "Op",
+    "QueueFull",
+    "Redeemed",
+    "RedemptionView",
+    "Refused",
+    "ScannedCredential",
+    "Status",
+    "TermsConflict",
+    "Vault",
+    "VaultError",
+    "VaultUnavailable",
+    "Voided",
+    "WalletView",
+    "bucket_of",
 ]

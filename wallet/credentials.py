@@ -2,11 +2,13 @@
 
     PP  2   programme prefix (setting)
     H  10   random one-time handle
-    O   7   one-time password of the current 30-second step: HMAC-SHA256(seed, H ‖ be64(unix / 30)), truncated as RFC 4226
+    O   7   one-time password of the current 30-second step: HMAC-SHA256(seed, H ‖ be64(unix / 30)), truncated as RFC
+    4226
             does, on 8 bytes, mod 10^7
     C   1   Luhn check digit
 
-Seeds are derived, never stored: seed = HMAC-SHA256(K_day, H)[:20] with a key of the day of issue (D27). Keys are passed in.
+Seeds are derived, never stored: seed = HMAC-SHA256(K_day, H)[:20] with a key of the day of issue (D27). Keys are
+passed in.
 """
 
 from __future__ import annotations
@@ -73,7 +75,8 @@ def code_of(prefix: str, handle: int, seed: bytes, unix_s: float) -> str:
 
 
 def parse_code(code: str, prefix: str) -> ScannedCode:
-    """Takes a scanned code apart; raises `CodeMalformed` unless it is 20 ASCII digits, our prefix, and the check digit is right."""
+    """Takes a scanned code apart; raises `CodeMalformed` unless it is 20 ASCII digits, our prefix, and the check
+    digit is right."""
     if len(code) != CODE_DIGITS or not (code.isascii() and code.isdigit()):
         raise CodeMalformed
     if not code.startswith(prefix) or luhn_digit(code[:-1]) != int(code[-1]):

@@ -75,7 +75,8 @@ class TermsConflict(_Fixed):
 
 
 class BudgetRefused(_Fixed):
-    """A budget entry was refused: unknown budget, the same id with other content, one person for both roles, or a cut larger than what is left."""
+    """A budget entry was refused: unknown budget, the same id with other content, one person for both roles, or a cut
+    larger than what is left."""
 
     _code, _status, _message = "budget_entry_refused", 409, "预算调整未被接受"
 

@@ -1,7 +1,7 @@
 """What a posting asks of the vault and what it answers, in the shapes that cross the wire to PostgreSQL.
 
-`Item` mirrors `vault.item`; the answer structs mirror what `vault.answer_of` builds from a journal row, so a replay decodes to
-the very same value. Points and fen are integers; instants are UTC and aware; days are city days.
+`Item` mirrors `vault.item`; the answer structs mirror what `vault.answer_of` builds from a journal row, so a replay
+decodes to the very same value. Points and fen are integers; instants are UTC and aware; days are city days.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ class Refill(msgspec.Struct, frozen=True):
 
 
 class Posted(msgspec.Struct, frozen=True, kw_only=True):
-    """What every journal row answers. `seq` counts the resident's rows; `points_after` is the balance after this one."""
+    """What every journal row answers. `seq` counts the resident's rows; `points_after` is the balance after this
+    one."""
 
     id: UUID
     owner: int
@@ -113,7 +114,8 @@ class CouponExpired(Posted, frozen=True, kw_only=True):
 
 
 class ScannedCredential(msgspec.Struct, frozen=True, kw_only=True):
-    """A code that a terminal may now redeem. `owner` is the resident: for the ticket only, never for a merchant's eyes."""
+    """A code that a terminal may now redeem. `owner` is the resident: for the ticket only, never for a merchant's
+    eyes."""
 
     owner: int
     credential_id: UUID
@@ -135,8 +137,10 @@ class Acceptor:
 
 @dataclass(frozen=True, slots=True)
 class CouponTerms:
-    """An approved template version, immutable once put. `pay_bp`: of a discount, what the customer pays, in basis points;
-    `sponsor_bp`: the sponsor's share of the discount. `merchants` empty means any. `valid_days` 0 means until `valid_until`."""
+    """An approved template version, immutable once put. `pay_bp`: of a discount, what the customer pays, in basis
+    points;
+    `sponsor_bp`: the sponsor's share of the discount. `merchants` empty means any. `valid_days` 0 means until
+    `valid_until`."""
 
     id: int
     template_id: int
@@ -167,7 +171,7 @@ def bucket_of(resident_id: int) -> int:
 
 
 def intent_hash(actor: str, route: str, *fields: object) -> str:
-    """The fingerprint of what a caller meant (D22): actor, route and an explicit list of fields; never slot, lane, time or
-    defaults. As the text form of a bytea."""
+    """The fingerprint of what a caller meant (D22): actor, route and an explicit list of fields; never slot, lane,
+    time or defaults. As the text form of a bytea."""
     text = "\x1f".join(["1", actor, route, *("" if field is None else str(field) for field in fields)])
     return "\\x" + hashlib.sha256(text.encode()).hexdigest()

@@ -4,8 +4,9 @@
                                           └─▶ lane 1 ─┴▶ `batch`) and sends it as one call. No timer: the busy lane
                                                          is the window.
 
-A lane survives everything: a caller that hangs up, an item that fails (the rest is sent again one by one under the same ids), a
-connection that dies (it is replaced and the batch is sent again: every id is answered exactly once, so this is safe).
+A lane survives everything: a caller that hangs up, an item that fails (the rest is sent again one by one under the
+same ids), a connection that dies (it is replaced and the batch is sent again: every id is answered exactly once, so
+this is safe).
 """
 
 from __future__ import annotations
@@ -28,16 +29,28 @@ log = logging.getLogger("wallet.lanes")
 Connect = Callable[[], Awaitable["asyncpg.Connection"]]
 
 RECONNECT_PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0)
-CONNECTION_LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError,
-                   asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.TooManyConnectionsError,
-                   OSError, asyncio.TimeoutError)
-TOOK_TOO_LONG = (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError, asyncpg.DeadlockDetectedError,
-                 asyncpg.SerializationError)
+CONNECTION_LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    OSError,
+    asyncio.TimeoutError,
+)
+TOOK_TOO_LONG = (
+    asyncpg.LockNotAvailableError,
+    asyncpg.QueryCanceledError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One item's answer: the status number, whether it is a replay, and the JSON it decodes from (None when nothing is written)."""
+    """One item's answer: the status number, whether it is a replay, and the JSON it decodes from (None when nothing
+    is written)."""
 
     status: int
     replayed: bool
@@ -76,8 +89,9 @@ class Lanes:
         return len(self._waiting)
 
     async def post(self, item: Item) -> Answer:
-        """The vault's answer to one item. Raises `QueueFull` before anything is sent; `InFlight` or `VaultUnavailable` when the
-        outcome is not known, and then the same item may be posted again. A caller that is cancelled loses nothing but the answer."""
+        """The vault's answer to one item. Raises `QueueFull` before anything is sent; `InFlight` or
+        `VaultUnavailable` when the outcome is not known, and then the same item may be posted again. A caller that is
+        cancelled loses nothing but the answer."""
         if self._closing or len(self._waiting) >= self._limit:
             raise QueueFull
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
@@ -123,7 +137,9 @@ class Lanes:
                 await self._call(number, connection, taken)
                 return connection
             except CONNECTION_LOST as lost:
-                log.warning("lane %d: connection lost (%s), sending %d items again", number, type(lost).__name__, len(taken))
+                log.warning(
+                    "lane %d: connection lost (%s), sending %d items again", number, type(lost).__name__, len(taken)
+                )
                 connection.terminate()
                 connection, problem = None, VaultUnavailable()
             except TOOK_TOO_LONG as slow:
@@ -171,5 +187,3 @@ class Lanes:
 def _fail(future: asyncio.Future[Answer], problem: Exception) -> None:
     if not future.done():
         future.set_exception(problem)
-
-

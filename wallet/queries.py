@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Literal
 from uuid import UUID
 
 import asyncpg
@@ -12,11 +13,13 @@ import msgspec
 
 from wallet.items import Op, bucket_of
 
+CouponState = Literal["issued", "locked", "redeemed", "expired", "voided"]
+
 
 @dataclass(frozen=True, slots=True)
 class BudgetView:
-    """A budget's state: `total` is every top-up minus every cut; total = left + reserved + consumed. Reserved is what issued coupons
-    still hold."""
+    """A budget's state: `total` is every top-up minus every cut; total = left + reserved + consumed. Reserved is what
+    issued coupons still hold."""
 
     unit: str
     total: int
@@ -36,7 +39,8 @@ class Lot:
 
 @dataclass(frozen=True, slots=True)
 class WalletView:
-    """A wallet now. `points` are spendable today; what has expired is not among them even if no job has booked it yet."""
+    """A wallet now. `points` are spendable today; what has expired is not among them even if no job has booked it
+    yet."""
 
     points: int
     held: int
@@ -65,7 +69,7 @@ class CouponView:
     id: UUID
     terms_id: int
     template_id: int
-    state: str
+    state: CouponState
     expires_on: date
     issued_at: datetime
     redemption_id: UUID | None
@@ -100,11 +104,18 @@ class Queries:
     async def wallet(self, resident_id: int) -> WalletView | None:
         """A resident's wallet, None when it was never opened."""
         row = await self._pool.fetchrow(
-            "SELECT points_held, seq, lot_expiry, lot_points, vault.today() AS today FROM vault.wallet WHERE b = $1 AND owner = $2",
-            bucket_of(resident_id), resident_id)
+            "SELECT points_held, seq, lot_expiry, lot_points, vault.today() AS today FROM vault.wallet"
+            " WHERE b = $1 AND owner = $2",
+            bucket_of(resident_id),
+            resident_id,
+        )
         if row is None:
             return None
-        lots = tuple(Lot(day, points) for day, points in zip(row["lot_expiry"], row["lot_points"], strict=True) if day >= row["today"])
+        lots = tuple(
+            Lot(day, points)
+            for day, points in zip(row["lot_expiry"], row["lot_points"], strict=True)
+            if day >= row["today"]
+        )
         return WalletView(sum(lot.points for lot in lots), row["points_held"], row["seq"], lots)
 
     async def entries(self, resident_id: int, *, before_seq: int | None, limit: int) -> list[Entry]:
@@ -112,7 +123,11 @@ class Queries:
         rows = await self._pool.fetch(
             """SELECT id, seq, op, st, d_avail, avail_after, terms, ref, at, detail FROM vault.journal
             WHERE b = $1 AND owner = $2 AND seq < $3 ORDER BY seq DESC LIMIT $4""",
-            bucket_of(resident_id), resident_id, before_seq if before_seq is not None else 2**62, limit)
+            bucket_of(resident_id),
+            resident_id,
+            before_seq if before_seq is not None else 2**62,
+            limit,
+        )
         return [_entry(row) for row in rows]
 
     async def entries_after(self, resident_id: int, *, after_seq: int, limit: int) -> list[Entry]:
@@ -120,7 +135,11 @@ class Queries:
         rows = await self._pool.fetch(
             """SELECT id, seq, op, st, d_avail, avail_after, terms, ref, at, detail FROM vault.journal
             WHERE b = $1 AND owner = $2 AND seq > $3 ORDER BY seq LIMIT $4""",
-            bucket_of(resident_id), resident_id, after_seq, limit)
+            bucket_of(resident_id),
+            resident_id,
+            after_seq,
+            limit,
+        )
         return [_entry(row) for row in rows]
 
     async def seqs(self, resident_ids: Sequence[int]) -> dict[int, int]:
@@ -128,13 +147,22 @@ class Queries:
         rows = await self._pool.fetch(
             """SELECT w.owner, w.seq FROM unnest($1::smallint[], $2::bigint[]) k (b, owner)
             JOIN vault.wallet w ON w.b = k.b AND w.owner = k.owner""",
-            [bucket_of(one) for one in resident_ids], list(resident_ids))
+            [bucket_of(one) for one in resident_ids],
+            list(resident_ids),
+        )
         return {row["owner"]: row["seq"] for row in rows}
 
-    async def coupons(self, resident_id: int, *, state: str | None, before: UUID | None, limit: int) -> list[CouponView]:
+    async def coupons(
+        self, resident_id: int, *, state: str | None, before: UUID | None, limit: int
+    ) -> list[CouponView]:
         """A resident's coupons, newest first; `before` is the last id of the page before."""
-        return await self._coupons("AND ($3::text IS NULL OR c.state = $3) AND ($4::uuid IS NULL OR c.id < $4) ORDER BY c.id DESC LIMIT $5",
-                                   resident_id, state, before, limit)
+        return await self._coupons(
+            "AND ($3::text IS NULL OR c.state = $3) AND ($4::uuid IS NULL OR c.id < $4) ORDER BY c.id DESC LIMIT $5",
+            resident_id,
+            state,
+            before,
+            limit,
+        )
 
     async def coupon(self, resident_id: int, coupon_id: UUID) -> CouponView | None:
         """One coupon of this resident, None when there is none."""
@@ -148,9 +176,23 @@ class Queries:
             FROM vault.coupon c JOIN vault.coupon_terms t ON t.terms = c.terms
             LEFT JOIN vault.redemption r ON r.b = c.b AND r.id = c.redemption_id
             WHERE c.b = $1 AND c.owner = $2 {condition}""",  # noqa: S608
-            bucket_of(resident_id), resident_id, *args)
-        return [CouponView(row["id"], row["terms"], row["template"], row["state"], row["expires_on"], row["issued_at"],
-                           row["redemption_id"], row["redeemed_at"]) for row in rows]
+            bucket_of(resident_id),
+            resident_id,
+            *args,
+        )
+        return [
+            CouponView(
+                row["id"],
+                row["terms"],
+                row["template"],
+                row["state"],
+                row["expires_on"],
+                row["issued_at"],
+                row["redemption_id"],
+                row["redeemed_at"],
+            )
+            for row in rows
+        ]
 
     async def redemptions(
         self, merchant_id: int, *, store_id: int | None, business_date: date | None, before: UUID | None, limit: int
@@ -159,52 +201,93 @@ class Queries:
         rows = await self._pool.fetch(
             """SELECT r.*, v.at AS voided_at, v.reason AS void_reason FROM vault.redemption r
             LEFT JOIN vault.redemption_void v ON v.b = r.b AND v.redemption_id = r.id
-            WHERE r.merchant_id = $1 AND ($2::bigint IS NULL OR r.store_id = $2) AND ($3::date IS NULL OR r.business_date = $3)
+            WHERE r.merchant_id = $1 AND ($2::bigint IS NULL OR r.store_id = $2) AND ($3::date IS NULL OR
+            r.business_date = $3)
             AND ($4::uuid IS NULL OR r.id < $4) ORDER BY r.id DESC LIMIT $5""",
-            merchant_id, store_id, business_date, before, limit)
-        return [RedemptionView(row["id"], row["terms"], row["store_id"], row["terminal_id"], row["staff_id"], row["order_amount_fen"],
-                               row["discount_fen"], row["sponsor_fen"], row["business_date"], row["at"], row["void_until"],
-                               row["voided_at"], row["void_reason"]) for row in rows]
+            merchant_id,
+            store_id,
+            business_date,
+            before,
+            limit,
+        )
+        return [
+            RedemptionView(
+                row["id"],
+                row["terms"],
+                row["store_id"],
+                row["terminal_id"],
+                row["staff_id"],
+                row["order_amount_fen"],
+                row["discount_fen"],
+                row["sponsor_fen"],
+                row["business_date"],
+                row["at"],
+                row["void_until"],
+                row["voided_at"],
+                row["void_reason"],
+            )
+            for row in rows
+        ]
 
     async def credential(self, resident_id: int, credential_id: UUID) -> tuple[int, str, datetime, datetime] | None:
         """Handle, state, issue and expiry of a showing of this resident's, None when there is none."""
         row = await self._pool.fetchrow(
             "SELECT handle, state, issued_at, expires_at FROM vault.credential WHERE b = $1 AND id = $2 AND owner = $3",
-            bucket_of(resident_id), credential_id, resident_id)
+            bucket_of(resident_id),
+            credential_id,
+            resident_id,
+        )
         return None if row is None else (row["handle"], row["state"], row["issued_at"], row["expires_at"])
 
     async def due_coupons(self, limit: int) -> list[tuple[int, UUID, date]]:
         """Issued coupons whose last day is over: (resident, coupon, last day)."""
         rows = await self._pool.fetch(
-            "SELECT owner, id, expires_on FROM vault.coupon WHERE state = 'issued' AND expires_on < vault.today() LIMIT $1", limit)
+            "SELECT owner, id, expires_on FROM vault.coupon"
+            " WHERE state = 'issued' AND expires_on < vault.today() LIMIT $1",
+            limit,
+        )
         return [(row["owner"], row["id"], row["expires_on"]) for row in rows]
 
     async def due_releases(self, limit: int) -> list[tuple[int, UUID, datetime, UUID]]:
-        """Redeemed coupons that still hold a reserve after the void window: (resident, coupon, window's end, redemption)."""
+        """Redeemed coupons that still hold a reserve after the void window: (resident, coupon, window's end,
+        redemption)."""
         rows = await self._pool.fetch(
             """SELECT c.owner, c.id, r.void_until, r.id AS redemption_id FROM vault.coupon c
             JOIN vault.redemption r ON r.b = c.b AND r.id = c.redemption_id
-            WHERE c.state = 'redeemed' AND c.reserved_fen > 0 AND r.void_until < vault.now() LIMIT $1""", limit)
+            WHERE c.state = 'redeemed' AND c.reserved_fen > 0 AND r.void_until < vault.now() LIMIT $1""",
+            limit,
+        )
         return [(row["owner"], row["id"], row["void_until"], row["redemption_id"]) for row in rows]
 
     async def budgets(self, ids: Sequence[int]) -> dict[int, BudgetView]:
         """The exact state of budgets."""
         rows = await self._pool.fetch(
             """SELECT g.budget, g.unit,
-              (SELECT coalesce(sum(CASE e.kind WHEN 'topup' THEN e.amount ELSE -e.amount END), 0) FROM vault.budget_entry e
+              (SELECT coalesce(sum(CASE e.kind WHEN 'topup' THEN e.amount ELSE -e.amount END), 0) FROM
+              vault.budget_entry e
                WHERE e.budget = g.budget)::bigint AS total,
-              (g.reserve + (SELECT coalesce(sum(s.avail), 0) FROM vault.slot s WHERE s.budget = g.budget))::bigint AS remaining,
+              (g.reserve + (SELECT coalesce(sum(s.avail), 0) FROM vault.slot s WHERE s.budget = g.budget))::bigint AS
+              remaining,
               (SELECT bool_and(s.open) FROM vault.slot s WHERE s.budget = g.budget) AS open,
               CASE g.unit
                 WHEN 'coupons' THEN (SELECT count(*) FROM vault.coupon_terms t JOIN vault.coupon c ON c.terms = t.terms
                                      WHERE t.stock_budget = g.budget AND c.state IN ('issued', 'locked'))
-                WHEN 'fen' THEN (SELECT coalesce(sum(c.reserved_fen), 0) FROM vault.coupon_terms t JOIN vault.coupon c ON c.terms = t.terms
+                WHEN 'fen' THEN (SELECT coalesce(sum(c.reserved_fen), 0) FROM vault.coupon_terms t JOIN vault.coupon c
+                ON c.terms = t.terms
                                  WHERE t.fen_budget = g.budget)
                 ELSE 0 END::bigint AS reserved
-            FROM vault.budget g WHERE g.budget = ANY ($1::bigint[])""", list(ids))
+            FROM vault.budget g WHERE g.budget = ANY ($1::bigint[])""",
+            list(ids),
+        )
         return {
-            row["budget"]: BudgetView(row["unit"], row["total"], row["remaining"], row["reserved"],
-                                      row["total"] - row["remaining"] - row["reserved"], row["open"])
+            row["budget"]: BudgetView(
+                row["unit"],
+                row["total"],
+                row["remaining"],
+                row["reserved"],
+                row["total"] - row["remaining"] - row["reserved"],
+                row["open"],
+            )
             for row in rows
         }
 
@@ -212,5 +295,15 @@ class Queries:
 def _entry(row: asyncpg.Record) -> Entry:
     detail = msgspec.json.decode(row["detail"]) if row["detail"] else {}
     coupon = detail.get("coupon_id")
-    return Entry(row["id"], row["seq"], Op(row["op"]), row["st"], row["d_avail"] or 0, row["avail_after"],
-                 UUID(coupon) if coupon else None, row["terms"], row["at"], detail)
+    return Entry(
+        row["id"],
+        row["seq"],
+        Op(row["op"]),
+        row["st"],
+        row["d_avail"] or 0,
+        row["avail_after"],
+        UUID(coupon) if coupon else None,
+        row["terms"],
+        row["at"],
+        detail,
+    )

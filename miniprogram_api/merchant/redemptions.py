@@ -38,8 +38,8 @@ COUNTER_LIMIT = Limit("counter", per_minute=600, setting="counter_per_minute")
     errors=(CodeMalformed, TooManyFailures),
 )
 async def verify(call: Call, body: VerifyRequest) -> Reply:
-    """Is this code usable here? Claims it for this terminal and answers with the benefit and a ticket. Unknown, forged, stale, used,
-    revoked, another merchant's and own codes all get the same `not_valid`."""
+    """Is this code usable here? Claims it for this terminal and answers with the benefit and a ticket. Unknown,
+    forged, stale, used, revoked, another merchant's and own codes all get the same `not_valid`."""
     found = await call.services.counter.verify(call.caller, body.code)
     benefit = benefit_reply(found.benefit) if found.benefit else None
     return Reply.ok(VerifyReply(found.result, benefit, found.ticket, found.expires_in_s, found.check))
@@ -53,21 +53,36 @@ async def verify(call: Call, body: VerifyRequest) -> Reply:
     caller=Callers.counter,
     limit=COUNTER_LIMIT,
     errors=(
-        TicketInvalid, statuses.TICKET_EXPIRED, statuses.TICKET_FOREIGN, statuses.BELOW_THRESHOLD, statuses.AMOUNT_REQUIRED,
-        statuses.AMOUNT_REFUSED, statuses.COUPON_EXPIRED, statuses.COUPON_STATE, statuses.CREDENTIAL_SPENT, statuses.MERCHANT_SUSPENDED,
-        statuses.MISMATCH, statuses.ID_EXPIRED,
+        TicketInvalid,
+        statuses.TICKET_EXPIRED,
+        statuses.TICKET_FOREIGN,
+        statuses.BELOW_THRESHOLD,
+        statuses.AMOUNT_REQUIRED,
+        statuses.AMOUNT_REFUSED,
+        statuses.COUPON_EXPIRED,
+        statuses.COUPON_STATE,
+        statuses.CREDENTIAL_SPENT,
+        statuses.MERCHANT_SUSPENDED,
+        statuses.MISMATCH,
+        statuses.ID_EXPIRED,
     ),
-)  # fmt: skip
+)
 async def redeem(call: Call, body: RedeemRequest) -> Reply:
     """Redeems a ticket exactly once; the same ticket again answers the same receipt."""
     receipt = await call.services.counter.redeem(call.caller, body.ticket, body.order_amount_fen)
     return Reply.created(
         RedemptionReply(
-            str(receipt.redemption_id), benefit_reply(receipt.benefit), receipt.order_amount_fen, receipt.discount_fen,
-            receipt.sponsor_fen, receipt.redeemed_at, receipt.void_until, receipt.check,
+            str(receipt.redemption_id),
+            benefit_reply(receipt.benefit),
+            receipt.order_amount_fen,
+            receipt.discount_fen,
+            receipt.sponsor_fen,
+            receipt.redeemed_at,
+            receipt.void_until,
+            receipt.check,
         ),
         replayed_header(receipt.replayed),
-    )  # fmt: skip
+    )
 
 
 @router.post(
@@ -78,15 +93,20 @@ async def redeem(call: Call, body: RedeemRequest) -> Reply:
     caller=Callers.counter,
     limit=COUNTER_LIMIT,
     errors=(
-        statuses.REDEMPTION_UNKNOWN, statuses.WRONG_STORE, statuses.VOID_WINDOW_CLOSED, statuses.COUPON_STATE, statuses.MERCHANT_SUSPENDED,
+        statuses.REDEMPTION_UNKNOWN,
+        statuses.WRONG_STORE,
+        statuses.VOID_WINDOW_CLOSED,
+        statuses.COUPON_STATE,
+        statuses.MERCHANT_SUSPENDED,
     ),
-)  # fmt: skip
+)
 async def void(call: Call, body: VoidRequest, redemption_id: UUID) -> Reply:
-    """Takes a redemption back inside its window: the coupon is the resident's again and the books are reversed. A second void answers
-    the same as the first."""
+    """Takes a redemption back inside its window: the coupon is the resident's again and the books are reversed. A
+    second void answers the same as the first."""
     done = await call.services.counter.void(call.caller, redemption_id, body.reason.strip())
     return Reply.created(
-        VoidReply(str(done.redemption_id), benefit_reply(done.benefit), done.voided_at, done.reason), replayed_header(done.replayed)
+        VoidReply(str(done.redemption_id), benefit_reply(done.benefit), done.voided_at, done.reason),
+        replayed_header(done.replayed),
     )
 
 
@@ -101,7 +121,9 @@ async def list_redemptions(call: Call, query: ShiftQuery) -> Reply:
     """This store's redemptions, newest first, voided ones marked."""
     position = decode_cursor(query.cursor, str)
     before = UUID(str(position[0])) if position else None
-    lines = await call.services.counter.shift(call.caller, business_date=query.business_date, before=before, limit=query.limit)
+    lines = await call.services.counter.shift(
+        call.caller, business_date=query.business_date, before=before, limit=query.limit
+    )
     more = encode_cursor(str(lines[-1].row.id)) if len(lines) == query.limit else None
     return Reply.ok(ShiftPageReply([line_reply(line) for line in lines], more))
 
@@ -110,8 +132,17 @@ def line_reply(line: ShiftLine) -> ShiftLineReply:
     """One redemption as its merchant sees it."""
     row = line.row
     return ShiftLineReply(
-        id=str(row.id), benefit=benefit_reply(line.benefit), store_id=str(row.store_id), terminal_id=str(row.terminal_id),
-        staff_id=None if row.staff_id is None else str(row.staff_id), order_amount_fen=row.order_amount_fen, discount_fen=row.discount_fen,
-        sponsor_fen=row.sponsor_fen, business_date=row.business_date, redeemed_at=row.at, void_until=row.void_until,
-        voided_at=row.voided_at, void_reason=row.void_reason,
-    )  # fmt: skip
+        id=str(row.id),
+        benefit=benefit_reply(line.benefit),
+        store_id=str(row.store_id),
+        terminal_id=str(row.terminal_id),
+        staff_id=None if row.staff_id is None else str(row.staff_id),
+        order_amount_fen=row.order_amount_fen,
+        discount_fen=row.discount_fen,
+        sponsor_fen=row.sponsor_fen,
+        business_date=row.business_date,
+        redeemed_at=row.at,
+        void_until=row.void_until,
+        voided_at=row.voided_at,
+        void_reason=row.void_reason,
+    )

@@ -25,28 +25,44 @@ router = Router(prefix="/api/mp/v1", tag="居民 · 电子券")
     idempotent=True,
     limit=Limit("claim", per_minute=60, by="resident", setting="resident_per_minute"),
     errors=(
-        statuses.SOLD_OUT, statuses.CLOSED, statuses.LIMIT_REACHED, statuses.SHORT, statuses.OUTSIDE_WINDOW, statuses.TERMS_UNKNOWN,
-        statuses.MISMATCH, statuses.ID_EXPIRED, statuses.WALLET_MISSING, statuses.REFILL,
+        statuses.SOLD_OUT,
+        statuses.CLOSED,
+        statuses.LIMIT_REACHED,
+        statuses.SHORT,
+        statuses.OUTSIDE_WINDOW,
+        statuses.TERMS_UNKNOWN,
+        statuses.MISMATCH,
+        statuses.ID_EXPIRED,
+        statuses.WALLET_MISSING,
+        statuses.REFILL,
     ),
-)  # fmt: skip
+)
 async def claim(call: Call, body: ClaimRequest) -> Reply:
-    """Claims a coupon under the client's UUIDv7 (`Idempotency-Key`), which becomes the coupon's id; exchanges points for it when it
-    has a price. The same key again answers the same."""
+    """Claims a coupon under the client's UUIDv7 (`Idempotency-Key`), which becomes the coupon's id; exchanges points
+    for it when it has a price. The same key again answers the same."""
     assert call.idempotency_key is not None
     done, benefit = await call.services.coupons.claim(call.resident_id, call.idempotency_key, int(body.template_id))
     row = done.result
     return Reply.created(
         ClaimReply(
-            id=str(row.coupon_id), state="issued", benefit=benefit_reply(benefit), price_points=row.price_points,
-            points_after=row.points_after, expires_on=row.expires_on, claimed_at=row.at,
+            id=str(row.coupon_id),
+            state="issued",
+            benefit=benefit_reply(benefit),
+            price_points=row.price_points,
+            points_after=row.points_after,
+            expires_on=row.expires_on,
+            claimed_at=row.at,
         ),
         replayed_header(done.replayed),
-    )  # fmt: skip
+    )
 
 
-@router.get("/coupons", summary="我的电子券", query=CouponQuery, replies={200: CouponPageReply}, caller=Callers.resident)
+@router.get(
+    "/coupons", summary="我的电子券", query=CouponQuery, replies={200: CouponPageReply}, caller=Callers.resident
+)
 async def list_coupons(call: Call, query: CouponQuery) -> Reply:
-    """The resident's coupons, newest first; one whose last day is over is expired, whether or not a job has booked it."""
+    """The resident's coupons, newest first; one whose last day is over is expired, whether or not a job has booked
+    it."""
     position = decode_cursor(query.cursor, str)
     before = UUID(str(position[0])) if position else None
     rows = await call.services.coupons.page(call.resident_id, state=query.state, before=before, limit=query.limit)
@@ -55,7 +71,11 @@ async def list_coupons(call: Call, query: CouponQuery) -> Reply:
 
 
 @router.get(
-    "/coupons/<coupon_id:uuid>", summary="电子券详情", replies={200: CouponReply}, caller=Callers.resident, errors=(CouponNotFound,)
+    "/coupons/<coupon_id:uuid>",
+    summary="电子券详情",
+    replies={200: CouponReply},
+    caller=Callers.resident,
+    errors=(CouponNotFound,),
 )
 async def show_coupon(call: Call, coupon_id: UUID) -> Reply:
     """One coupon of this resident; another's is not found."""
@@ -66,6 +86,10 @@ def coupon_reply(coupon: Coupon) -> CouponReply:
     """A coupon as its owner sees it."""
     row = coupon.row
     return CouponReply(
-        id=str(row.id), state=row.state, benefit=benefit_reply(coupon.benefit), expires_on=row.expires_on, issued_at=row.issued_at,
+        id=str(row.id),
+        state=row.state,
+        benefit=benefit_reply(coupon.benefit),
+        expires_on=row.expires_on,
+        issued_at=row.issued_at,
         redeemed_at=row.redeemed_at,
-    )  # fmt: skip
+    )

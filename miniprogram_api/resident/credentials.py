@@ -32,13 +32,16 @@ router = Router(prefix="/api/mp/v1", tag="居民 · 动态码")
     errors=(statuses.COUPON_STATE, statuses.COUPON_EXPIRED, statuses.WALLET_MISSING),
 )
 async def issue(call: Call, body: CredentialsRequest) -> Reply:
-    """Handles and seeds from which the phone computes the 20 digits itself, a new code every 30 seconds, with or without a network."""
+    """Handles and seeds from which the phone computes the 20 digits itself, a new code every 30 seconds, with or
+    without a network."""
     service = call.services.showing
     showings = await service.issue(call.resident_id, uuid_of(body.subject.id, "subject.id"), body.count)
     return Reply.created(
         CredentialsReply(
             credentials=[
-                CredentialReply(str(one.credential_id), f"{one.handle:010d}", base64.b64encode(one.seed).decode(), one.expires_at)
+                CredentialReply(
+                    str(one.credential_id), f"{one.handle:010d}", base64.b64encode(one.seed).decode(), one.expires_at
+                )
                 for one in showings
             ],
             prefix=service.prefix,
@@ -60,7 +63,8 @@ async def issue(call: Call, body: CredentialsRequest) -> Reply:
     errors=(CredentialNotFound, CredentialNotOpen),
 )
 async def draw(call: Call, body: PictureRequest, credential_id: UUID) -> Reply:
-    """The code of this moment as a QR picture, for pages without a script; good for the rest of its 30-second step and the next."""
+    """The code of this moment as a QR picture, for pages without a script; good for the rest of its 30-second step
+    and the next."""
     picture = await call.services.showing.picture(call.resident_id, credential_id, body.format)
     return Reply.file(picture, "image/png" if body.format == "png" else "image/svg+xml")
 

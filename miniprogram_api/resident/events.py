@@ -18,8 +18,9 @@ router = Router(prefix="/api/mp/v1", tag="居民 · 通知")
 
 @router.get("/events", summary="我的最新动态", query=EventsQuery, replies={200: EventsReply}, caller=Callers.resident)
 async def events(call: Call, query: EventsQuery) -> Reply | None:
-    """Waits for what happens to the wallet after `after` and answers at once when it does. With `Accept: text/event-stream` the
-    same news come as a stream of server-sent events, with a heartbeat every 15 seconds, for five minutes."""
+    """Waits for what happens to the wallet after `after` and answers at once when it does. With `Accept:
+    text/event-stream` the same news come as a stream of server-sent events, with a heartbeat every 15 seconds, for
+    five minutes."""
     news = call.services.news
     after = query.after
     if after is None:
@@ -51,6 +52,10 @@ async def _stream(call: Call, after: int) -> None:
 def event_reply(row: Entry) -> EventReply:
     """A journal row as news."""
     return EventReply(
-        seq=row.seq, kind=present.entry_kind(row), title=present.entry_title(row),
-        coupon_id=str(row.coupon_id) if row.coupon_id else None, check=check_of(row.id) if row.op is Op.REDEEM else None, at=row.at,
-    )  # fmt: skip
+        seq=row.seq,
+        kind=present.entry_kind(row),
+        title=present.entry_title(row),
+        coupon_id=str(row.coupon_id) if row.coupon_id else None,
+        check=check_of(row.id) if row.op is Op.REDEEM else None,
+        at=row.at,
+    )

@@ -13,7 +13,9 @@ from wallet.statuses import WALLET_MISSING
 router = Router(prefix="/api/mp/v1", tag="居民 · 积分钱包")
 
 
-@router.get("/wallet", summary="我的积分", replies={200: WalletReply}, caller=Callers.resident, errors=(WALLET_MISSING,))
+@router.get(
+    "/wallet", summary="我的积分", replies={200: WalletReply}, caller=Callers.resident, errors=(WALLET_MISSING,)
+)
 async def show_wallet(call: Call) -> Reply:
     """Spendable points, their lots by expiry, soonest first."""
     wallet = await call.services.vault.read.wallet(call.resident_id)
@@ -23,7 +25,13 @@ async def show_wallet(call: Call) -> Reply:
     return Reply.ok(WalletReply(wallet.points, wallet.held, lots, lots[0] if lots else None, wallet.seq))
 
 
-@router.get("/wallet/entries", summary="积分与优惠券明细", query=EntryQuery, replies={200: EntryPageReply}, caller=Callers.resident)
+@router.get(
+    "/wallet/entries",
+    summary="积分与优惠券明细",
+    query=EntryQuery,
+    replies={200: EntryPageReply},
+    caller=Callers.resident,
+)
 async def list_entries(call: Call, query: EntryQuery) -> Reply:
     """The statement, newest first: every line with the balance after it."""
     position = decode_cursor(query.cursor, int)
@@ -36,6 +44,12 @@ async def list_entries(call: Call, query: EntryQuery) -> Reply:
 def entry_reply(row: Entry) -> EntryReply:
     """A statement line as a person reads it."""
     return EntryReply(
-        id=str(row.id), seq=row.seq, kind=present.entry_kind(row), title=present.entry_title(row), points=row.points,
-        points_after=row.points_after, coupon_id=str(row.coupon_id) if row.coupon_id else None, at=row.at,
-    )  # fmt: skip
+        id=str(row.id),
+        seq=row.seq,
+        kind=present.entry_kind(row),
+        title=present.entry_title(row),
+        points=row.points,
+        points_after=row.points_after,
+        coupon_id=str(row.coupon_id) if row.coupon_id else None,
+        at=row.at,
+    )

@@ -17,7 +17,8 @@ class VerifyRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class VerifyReply(Struct, frozen=True):
-    """`result` usable brings a `ticket` for `expires_in` seconds; `check` is two signs that the resident's phone shows as well."""
+    """`result` usable brings a `ticket` for `expires_in` seconds; `check` is two signs that the resident's phone
+    shows as well."""
 
     result: Literal["usable", "not_valid", "outside_window", "limit_reached", "merchant_suspended"]
     benefit: BenefitReply | None

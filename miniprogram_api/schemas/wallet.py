@@ -16,7 +16,8 @@ class LotReply(Struct, frozen=True):
 
 
 class WalletReply(Struct, frozen=True):
-    """`points` can be spent today. `seq` is the last entry's number: give it to `/events` to hear of what comes after."""
+    """`points` can be spent today. `seq` is the last entry's number: give it to `/events` to hear of what comes
+    after."""
 
     points: int
     held_points: int
@@ -67,7 +68,8 @@ class EventsReply(Struct, frozen=True):
 
 
 class EventsQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """`after`: the last `seq` the phone knows; without it news begin now. `wait_s`: how long to wait when there are none."""
+    """`after`: the last `seq` the phone knows; without it news begin now. `wait_s`: how long to wait when there are
+    none."""
 
     after: Annotated[int, Meta(ge=0)] | None = None
     wait_s: Annotated[int, Meta(ge=0, le=25)] = 25

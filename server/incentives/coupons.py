@@ -25,7 +25,8 @@ class CouponService:
         self._vault, self._templates = vault, templates
 
     async def claim(self, resident_id: int, id: UUID, template_id: int) -> tuple[Done[Claimed], Benefit]:
-        """Claims a coupon, or exchanges points for it, under the client's UUIDv7; the same id again answers the same."""
+        """Claims a coupon, or exchanges points for it, under the client's UUIDv7; the same id again answers the
+        same."""
         done = await self._vault.claim(resident_id, id, template_id=template_id, terms_id=template_id)
         return done, await self._templates.benefit(done.result.terms or template_id)
 

@@ -108,8 +108,11 @@ async def set_zone(owner_dsn: str, zone: str) -> None:
             return
         await connection.fetchval("SELECT now() AT TIME ZONE $1", zone)
         statement = await connection.fetchval(
-            "SELECT format('CREATE OR REPLACE FUNCTION vault.zone() RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS %L',"
-            " format('SELECT %L::text', $1::text))", zone)
+            "SELECT format('CREATE OR REPLACE FUNCTION vault.zone() RETURNS text"
+            " LANGUAGE sql IMMUTABLE PARALLEL SAFE AS %L',"
+            " format('SELECT %L::text', $1::text))",
+            zone,
+        )
         await connection.execute(statement)
     finally:
         await connection.close()

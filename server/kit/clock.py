@@ -1,7 +1,7 @@
 """The one clock of the Python side (D11).
 
-`Clock` follows the database: `wallet` reads `vault.now()` at start and on each move and sets `offset`. Nothing else in the
-house calls `datetime.now()`.
+`Clock` follows the database: `wallet` reads `vault.now()` at start and on each move and sets `offset`. Nothing else
+in the house calls `datetime.now()`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Counts per key and minute: limits per caller, wrong codes per terminal; counted in the process and agreed upon through Redis behind its back.
+"""Counts per key and minute: limits per caller, wrong codes per terminal; counted in the process and agreed upon
+through Redis behind its back.
 
     request ──▶ window[key].total + window[key].mine  (memory only)
     every 250 ms:  mine ──INCRBY──▶ Redis ──total──▶ window       one pipeline, never on a request's path
@@ -15,8 +16,8 @@ from hashlib import blake2b
 from time import time
 from typing import Any, Final
 
-from server.kit.redis import Cache
 from server.kit.errors import RateLimited
+from server.kit.redis import Cache
 
 WINDOW_S: Final = 60
 SYNC_S: Final = 0.25

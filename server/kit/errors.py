@@ -10,7 +10,8 @@ from typing import ClassVar
 
 
 class AppError(Exception):
-    """A refusal with a stable code. `field` names the offending input; `retry_after_s` becomes the Retry-After header."""
+    """A refusal with a stable code. `field` names the offending input; `retry_after_s` becomes the Retry-After
+    header."""
 
     code: ClassVar[str]
     status: ClassVar[int]

@@ -1,7 +1,7 @@
 """Identifiers that carry their time.
 
-UUIDv7 (RFC 9562) for what clients and counters name; UUIDv8 for jobs, made from the business event so that a rerun names
-the same posting and a client can never occupy it (D23).
+UUIDv7 (RFC 9562) for what clients and counters name; UUIDv8 for jobs, made from the business event so that a rerun
+names the same posting and a client can never occupy it (D23).
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ def uuid7(at: datetime) -> UUID:
 
 
 def uuid8(at: datetime, kind: str, source_id: str, key: bytes) -> UUID:
-    """The job id of (`kind`, `source_id`): the same inputs always give the same id. `at` is the business event's time."""
+    """The job id of (`kind`, `source_id`): the same inputs always give the same id. `at` is the business event's
+    time."""
     digest = hmac.new(key, f"{kind}\0{source_id}".encode(), hashlib.sha256).digest()
     return _stamp(at, 8, int.from_bytes(digest[:10], "big"))
 

@@ -7,8 +7,10 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import pyotp
 from rich.console import Console
@@ -24,6 +26,7 @@ from server.sandbox.loader import load_city
 from server.sandbox.phone import Refusal
 from server.sandbox.walk import WalkFailed, walk
 
+T = TypeVar("T")
 DATABASE = "chengxin"
 SEED = 2026
 WALK_STORE, WALK_CASHIER = "老街面馆（示例）北大街店", "oSampleStaff-restaurant-1-store-1-cashier"
@@ -33,8 +36,7 @@ async def run_demo(*, folder: Path, port: int, residents: int, once: bool) -> in
     """Runs the demo; the exit status is 0 when the walk went through."""
     console = Console()
     began = time.perf_counter()
-    folder = folder.resolve()
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = await asyncio.to_thread(_made, folder)
     engines = Engines(folder / "engines")
     console.rule("澄信 Chengxin")
     urls = _timed(console, "PostgreSQL 与 Valkey · engines", engines.start)
@@ -43,14 +45,25 @@ async def run_demo(*, folder: Path, port: int, residents: int, once: bool) -> in
     try:
         await _step(console, "数据库与迁移 · migrations", prepare_database(urls, DATABASE))
         house.start_wechat()
-        loaded = await _step(console, "示例城市 · sample city", load_city(_settings(house), seed=SEED, residents=residents))
-        console.print(f"      [cyan]{loaded.merchants} 商户, {loaded.campaigns} 活动, {loaded.templates} 券模板"
-                      f"{'' if loaded.fresh else ', 已在库中'}[/]")
+        loaded = await _step(
+            console, "示例城市 · sample city", load_city(_settings(house), seed=SEED, residents=residents)
+        )
+        console.print(
+            f"      [cyan]{loaded.merchants} 商户, {loaded.campaigns} 活动, {loaded.templates} 券模板"
+            f"{'' if loaded.fresh else ', 已在库中'}[/]"
+        )
         store_id = await _store_id(urls.dsn("app", DATABASE))
         await _step(console, f"服务启动 · {house.environment['CHENGXIN_WORKERS']} workers", house.start())
         console.rule("一次核销 · one redemption")
-        await walk(base_url=house.base_url, wechat_base=house.wechat_base, worker_dsn=urls.dsn("worker", DATABASE), city=city,
-                   store=(store_id, WALK_CASHIER), console=console, folder=folder)
+        await walk(
+            base_url=house.base_url,
+            wechat_base=house.wechat_base,
+            worker_dsn=urls.dsn("worker", DATABASE),
+            city=city,
+            store=(store_id, WALK_CASHIER),
+            console=console,
+            folder=folder,
+        )
         console.rule(f"[green]{time.perf_counter() - began:.1f} s")
         if not once:
             _invite(console, house, city, store_id)
@@ -66,11 +79,11 @@ async def run_demo(*, folder: Path, port: int, residents: int, once: bool) -> in
 
 def _settings(house: House) -> Settings:
     with _environment(house.environment):
-        return Settings()  # type: ignore[call-arg]
+        return Settings()
 
 
 @contextlib.contextmanager
-def _environment(values: dict[str, str]):  # type: ignore[no-untyped-def]
+def _environment(values: dict[str, str]) -> Iterator[None]:
     before = dict(os.environ)
     os.environ.update(values)
     try:
@@ -88,14 +101,19 @@ async def _store_id(dsn: str) -> str:
         await close_house()
 
 
-def _timed(console: Console, what: str, doing):  # type: ignore[no-untyped-def]
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder.resolve()
+
+
+def _timed(console: Console, what: str, doing: Callable[[], T]) -> T:
     started = time.perf_counter()
     result = doing()
     console.print(f"  {what}  [green]{time.perf_counter() - started:.1f} s[/]")
     return result
 
 
-async def _step(console: Console, what: str, doing):  # type: ignore[no-untyped-def]
+async def _step(console: Console, what: str, doing: Awaitable[T]) -> T:
     started = time.perf_counter()
     result = await doing
     console.print(f"  {what}  [green]{time.perf_counter() - started:.1f} s[/]")
@@ -118,7 +136,8 @@ def _invite(console: Console, house: House, city: City, store_id: str) -> None:
   # 账本: CHENGXIN_WORKER_DATABASE_URL='{house.environment["CHENGXIN_WORKER_DATABASE_URL"]}' chengxin check-ledger
 [bold]管理员[/] (密码 {ADMIN_PASSWORD})""")
     for account in ADMINISTRATORS:
-        console.print(f"  {account.username:10} {account.role:18} TOTP {pyotp.TOTP(account.totp_secret).at(datetime.now(UTC))}  密钥 {account.totp_secret}")
+        code = pyotp.TOTP(account.totp_secret).at(datetime.now(UTC))
+        console.print(f"  {account.username:10} {account.role:18} TOTP {code}  密钥 {account.totp_secret}")
     console.print("\nCtrl-C 结束")
 
 

@@ -1,4 +1,5 @@
-"""Loads the sample city through the services, as an administrator would: merchants, staff, campaigns and coupon templates."""
+"""Loads the sample city through the services, as an administrator would: merchants, staff, campaigns and coupon
+templates."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ class Loaded(msgspec.Struct):
 
 
 async def load_city(settings: Settings, *, seed: int, residents: int) -> Loaded:
-    """Loads the city once; later calls only tell the stand-in's name-and-ID check who lives there. Raises `CityHalfLoaded`."""
+    """Loads the city once; later calls only tell the stand-in's name-and-ID check who lives there. Raises
+    `CityHalfLoaded`."""
     city = sample_city(seed, residents=residents)
     control = StandInControl(settings.wechat_api_base)
     services = await open_services(settings)
@@ -57,18 +59,29 @@ async def _load(services: Services, control: StandInControl, city: City) -> None
     ids = {}
     for account in first:
         made = await services.administrators.create_admin(
-            account.username, ADMIN_PASSWORD, roles=[account.role], totp_secret=account.totp_secret)
+            account.username, ADMIN_PASSWORD, roles=[account.role], totp_secret=account.totp_secret
+        )
         ids[account.username] = made.id
-    merchant_ids = {merchant.key: await _merchant(services, control, merchant, ids["merchants"]) for merchant in city.merchants}
+    merchant_ids = {
+        merchant.key: await _merchant(services, control, merchant, ids["merchants"]) for merchant in city.merchants
+    }
     editor, approver = Signed(ids["editor"], REQUEST), Signed(ids["approver"], REQUEST)
     now = services.clock.now()
     for sample in city.campaigns:
         view = await services.campaigns.create(
             CampaignDraft(
-                title=sample.title, document=sample.document, trigger=sample.trigger, points=sample.points,
-                budget_points=sample.budget_points, per_person=sample.per_person, validity_months=sample.validity_months,
-                starts_at=now + timedelta(days=sample.starts_in_days), ends_at=now + timedelta(days=sample.ends_in_days)),
-            editor)
+                title=sample.title,
+                document=sample.document,
+                trigger=sample.trigger,
+                points=sample.points,
+                budget_points=sample.budget_points,
+                per_person=sample.per_person,
+                validity_months=sample.validity_months,
+                starts_at=now + timedelta(days=sample.starts_in_days),
+                ends_at=now + timedelta(days=sample.ends_in_days),
+            ),
+            editor,
+        )
         await services.campaigns.submit(view.row.id, editor)
         await services.campaigns.activate(view.row.id, approver)
     for template in city.templates:
@@ -76,17 +89,30 @@ async def _load(services: Services, control: StandInControl, city: City) -> None
         await services.templates.submit(made_template.row.id, editor)
         await services.templates.activate(made_template.row.id, approver)
     # The last account says that everything before it stands.
-    await services.administrators.create_admin(last.username, ADMIN_PASSWORD, roles=[last.role], totp_secret=last.totp_secret)
+    await services.administrators.create_admin(
+        last.username, ADMIN_PASSWORD, roles=[last.role], totp_secret=last.totp_secret
+    )
 
 
 def _draft(sample: SampleTemplate, merchant_ids: dict[str, int], services: Services) -> TemplateDraft:
     now = services.clock.now()
     return TemplateDraft(
-        title=sample.title, document=sample.document, kind=sample.kind, stock=sample.stock, face_value_fen=sample.face_value_fen,
-        pay_bp=sample.pay_bp, cap_fen=sample.cap_fen, threshold_fen=sample.threshold_fen, sponsor_bp=sample.sponsor_bp,
-        price_points=sample.price_points, per_person=sample.per_person, valid_days=sample.valid_days,
+        title=sample.title,
+        document=sample.document,
+        kind=sample.kind,
+        stock=sample.stock,
+        face_value_fen=sample.face_value_fen,
+        pay_bp=sample.pay_bp,
+        cap_fen=sample.cap_fen,
+        threshold_fen=sample.threshold_fen,
+        sponsor_bp=sample.sponsor_bp,
+        price_points=sample.price_points,
+        per_person=sample.per_person,
+        valid_days=sample.valid_days,
         merchants=tuple(merchant_ids[key] for key in sample.merchants),
-        starts_at=now + timedelta(days=sample.starts_in_days), ends_at=now + timedelta(days=sample.ends_in_days))
+        starts_at=now + timedelta(days=sample.starts_in_days),
+        ends_at=now + timedelta(days=sample.ends_in_days),
+    )
 
 
 async def _merchant(services: Services, control: StandInControl, sample: SampleMerchant, admin_id: int) -> int:
@@ -95,14 +121,22 @@ async def _merchant(services: Services, control: StandInControl, sample: SampleM
     registry, staff = services.merchants.registry, services.merchants.staff
     owner, *others = sample.staff
     merchant, invitation = await registry.create_merchant(
-        name=sample.name, owner_name=owner.name, actor=actor, request_id=REQUEST, licence_number=sample.licence_number)
+        name=sample.name, owner_name=owner.name, actor=actor, request_id=REQUEST, licence_number=sample.licence_number
+    )
     stores = {}
     for store in sample.stores:
-        stores[store.key] = (await registry.create_store(merchant.id, town=store.town, name=store.name, actor=actor, request_id=REQUEST)).id
+        stores[store.key] = (
+            await registry.create_store(merchant.id, town=store.town, name=store.name, actor=actor, request_id=REQUEST)
+        ).id
     joined = await services.merchants.join(await control.login_code(owner.openid), invitation.code, request_id=REQUEST)
     as_owner = Caller("staff", merchant_id=merchant.id, staff_id=joined.id, roles=frozenset({"owner"}))
     for other in others:
         issued = await staff.invite(
-            as_owner, role=other.role, display_name=other.name, store_id=stores[other.store] if other.store else None, request_id=REQUEST)
+            as_owner,
+            role=other.role,
+            display_name=other.name,
+            store_id=stores[other.store] if other.store else None,
+            request_id=REQUEST,
+        )
         await services.merchants.join(await control.login_code(other.openid), issued.code, request_id=REQUEST)
     return merchant.id

@@ -1,7 +1,8 @@
-"""The phones of the sandbox: a resident's and a shop assistant's, speaking to the house over real HTTP as a client would.
+"""The phones of the sandbox: a resident's and a shop assistant's, speaking to the house over real HTTP as a client
+would.
 
-They are the reference for other clients: which routes, in which order, with which ids; and how a phone turns a handle and a seed into
-the 20 digits by itself (`code_at`).
+They are the reference for other clients: which routes, in which order, with which ids; and how a phone turns a handle
+and a seed into the 20 digits by itself (`code_at`).
 """
 
 from __future__ import annotations
@@ -92,12 +93,15 @@ class ResidentPhone(Phone):
     async def claim(self, template_id: str, key: UUID | None = None) -> dict[str, Any]:
         """Claims or exchanges a coupon."""
         claimed: dict[str, Any] = await self.call(
-            "POST", "/coupons", {"template_id": template_id}, **{"Idempotency-Key": str(key or client_id())})
+            "POST", "/coupons", {"template_id": template_id}, **{"Idempotency-Key": str(key or client_id())}
+        )
         return claimed
 
     async def show(self, coupon_id: str, count: int = 1) -> list[Handle]:
         """Fetches handles for a coupon."""
-        reply = await self.call("POST", "/credentials", {"subject": {"kind": "coupon", "id": coupon_id}, "count": count})
+        reply = await self.call(
+            "POST", "/credentials", {"subject": {"kind": "coupon", "id": coupon_id}, "count": count}
+        )
         return [
             Handle(one["credential_id"], int(one["handle"]), base64.b64decode(one["seed"]), reply["prefix"], 0.0)
             for one in reply["credentials"]
@@ -105,7 +109,9 @@ class ResidentPhone(Phone):
 
     async def picture(self, credential_id: str, kind: str = "png") -> bytes:
         """The code as the server draws it."""
-        answer = await self.http.post(f"/api/mp/v1/credentials/{credential_id}/picture", json={"format": kind}, headers=self.headers)
+        answer = await self.http.post(
+            f"/api/mp/v1/credentials/{credential_id}/picture", json={"format": kind}, headers=self.headers
+        )
         if answer.status_code >= httpx.codes.BAD_REQUEST:
             raise Refusal(answer.status_code, answer.json())
         return answer.content
@@ -135,7 +141,9 @@ class CounterPhone(Phone):
 
     async def void(self, redemption_id: str, reason: str) -> dict[str, Any]:
         """Takes a redemption back."""
-        done: dict[str, Any] = await self.call("POST", f"/merchant/redemptions/{redemption_id}/void", {"reason": reason})
+        done: dict[str, Any] = await self.call(
+            "POST", f"/merchant/redemptions/{redemption_id}/void", {"reason": reason}
+        )
         return done
 
 

@@ -54,9 +54,18 @@ def expect(seen: object, expected: object, what: str) -> None:
         raise WalkFailed(f"{what}: saw {seen!r}, expected {expected!r}")
 
 
-async def walk(*, base_url: str, wechat_base: str, worker_dsn: str, city: City, store: tuple[str, str], console: Console, folder: Path) -> None:
-    """Login → earn → claim → show → scan → redeem → second scan refused → statement → check-ledger. `store`: (store id, cashier's
-    openid). Raises `WalkFailed` or `Refusal`."""
+async def walk(
+    *,
+    base_url: str,
+    wechat_base: str,
+    worker_dsn: str,
+    city: City,
+    store: tuple[str, str],
+    console: Console,
+    folder: Path,
+) -> None:
+    """Login → earn → claim → show → scan → redeem → second scan refused → statement → check-ledger. `store`: (store
+    id, cashier's openid). Raises `WalkFailed` or `Refusal`."""
     say = Narrator(console)
     control = StandInControl(wechat_base)
     limits = httpx.Limits(max_connections=8)
@@ -75,7 +84,9 @@ async def walk(*, base_url: str, wechat_base: str, worker_dsn: str, city: City, 
             await control.aclose()
 
 
-async def _resident_gets_coupon(say: Narrator, control: StandInControl, resident: ResidentPhone, city: City) -> dict[str, Any]:
+async def _resident_gets_coupon(
+    say: Narrator, control: StandInControl, resident: ResidentPhone, city: City
+) -> dict[str, Any]:
     name = secrets.choice(city.residents).name
     born = date(1950, 1, 1) + timedelta(days=secrets.randbelow(20_000))
     number, openid = id_number(born, 1 + secrets.randbelow(999)), f"oWalk{secrets.token_hex(8)}"
@@ -97,8 +108,13 @@ async def _resident_gets_coupon(say: Narrator, control: StandInControl, resident
 
 
 async def _counter_redeems(
-    say: Narrator, control: StandInControl, resident: ResidentPhone, counter: CounterPhone, coupon: dict[str, Any],
-    store: tuple[str, str], folder: Path,
+    say: Narrator,
+    control: StandInControl,
+    resident: ResidentPhone,
+    counter: CounterPhone,
+    coupon: dict[str, Any],
+    store: tuple[str, str],
+    folder: Path,
 ) -> None:
     (handle,) = await say.tell("出示动态码 · handle and seed", resident.show(coupon["id"]))
     code = handle.code_at(time.time())

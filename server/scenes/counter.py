@@ -3,8 +3,8 @@
     code ──▶ digits, prefix, check digit ──▶ one-time password ──▶ vault.scan ──▶ {result, benefit, ticket}
     ticket ──▶ opened ──▶ vault.redeem ──▶ receipt          redemption id ──▶ vault.void ──▶ void receipt
 
-Python checks shape and signature; every rule about what may change is decided in the vault (D24) and worded here. A merchant sees
-a benefit and a redemption id: no name, no openid, no score, no band.
+Python checks shape and signature; every rule about what may change is decided in the vault (D24) and worded here. A
+merchant sees a benefit and a redemption id: no name, no openid, no score, no band.
 """
 
 from __future__ import annotations
@@ -22,14 +22,16 @@ from server.kit.ids import uuid7
 from server.scenes.errors import CodeMalformed, TooManyFailures
 from server.scenes.news import News
 from server.scenes.tickets import Ticket, TicketOffice
-from wallet import Acceptor, RedemptionView, Refused, Vault
+from wallet import Acceptor, RedemptionView, Refused, Vault, statuses
 from wallet import credentials as k1
-from wallet import statuses
 
 Result = Literal["usable", "not_valid", "outside_window", "limit_reached", "merchant_suspended"]
 
 # Shown on both screens, so that a person can see that the two belong together (3-credential, 2.5).
-CHECK_SIGNS = "🍎🍊🍋🍉🍇🍓🍒🍑🥝🍍🥥🥕🌽🍄🌶🥦🐶🐱🐭🐰🦊🐻🐼🐯🦁🐮🐷🐸🐵🐔🐧🦆🦉🐢🐙🦋🐝🐞🐟🐬🚗🚌🚲🚀⛵🚂🚁⚓🏀⚽🎾🏓🎸🎺🥁🎈🎁🔔📷💡📚🔑🌈🌙"
+CHECK_SIGNS = (
+    "🍎🍊🍋🍉🍇🍓🍒🍑🥝🍍🥥🥕🌽🍄🍐🥦🐶🐱🐭🐰🦊🐻🐼🐯🦁🐮🐷🐸🐵🐔🐧🦆"
+    "🦉🐢🐙🦋🐝🐞🐟🐬🚗🚌🚲🚀⛵🚂🚁⚓🏀⚽🎾🏓🎸🎺🥁🎈🎁🔔📷💡📚🔑🌈🌙"
+)
 
 
 BY_SESSION, BY_MERCHANT = "wrong_code_session", "wrong_code_merchant"
@@ -90,8 +92,18 @@ class CounterService:
     """What a terminal may do with a resident's code."""
 
     def __init__(
-        self, *, vault: Vault, clock: Clock, templates: TemplateService, tickets: TicketOffice, news: News, failures: Failures,
-        credential_key: bytes, code_prefix: str = "81", ticket_ttl_s: int = 300, failures_per_session: int = 30,
+        self,
+        *,
+        vault: Vault,
+        clock: Clock,
+        templates: TemplateService,
+        tickets: TicketOffice,
+        news: News,
+        failures: Failures,
+        credential_key: bytes,
+        code_prefix: str = "81",
+        ticket_ttl_s: int = 300,
+        failures_per_session: int = 30,
         failures_per_merchant: int = 300,
     ) -> None:
         self._vault, self._clock, self._templates, self._tickets, self._news = vault, clock, templates, tickets, news
@@ -100,21 +112,28 @@ class CounterService:
         self._per_session, self._per_merchant = failures_per_session, failures_per_merchant
 
     async def verify(self, caller: Caller, code: str) -> Verification:
-        """Claims the showing behind a code for this terminal. Raises `CodeMalformed`, `TooManyFailures`; every other reason why a code
-        cannot be used is one and the same `not_valid` (D30)."""
+        """Claims the showing behind a code for this terminal. Raises `CodeMalformed`, `TooManyFailures`; every other
+        reason why a code cannot be used is one and the same `not_valid` (D30)."""
         try:
             scanned = k1.parse_code(code, self._prefix)
         except k1.CodeMalformed:
             raise CodeMalformed(field="code") from None
         session, merchant = caller.session_id, str(caller.merchant_id)
-        if self._failures.blocked(BY_SESSION, session, self._per_session) or self._failures.blocked(BY_MERCHANT, merchant, self._per_merchant):
+        if self._failures.blocked(BY_SESSION, session, self._per_session) or self._failures.blocked(
+            BY_MERCHANT, merchant, self._per_merchant
+        ):
             raise TooManyFailures(retry_after_s=60)
         now = self._clock.now()
         current = k1.code_is_current(self._key, now.astimezone(self._clock.zone).date(), scanned, now.timestamp())
         try:
             claim = await self._vault.scan(
-                scanned.handle, code_ok=current, acceptor=_acceptor(caller), own_resident=caller.resident_id,
-                redemption_id=uuid7(now), void_id=uuid7(now))
+                scanned.handle,
+                code_ok=current,
+                acceptor=_acceptor(caller),
+                own_resident=caller.resident_id,
+                redemption_id=uuid7(now),
+                void_id=uuid7(now),
+            )
         except Refused as refusal:
             if refusal.answer == statuses.MERCHANT_SUSPENDED:
                 return Verification("merchant_suspended")
@@ -123,32 +142,59 @@ class CounterService:
             self._failures.count(BY_SESSION, session)
             self._failures.count(BY_MERCHANT, merchant)
             return Verification("not_valid")
-        ticket = Ticket(claim.owner, claim.credential_id, claim.redemption_id, now + timedelta(seconds=self._ticket_ttl_s))
-        return Verification("usable", await self._templates.benefit(claim.terms), self._tickets.seal(ticket), self._ticket_ttl_s,
-                            check_of(claim.redemption_id))
+        ticket = Ticket(
+            claim.owner, claim.credential_id, claim.redemption_id, now + timedelta(seconds=self._ticket_ttl_s)
+        )
+        return Verification(
+            "usable",
+            await self._templates.benefit(claim.terms),
+            self._tickets.seal(ticket),
+            self._ticket_ttl_s,
+            check_of(claim.redemption_id),
+        )
 
     async def redeem(self, caller: Caller, ticket_text: str, order_amount_fen: int | None) -> Receipt:
-        """Redeems a ticket exactly once; the same ticket again is the same receipt. Raises `TicketInvalid` and what the vault refuses."""
+        """Redeems a ticket exactly once; the same ticket again is the same receipt. Raises `TicketInvalid` and what
+        the vault refuses."""
         ticket = self._tickets.open(ticket_text)
         done = await self._vault.redeem(
-            owner=ticket.owner, credential_id=ticket.credential_id, redemption_id=ticket.redemption_id, acceptor=_acceptor(caller),
-            ticket_expires_at=ticket.expires_at, order_amount_fen=order_amount_fen)
+            owner=ticket.owner,
+            credential_id=ticket.credential_id,
+            redemption_id=ticket.redemption_id,
+            acceptor=_acceptor(caller),
+            ticket_expires_at=ticket.expires_at,
+            order_amount_fen=order_amount_fen,
+        )
         self._news.happened(ticket.owner)
         row = done.result
-        return Receipt(row.id, await self._templates.benefit(row.terms or 0), row.order_amount_fen, row.discount_fen, row.sponsor_fen,
-                       row.at, row.void_until, check_of(row.id), done.replayed)
+        return Receipt(
+            row.id,
+            await self._templates.benefit(row.terms or 0),
+            row.order_amount_fen,
+            row.discount_fen,
+            row.sponsor_fen,
+            row.at,
+            row.void_until,
+            check_of(row.id),
+            done.replayed,
+        )
 
     async def void(self, caller: Caller, redemption_id: UUID, reason: str) -> VoidReceipt:
         """Takes a redemption of this store back inside its window; a second void answers the same."""
         done = await self._vault.void(redemption_id, acceptor=_acceptor(caller), reason=reason)
         row = done.result
         self._news.happened(row.owner)
-        return VoidReceipt(row.redemption_id, await self._templates.benefit(row.terms or 0), row.at, row.reason, done.replayed)
+        return VoidReceipt(
+            row.redemption_id, await self._templates.benefit(row.terms or 0), row.at, row.reason, done.replayed
+        )
 
-    async def shift(self, caller: Caller, *, business_date: date | None, before: UUID | None, limit: int) -> list[ShiftLine]:
+    async def shift(
+        self, caller: Caller, *, business_date: date | None, before: UUID | None, limit: int
+    ) -> list[ShiftLine]:
         """This store's redemptions, newest first; owners and auditors without a store see the whole merchant's."""
         rows = await self._vault.read.redemptions(
-            caller.merchant_id or 0, store_id=caller.store_id, business_date=business_date, before=before, limit=limit)
+            caller.merchant_id or 0, store_id=caller.store_id, business_date=business_date, before=before, limit=limit
+        )
         return [ShiftLine(row, await self._templates.benefit(row.terms_id)) for row in rows]
 
 

@@ -4,8 +4,8 @@
                           └─batch─▶ Redis channel ──▶ waiters of the other processes
     without Redis: every process asks the vault once a second how far its waiting residents have come
 
-News are journal rows after a sequence number the phone knows: whatever wakes it, it reads the rows, in order, none lost. Redis only
-makes it sooner.
+News are journal rows after a sequence number the phone knows: whatever wakes it, it reads the rows, in order, none
+lost. Redis only makes it sooner.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ class News:
             self._to_publish.add(resident_id)
 
     async def wait(self, resident_id: int, *, after_seq: int, timeout_s: float) -> list[Entry]:
-        """The resident's journal rows after `after_seq`, at once when there are some, else as soon as there are; [] after the time."""
+        """The resident's journal rows after `after_seq`, at once when there are some, else as soon as there are; []
+        after the time."""
         bell = asyncio.Event()
         self._waiting[resident_id].add(bell)
         try:

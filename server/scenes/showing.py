@@ -1,4 +1,5 @@
-"""A resident shows a coupon: handles and seeds for the phone to compute codes from, pictures for those without a script.
+"""A resident shows a coupon: handles and seeds for the phone to compute codes from, pictures for those without a
+script.
 
 The phone draws the code itself, every 30 seconds, also without a network; the server only draws on request.
 """
@@ -41,23 +42,33 @@ class ShowingService:
     """Issues, draws and burns the showings of a resident's coupons."""
 
     def __init__(
-        self, *, vault: Vault, clock: Clock, credential_key: bytes, code_prefix: str = "81", ttl_s: int = 600, spare_ttl_s: int = 43_200,
+        self,
+        *,
+        vault: Vault,
+        clock: Clock,
+        credential_key: bytes,
+        code_prefix: str = "81",
+        ttl_s: int = 600,
+        spare_ttl_s: int = 43_200,
     ) -> None:
         self._vault, self._clock, self._key = vault, clock, credential_key
         self.prefix, self._ttl_s, self._spare_ttl_s = code_prefix, ttl_s, spare_ttl_s
 
     async def issue(self, resident_id: int, coupon_id: UUID, count: int) -> list[Showing]:
-        """`count` handles: the first to be shown now, the others spares for when the phone has no network. Raises what the vault
-        refuses (coupon used or expired)."""
+        """`count` handles: the first to be shown now, the others spares for when the phone has no network. Raises
+        what the vault refuses (coupon used or expired)."""
         showings: list[Showing] = []
         for _ in range(DRAW_ATTEMPTS):
             wanted = range(len(showings), count)
             ttls_s = [self._ttl_s if place == 0 else self._spare_ttl_s for place in wanted]
             now = self._clock.now()
             issued = await self._vault.issue_credentials(
-                resident_id, coupon_id, [uuid7(now) for _ in wanted], [k1.new_handle() for _ in wanted], ttls_s)
+                resident_id, coupon_id, [uuid7(now) for _ in wanted], [k1.new_handle() for _ in wanted], ttls_s
+            )
             for handle in issued:
-                showings.append(Showing(handle.credential_id, handle.handle, self._seed(handle.handle, now), handle.expires_at))
+                showings.append(
+                    Showing(handle.credential_id, handle.handle, self._seed(handle.handle, now), handle.expires_at)
+                )
             if len(showings) == count:
                 return showings
         raise TemporarilyUnavailable
@@ -90,7 +101,9 @@ def step_ends_at(now: datetime) -> datetime:
 
 def draw(code: str, kind: Literal["svg", "png"]) -> bytes:
     """The digits as a QR picture, black on white."""
-    picture = qrcode.QRCode(version=1, error_correction=qrcode.constants.ERROR_CORRECT_Q, border=QUIET_ZONE_MODULES, box_size=MODULE_PX)
+    picture = qrcode.QRCode(
+        version=1, error_correction=qrcode.constants.ERROR_CORRECT_Q, border=QUIET_ZONE_MODULES, box_size=MODULE_PX
+    )
     picture.add_data(code, optimize=0)
     out = io.BytesIO()
     if kind == "svg":

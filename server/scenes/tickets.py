@@ -1,6 +1,7 @@
 """The ticket between "usable" and "redeemed": opaque to the merchant, stored nowhere (D29).
 
-    ticket = base64url( key version 2 B | nonce 12 B | AES-256-GCM( owner 8 B | credential 16 B | redemption 16 B | expiry µs 8 B ) )
+    ticket = base64url( key version 2 B | nonce 12 B | AES-256-GCM( owner 8 B | credential 16 B | redemption 16 B |
+    expiry µs 8 B ) )
 
 It says which claim it speaks of. Whether the claim was this terminal's, and whether it still counts, the vault decides.
 """
@@ -37,7 +38,8 @@ class Ticket:
 
 
 class TicketOffice:
-    """Seals and opens tickets. Old key versions open what they sealed: keep them 48 hours, as long as replays may come."""
+    """Seals and opens tickets. Old key versions open what they sealed: keep them 48 hours, as long as replays may
+    come."""
 
     def __init__(self, keyring: Keyring) -> None:
         version, _ = keyring.current
@@ -47,8 +49,12 @@ class TicketOffice:
     def seal(self, ticket: Ticket) -> str:
         """The text a merchant carries to the redemption."""
         nonce = os.urandom(_NONCE)
-        body = _BODY.pack(ticket.owner, ticket.credential_id.bytes, ticket.redemption_id.bytes,
-                          int(ticket.expires_at.timestamp() * 1_000_000))
+        body = _BODY.pack(
+            ticket.owner,
+            ticket.credential_id.bytes,
+            ticket.redemption_id.bytes,
+            int(ticket.expires_at.timestamp() * 1_000_000),
+        )
         sealed = self._version + nonce + self._ciphers[self._version].encrypt(nonce, body, _PURPOSE)
         return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
@@ -61,4 +67,6 @@ class TicketOffice:
             owner, credential, redemption, expires_us = _BODY.unpack(body)
         except (binascii.Error, ValueError, KeyError, InvalidTag, struct.error):
             raise TicketInvalid(field="ticket") from None
-        return Ticket(owner, UUID(bytes=credential), UUID(bytes=redemption), datetime.fromtimestamp(expires_us / 1_000_000, UTC))
+        return Ticket(
+            owner, UUID(bytes=credential), UUID(bytes=redemption), datetime.fromtimestamp(expires_us / 1_000_000, UTC)
+        )

@@ -14,8 +14,13 @@ from tests.support.town import Town, settle
 
 @pytest_asyncio.fixture(scope="session")
 async def town(
-    engines: Engines, new_database: Callable[[], Awaitable[Database]], _valkey_server: str, tmp_path_factory: pytest.TempPathFactory
+    engines: Engines,
+    new_database: Callable[[], Awaitable[Database]],
+    _valkey_server: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Town]:
     database = await new_database()
-    async with settle(engines.urls, database, folder=tmp_path_factory.mktemp("house"), redis_url=_valkey_server) as town:
+    async with settle(
+        engines.urls, database, folder=tmp_path_factory.mktemp("house"), redis_url=_valkey_server
+    ) as town:
         yield town

@@ -1,4 +1,5 @@
-"""A running house with the sample city in it, and the people to play in it: fresh residents with points, staff at their stores."""
+"""A running house with the sample city in it, and the people to play in it: fresh residents with points, staff at
+their stores."""
 
 from __future__ import annotations
 
@@ -70,11 +71,24 @@ class Town:
 
 
 @asynccontextmanager
-async def settle(urls: EngineUrls, database: Database, *, folder: Path, redis_url: str | None, workers: int = 2,
-                 extra: dict[str, str] | None = None) -> AsyncIterator[Town]:
+async def settle(
+    urls: EngineUrls,
+    database: Database,
+    *,
+    folder: Path,
+    redis_url: str | None,
+    workers: int = 2,
+    extra: dict[str, str] | None = None,
+) -> AsyncIterator[Town]:
     """Starts a house on this database, loads the city, and ends everything afterwards."""
     limits = {f"CHENGXIN_{name}_PER_MINUTE": "1000000" for name in ("LOGIN", "RESIDENT", "COUNTER", "ADMIN", "ADDRESS")}
-    house = House(urls, database.name, folder=folder, workers=workers, extra={"CHENGXIN_REDIS_URL": redis_url or "", **limits, **(extra or {})})
+    house = House(
+        urls,
+        database.name,
+        folder=folder,
+        workers=workers,
+        extra={"CHENGXIN_REDIS_URL": redis_url or "", **limits, **(extra or {})},
+    )
     house.start_wechat()
     settings = Settings(**{name.removeprefix("CHENGXIN_").lower(): value for name, value in house.environment.items()})  # type: ignore[arg-type]
     control = StandInControl(house.wechat_base)
@@ -89,7 +103,9 @@ async def settle(urls: EngineUrls, database: Database, *, folder: Path, redis_ur
         await house.start()
         limits_http = httpx.Limits(max_connections=256, max_keepalive_connections=256)
         async with httpx.AsyncClient(base_url=house.base_url, trust_env=False, timeout=40, limits=limits_http) as http:
-            yield Town(house, database, sample_city(SEED, residents=RESIDENTS), control, http, settings, stores, templates)
+            yield Town(
+                house, database, sample_city(SEED, residents=RESIDENTS), control, http, settings, stores, templates
+            )
     finally:
         await control.aclose()
         house.stop()
