@@ -1,6 +1,7 @@
 -- The operations. Each `op_…` function decides, under the wallet's lock, what one item does: it reads, computes in memory, checks
 -- and takes slots, and only then writes its own rows (D6). A refusal that writes nothing is returned before the first write.
--- `post_one` then applies the movement: wallet, journal row, answer. Status numbers: `wallet/statuses.py`.
+-- What every posting writes (wallet, journal row) and what a redemption writes is left to `post`, which writes it for the whole
+-- batch at once. Status numbers: `wallet/statuses.py`.
 
 -- What a caller asks for. Slots are never named by a caller: `post` chooses them from the lane (D4).
 CREATE TYPE vault.item AS (
@@ -52,7 +53,8 @@ CREATE TYPE vault.movement AS (
   lot_expiry date[],
   lot_points bigint[],
   expired        bigint,
-  expired_lots   jsonb
+  expired_lots   jsonb,
+  redemption     vault.redemption
 );
 
 CREATE FUNCTION vault.refusal(p_status integer) RETURNS vault.movement LANGUAGE plpgsql IMMUTABLE AS $$
@@ -345,14 +347,8 @@ BEGIN
   END IF;
   v_sponsor := least(vault.share_of(v_discount.discount_fen, t.sponsor_bp), c.reserved_fen);
   v_void_until := p_at + make_interval(secs => t.void_window_s);
-  INSERT INTO vault.redemption_ref VALUES (i.id, w.b, w.owner);
-  INSERT INTO vault.redemption (b, id, owner, credential_id, void_id, coupon_id, terms, merchant_id, store_id, terminal_id, staff_id,
-    order_amount_fen, discount_fen, sponsor_fen, business_date, at, void_until)
-  VALUES (w.b, i.id, w.owner, cr.id, cr.void_id, c.id, t.terms, i.merchant, i.store, i.terminal, i.staff,
+  m.redemption := ROW(w.b, i.id, w.owner, cr.id, cr.void_id, c.id, t.terms, i.merchant, i.store, i.terminal, i.staff,
     i.order_amount_fen, v_discount.discount_fen, v_sponsor, (p_at AT TIME ZONE vault.zone())::date, p_at, v_void_until);
-  UPDATE vault.credential SET state = 'redeemed' WHERE b = w.b AND id = cr.id;
-  UPDATE vault.coupon SET state = 'redeemed', redemption_id = i.id, reserved_fen = reserved_fen - v_sponsor
-  WHERE b = w.b AND owner = w.owner AND id = c.id;
   m.st := 0;
   m.c_stock := 0;
   m.c_out := -1;

@@ -57,91 +57,121 @@ CREATE FUNCTION vault.answer_of(j vault.journal) RETURNS jsonb LANGUAGE sql IMMU
       || coalesce((j).detail, '{}')
 $$;
 
--- Writes a decided movement: one journal row and the wallet's new state.
-CREATE FUNCTION vault.apply_movement(w vault.wallet, i vault.item, m vault.movement, p_at timestamptz) RETURNS vault.journal
+-- What one item did: its answer, and the rows that are still to be written for it.
+CREATE TYPE vault.outcome AS (
+  status     smallint,
+  replayed   boolean,
+  answer     jsonb,
+  wallet     vault.wallet,
+  entry      vault.journal,
+  expiry     vault.journal,
+  redemption vault.redemption
+);
+
+-- Turns a decided movement into rows to be written: the journal row, before it one for points that expired unbooked, and the wallet.
+CREATE FUNCTION vault.note(w vault.wallet, i vault.item, m vault.movement, p_at timestamptz) RETURNS vault.outcome
 LANGUAGE plpgsql AS $$
 DECLARE
-  j vault.journal;
+  o vault.outcome;
+  v_txid bigint := pg_current_xact_id()::text::bigint;
 BEGIN
   IF m.expired > 0 THEN
     w.seq := w.seq + 1;
     w.points_avail := w.points_avail - m.expired;
-    INSERT INTO vault.journal (b, owner, id, seq, op, st, d_avail, d_held, d_peer, avail_after, held_after, ref, lots, hash, at)
-    VALUES (w.b, w.owner, vault.derived_id(i.id, 'expire_points'), w.seq, 7, 0, -m.expired, 0, m.expired, w.points_avail, w.points_held,
-      i.id, m.expired_lots, i.hash, p_at);
+    o.expiry := ROW(w.b, w.owner, vault.derived_id(i.id, 'expire_points'), w.seq, 7, 0, -m.expired, 0, m.expired, NULL, NULL, NULL, NULL,
+      NULL, NULL, NULL, NULL, w.points_avail, w.points_held, NULL, i.id, NULL, m.expired_lots, NULL, i.hash, p_at, v_txid);
   END IF;
   w.seq := w.seq + 1;
   w.points_avail := w.points_avail + coalesce(m.d_avail, 0);
-  UPDATE vault.wallet x
-  SET seq = w.seq, points_avail = w.points_avail, lot_expiry = coalesce(m.lot_expiry, x.lot_expiry), lot_points = coalesce(m.lot_points, x.lot_points)
-  WHERE x.b = w.b AND x.owner = w.owner;
-  INSERT INTO vault.journal (b, owner, id, seq, op, st, d_avail, d_held, d_peer, c_stock, c_out, c_used, c_gone, f_budget, f_reserved,
-    f_payable, peer, avail_after, held_after, terms, ref, takes, lots, detail, hash, at)
-  VALUES (w.b, w.owner, i.id, w.seq, i.op, m.st, m.d_avail, CASE WHEN m.d_avail IS NOT NULL THEN 0 END, m.d_peer,
-    m.c_stock, m.c_out, m.c_used, m.c_gone, m.f_budget, m.f_reserved, m.f_payable, m.peer, w.points_avail, w.points_held,
-    coalesce(m.terms, i.terms), m.ref, m.takes, m.lots, m.detail, i.hash, p_at)
-  RETURNING * INTO j;
-  RETURN j;
+  w.lot_expiry := coalesce(m.lot_expiry, w.lot_expiry);
+  w.lot_points := coalesce(m.lot_points, w.lot_points);
+  o.wallet := w;
+  o.entry := ROW(w.b, w.owner, i.id, w.seq, i.op, m.st, m.d_avail, CASE WHEN m.d_avail IS NOT NULL THEN 0 END, m.d_peer, m.c_stock,
+    m.c_out, m.c_used, m.c_gone, m.f_budget, m.f_reserved, m.f_payable, m.peer, w.points_avail, w.points_held,
+    coalesce(m.terms, i.terms), m.ref, m.takes, m.lots, m.detail, i.hash, p_at, v_txid);
+  o.redemption := m.redemption;
+  o.replayed := false;
+  o.status := m.st;
+  o.answer := vault.answer_of(o.entry);
+  RETURN o;
 END $$;
 
--- One item, in the order of D6: lock wallet, replay look-up, id window, decide, take, write.
-CREATE FUNCTION vault.post_one(i vault.item, p_internal boolean, OUT status smallint, OUT replayed boolean, OUT answer jsonb)
+-- Writes what a batch decided, each table once: a statement's set-up costs more than its rows.
+CREATE FUNCTION vault.write(p_wallets vault.wallet[], p_journal vault.journal[], p_redemptions vault.redemption[]) RETURNS void
 LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE vault.wallet w
+  SET seq = x.seq, points_avail = x.points_avail, lot_expiry = x.lot_expiry, lot_points = x.lot_points
+  FROM unnest(p_wallets) x WHERE w.b = x.b AND w.owner = x.owner;
+  INSERT INTO vault.journal SELECT * FROM unnest(p_journal);
+  IF cardinality(p_redemptions) > 0 THEN
+    INSERT INTO vault.redemption_ref SELECT x.id, x.b, x.owner FROM unnest(p_redemptions) x;
+    INSERT INTO vault.redemption SELECT * FROM unnest(p_redemptions);
+    UPDATE vault.credential c SET state = 'redeemed'
+    FROM unnest(p_redemptions) x WHERE c.b = x.b AND c.id = x.credential_id;
+    UPDATE vault.coupon c SET state = 'redeemed', redemption_id = x.id, reserved_fen = c.reserved_fen - x.sponsor_fen
+    FROM unnest(p_redemptions) x WHERE c.b = x.b AND c.owner = x.owner AND c.id = x.coupon_id;
+  END IF;
+END $$;
+
+-- One item, in the order of D6: lock wallet, replay look-up, id window, decide, take. What is left to write is in the outcome.
+CREATE FUNCTION vault.post_one(i vault.item, p_internal boolean) RETURNS vault.outcome LANGUAGE plpgsql AS $$
 DECLARE
+  o vault.outcome;
   w vault.wallet;
   j vault.journal;
   m vault.movement;
   r vault.redemption;
   v_at timestamptz;
 BEGIN
-  replayed := false;
+  o.replayed := false;
   IF i.owner IS NULL OR i.b IS DISTINCT FROM (i.owner & 1023) THEN
-    status := CASE i.op WHEN 20 THEN 20 WHEN 4 THEN 38 ELSE 5 END;
-    RETURN;
+    o.status := CASE i.op WHEN 20 THEN 20 WHEN 4 THEN 38 ELSE 5 END;
+    RETURN o;
   END IF;
   SELECT * INTO w FROM vault.wallet x WHERE x.b = i.b AND x.owner = i.owner FOR NO KEY UPDATE;
   IF NOT FOUND THEN
-    status := 4;
-    RETURN;
+    o.status := 4;
+    RETURN o;
   END IF;
   v_at := vault.now();
   IF i.op = 20 THEN
-    SELECT x.st, x.answer INTO status, answer FROM vault.op_claim_credential(w, i, v_at) x;
-    RETURN;
+    SELECT x.st, x.answer INTO o.status, o.answer FROM vault.op_claim_credential(w, i, v_at) x;
+    RETURN o;
   END IF;
   IF i.op = 4 THEN
     SELECT * INTO r FROM vault.redemption x WHERE x.b = w.b AND x.id = i.redemption;
     IF NOT FOUND OR r.merchant_id IS DISTINCT FROM i.merchant THEN
-      status := 38;
-      RETURN;
+      o.status := 38;
+      RETURN o;
     ELSIF r.store_id IS DISTINCT FROM i.store THEN
-      status := 41;
-      RETURN;
+      o.status := 41;
+      RETURN o;
     END IF;
     i.id := r.void_id;
   END IF;
 
   SELECT * INTO j FROM vault.journal x WHERE x.b = i.b AND x.owner = i.owner AND x.id = i.id;
   IF FOUND THEN
-    status := CASE WHEN j.hash IS DISTINCT FROM i.hash OR j.op <> i.op THEN 2 ELSE j.st END;
-    IF status <> 2 THEN
-      replayed := true;
-      answer := vault.answer_of(j);
+    o.status := CASE WHEN j.hash IS DISTINCT FROM i.hash OR j.op <> i.op THEN 2 ELSE j.st END;
+    IF o.status <> 2 THEN
+      o.replayed := true;
+      o.answer := vault.answer_of(j);
     END IF;
-    RETURN;
+    RETURN o;
   END IF;
 
   IF i.id IS NULL OR i.hash IS NULL THEN
-    status := 5;
+    o.status := 5;
   ELSIF vault.id_version(i.id) <> (CASE WHEN p_internal THEN 8 ELSE 7 END) THEN
-    status := 6;
+    o.status := 6;
   ELSIF NOT p_internal AND i.op <> 4 AND vault.id_time(i.id) NOT BETWEEN v_at - interval '48 hours' AND v_at + interval '5 minutes' THEN
-    status := 3;
+    o.status := 3;
   ELSIF NOT EXISTS (SELECT FROM vault.journal_month x WHERE x.lower_id <= i.id AND x.upper_id > i.id) THEN
-    status := 3;
+    o.status := 3;
   END IF;
-  IF status IS NOT NULL THEN
-    RETURN;
+  IF o.status IS NOT NULL THEN
+    RETURN o;
   END IF;
 
   CASE i.op
@@ -152,14 +182,13 @@ BEGIN
     WHEN 5 THEN m := vault.op_expire_coupon(w, i, v_at);
     WHEN 6 THEN m := vault.op_release_subsidy(w, i, v_at);
   END CASE;
-  status := m.st;
   -- Short of points (10) is the one refusal that must stay a refusal: it is written, moving nothing.
-  IF status IN (0, 10) THEN
-    j := vault.apply_movement(w, i, m, v_at);
-    answer := vault.answer_of(j);
-  ELSIF status = 11 THEN
-    answer := m.detail;
+  IF m.st IN (0, 10) THEN
+    RETURN vault.note(w, i, m, v_at);
   END IF;
+  o.status := m.st;
+  o.answer := CASE WHEN m.st = 11 THEN m.detail END;
+  RETURN o;
 END $$;
 
 -- Fills in what a caller must not choose: the owner behind a handle or a redemption, and the slots of this lane (D4, D28). All of it
@@ -192,10 +221,15 @@ END $$;
 
 CREATE FUNCTION vault.post(p_items jsonb, p_lane smallint, p_internal boolean)
 RETURNS TABLE (n integer, status smallint, replayed boolean, answer jsonb)
-LANGUAGE plpgsql SET search_path = vault, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
   v_items vault.item[];
   i vault.item;
+  o vault.outcome;
+  v_owners bigint[] := '{}';
+  v_wallets vault.wallet[] := '{}';
+  v_journal vault.journal[] := '{}';
+  v_redemptions vault.redemption[] := '{}';
   v_allowed smallint[] := CASE WHEN p_internal THEN '{1,5,6}' ELSE '{2,3,4,20}' END;
 BEGIN
   IF current_setting('transaction_isolation') <> 'read committed' THEN
@@ -219,26 +253,56 @@ BEGIN
   END IF;
   FOR k IN 1..coalesce(cardinality(v_items), 0) LOOP
     i := v_items[k];
-    n := i.n;
-    answer := NULL;
-    IF i.op = ANY (v_allowed) THEN
-      SELECT x.status, x.replayed, x.answer INTO status, replayed, answer FROM vault.post_one(i, p_internal) x;
-    ELSE
-      status := 6;
-      replayed := false;
+    -- A second item of one resident must find what the first one did: duplicates in one batch replay like any other.
+    IF i.owner = ANY (v_owners) THEN
+      PERFORM vault.write(v_wallets, v_journal, v_redemptions);
+      v_owners := '{}';
+      v_wallets := '{}';
+      v_journal := '{}';
+      v_redemptions := '{}';
     END IF;
+    IF i.op = ANY (v_allowed) THEN
+      o := vault.post_one(i, p_internal);
+    ELSE
+      o := ROW(6, false, NULL, NULL, NULL, NULL, NULL);
+    END IF;
+    IF (o.expiry).id IS NOT NULL THEN
+      v_journal := v_journal || o.expiry;
+    END IF;
+    IF (o.entry).id IS NOT NULL THEN
+      v_owners := v_owners || i.owner;
+      v_wallets := v_wallets || o.wallet;
+      v_journal := v_journal || o.entry;
+    END IF;
+    IF (o.redemption).id IS NOT NULL THEN
+      v_redemptions := v_redemptions || o.redemption;
+    END IF;
+    n := i.n;
+    status := o.status;
+    replayed := o.replayed;
+    answer := o.answer;
     RETURN NEXT;
   END LOOP;
+  IF cardinality(v_journal) > 0 THEN
+    PERFORM vault.write(v_wallets, v_journal, v_redemptions);
+  END IF;
 END $$;
+
+-- Both doors have every statement inside planned once per connection: planning anew for each batch's arrays would cost more than
+-- running them.
 
 -- The application's door: claims, redemptions, voids and scans, under ids the client made (version 7).
 CREATE FUNCTION vault.post_batch(p_items jsonb, p_lane smallint)
 RETURNS TABLE (n integer, status smallint, replayed boolean, answer jsonb)
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = vault, pg_temp
-AS $$SELECT * FROM vault.post(p_items, p_lane, false)$$;
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = vault, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+BEGIN
+  RETURN QUERY SELECT * FROM vault.post(p_items, p_lane, false);
+END $$;
 
 -- The worker's door: earning, expiry and releases, under ids made from the business event (version 8). Neither door takes the other's ids.
 CREATE FUNCTION vault.post_internal(p_items jsonb, p_lane smallint)
 RETURNS TABLE (n integer, status smallint, replayed boolean, answer jsonb)
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = vault, pg_temp
-AS $$SELECT * FROM vault.post(p_items, p_lane, true)$$;
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = vault, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+BEGIN
+  RETURN QUERY SELECT * FROM vault.post(p_items, p_lane, true);
+END $$;
