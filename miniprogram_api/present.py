@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from miniprogram_api.schemas.coupons import BenefitReply
-from server.incentives.templates import Benefit
+from server.scenes.counter import Benefit
 from wallet import STATUSES, Entry, Op
 
 

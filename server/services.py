@@ -174,7 +174,7 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
         counter=CounterService(
             vault=vault,
             clock=clock,
-            templates=templates,
+            benefits=templates,
             tickets=TicketOffice(Keyring.parse(settings.ticket_keys)),
             news=news,
             failures=counts,

@@ -15,7 +15,6 @@ from datetime import date, datetime, timedelta
 from typing import Literal, Protocol
 from uuid import UUID
 
-from server.incentives.templates import Benefit, TemplateService
 from server.kit.caller import Caller
 from server.kit.clock import Clock
 from server.kit.ids import uuid7
@@ -35,6 +34,28 @@ CHECK_SIGNS = (
 
 
 BY_SESSION, BY_MERCHANT = "wrong_code_session", "wrong_code_merchant"
+
+
+class Benefit(Protocol):
+    """What a coupon gives, as both sides read it. Immutable, like the terms behind it."""
+
+    @property
+    def id(self) -> int: ...
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def terms_text(self) -> str: ...
+
+    @property
+    def needs_order_amount(self) -> bool: ...
+
+
+class Benefits(Protocol):
+    """Words what coupon terms give; the room of incentives keeps them."""
+
+    async def benefit(self, terms_id: int) -> Benefit: ...
 
 
 class Failures(Protocol):
@@ -96,7 +117,7 @@ class CounterService:
         *,
         vault: Vault,
         clock: Clock,
-        templates: TemplateService,
+        benefits: Benefits,
         tickets: TicketOffice,
         news: News,
         failures: Failures,
@@ -106,7 +127,8 @@ class CounterService:
         failures_per_session: int = 30,
         failures_per_merchant: int = 300,
     ) -> None:
-        self._vault, self._clock, self._templates, self._tickets, self._news = vault, clock, templates, tickets, news
+        self._vault, self._clock, self._benefits = vault, clock, benefits
+        self._tickets, self._news = tickets, news
         self._failures = failures
         self._key, self._prefix, self._ticket_ttl_s = credential_key, code_prefix, ticket_ttl_s
         self._per_session, self._per_merchant = failures_per_session, failures_per_merchant
@@ -147,7 +169,7 @@ class CounterService:
         )
         return Verification(
             "usable",
-            await self._templates.benefit(claim.terms),
+            await self._benefits.benefit(claim.terms),
             self._tickets.seal(ticket),
             self._ticket_ttl_s,
             check_of(claim.redemption_id),
@@ -169,7 +191,7 @@ class CounterService:
         row = done.result
         return Receipt(
             row.id,
-            await self._templates.benefit(row.terms or 0),
+            await self._benefits.benefit(row.terms or 0),
             row.order_amount_fen,
             row.discount_fen,
             row.sponsor_fen,
@@ -185,7 +207,7 @@ class CounterService:
         row = done.result
         self._news.happened(row.owner)
         return VoidReceipt(
-            row.redemption_id, await self._templates.benefit(row.terms or 0), row.at, row.reason, done.replayed
+            row.redemption_id, await self._benefits.benefit(row.terms or 0), row.at, row.reason, done.replayed
         )
 
     async def shift(
@@ -195,7 +217,7 @@ class CounterService:
         rows = await self._vault.read.redemptions(
             caller.merchant_id or 0, store_id=caller.store_id, business_date=business_date, before=before, limit=limit
         )
-        return [ShiftLine(row, await self._templates.benefit(row.terms_id)) for row in rows]
+        return [ShiftLine(row, await self._benefits.benefit(row.terms_id)) for row in rows]
 
 
 def check_of(redemption_id: UUID) -> str:

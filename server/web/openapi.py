@@ -46,7 +46,7 @@ def document(routes: Sequence[Route], *, version: str = "1") -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {
-            "title": "城信 API",
+            "title": "澄信 API",
             "version": version,
             "description": "城市个人信用积分服务。金额以分为单位，时间为 ISO 8601 UTC，编号为字符串。",
             "license": {"name": "Proprietary", "identifier": "LicenseRef-Proprietary"},
