@@ -10,7 +10,7 @@ import miniprogram_api
 import server.admin_api
 from server.config import Settings
 from server.lifecycle import Lifecycle
-from server.services import close_services, open_services
+from server.services import close_services, open_services, release_waiters
 from server.web.application import assemble
 from server.web.routing import Route
 
@@ -25,5 +25,5 @@ def create_app(settings: Settings, *, name: str = "chengxin") -> Sanic[Any, Any]
     """The application for these settings. Raises UnsafeSettings for a production start that is not safe."""
     settings.check_production()
     app = assemble(settings, all_routes(), name=name)
-    Lifecycle(open_services, close_services).attach(app)
+    Lifecycle(open_services, close_services, release_waiters).attach(app)
     return app

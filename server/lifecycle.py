@@ -1,7 +1,7 @@
 """How one process opens and closes: services first, requests then; at the end the other way round.
 
 open          services, then the office that handlers share
-stop_taking   /readyz says 503; nothing else changes, requests in flight go on
+stop_taking   /readyz says 503, those who only wait for news are let go; requests in flight go on
 close         changes under way are drained, then the pools close
 """
 
@@ -24,10 +24,14 @@ class Lifecycle:
     """Opens services before the first request and closes them after the last."""
 
     def __init__(
-        self, open_services: Callable[[Settings], Awaitable[Any]], close_services: Callable[[Any], Awaitable[None]]
+        self,
+        open_services: Callable[[Settings], Awaitable[Any]],
+        close_services: Callable[[Any], Awaitable[None]],
+        release_waiters: Callable[[Any], None] = lambda services: None,
     ) -> None:
         self._open_services = open_services
         self._close_services = close_services
+        self._release_waiters = release_waiters
 
     def attach(self, app: Sanic[Any, Any]) -> None:
         """Register with an application."""
@@ -47,6 +51,7 @@ class Lifecycle:
         if office is not None:
             office.readiness.stopping = True
             metrics.READY.set(0)
+            self._release_waiters(office.services)
 
     async def close(self, app: Sanic[Any, Any]) -> None:
         """Let changes under way end, then close what they use."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from server.config import Settings, secret_bytes
+from server.config import Settings, UnsafeSettings, secret_bytes
 from server.incentives.awards import AwardService
 from server.incentives.budgets import BudgetService
 from server.incentives.campaigns import CampaignService
@@ -84,6 +84,12 @@ async def open_services(settings: Settings) -> Services:
     return services
 
 
+async def _refuse_moved_clock(settings: Settings, vault: Vault) -> None:
+    """A production start refuses a database whose clock can be moved (D11)."""
+    if settings.environment == "production" and not await vault.clock_is_plain():
+        raise UnsafeSettings("vault.now() is not the plain clock: this database belongs to a sandbox")
+
+
 async def open_worker(settings: Settings) -> Services:
     """Opens what the background process needs: the worker's role, whose vault posts earnings and expiries."""
     dsn = settings.worker_database_url
@@ -91,6 +97,11 @@ async def open_worker(settings: Settings) -> Services:
         dsn, role="worker", queue=settings.lane_queue, batch=settings.lane_batch, budget_slots=settings.budget_slots
     )
     return await _wire(settings, dsn, vault)
+
+
+def release_waiters(services: Services) -> None:
+    """Answers everybody who only waits for news, now; for a process that is about to stop."""
+    services.news.release()
 
 
 async def close_services(services: Services) -> None:
@@ -107,6 +118,7 @@ async def close_services(services: Services) -> None:
 
 
 async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
+    await _refuse_moved_clock(settings, vault)
     clock = Clock(settings.city_zone)
     clock.follow(await vault.now())
     await open_house(house_dsn, pool_max=settings.house_pool)

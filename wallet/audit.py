@@ -190,7 +190,7 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
         "what is counted against each person's cap is what they claimed and earned, and never above the cap",
         """
         SELECT coalesce(a.owner, j.owner), coalesce(a.limit_id, j.limit_id), a.used, j.n FROM vault.allowance a
-        FULL JOIN (SELECT x.b, x.owner, t.limit_id, min(t.per_person) AS cap, count(*) AS n FROM vault.journal x
+        FULL JOIN (SELECT x.b, x.owner, t.limit_id, max(t.per_person) AS cap, count(*) AS n FROM vault.journal x
                    JOIN (SELECT terms, 2 AS op, limit_id, per_person FROM vault.coupon_terms
                          UNION ALL SELECT terms, 1, limit_id, per_person FROM vault.earn_terms) t ON t.op = x.op AND
                          t.terms = x.terms

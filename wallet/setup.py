@@ -45,6 +45,13 @@ class Setup:
         at: datetime = await self._value("SELECT vault.now()")
         return at
 
+    async def clock_is_plain(self) -> bool:
+        """Whether `vault.now()` is the database's own clock and nothing else."""
+        body = await self._value(
+            "SELECT prosrc FROM pg_proc WHERE pronamespace = 'vault'::regnamespace AND proname = 'now'"
+        )
+        return str(body) == "SELECT clock_timestamp()"
+
     async def open_wallet(self, resident_id: int) -> None:
         """Opens a resident's wallet; again is a no-op."""
         await self._value("SELECT vault.open_wallet($1)", resident_id)

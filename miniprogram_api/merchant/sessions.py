@@ -18,7 +18,7 @@ router = Router(prefix="/api/mp/v1", tag="商户 · 会话")
     replies={201: StaffSessionReply},
     caller=Callers.anonymous,
     errors=(NotStaffHere, StoreClosed),
-    limit=Limit("login", per_minute=30, by="ip"),
+    limit=Limit("login", per_minute=30, by="ip", setting="login_per_minute"),
 )
 async def log_in(call: Call, body: StaffLoginRequest) -> Reply:
     """Exchange a `wx.login` code for a session at one store; the phone is a terminal of that store from then on."""

@@ -38,7 +38,7 @@ async def _stream(call: Call, after: int) -> None:
     ends_at = clock.unix() + STREAM_LIFE_S
     response = await call.request.respond(content_type="text/event-stream", headers={"Cache-Control": "no-store"})
     await response.send(f"retry: 1000\nid: {after}\n\n")
-    while clock.unix() < ends_at:
+    while clock.unix() < ends_at and not call.services.news.released:
         rows = await call.services.news.wait(call.resident_id, after_seq=after, timeout_s=HEARTBEAT_S)
         if not rows:
             await response.send(": heartbeat\n\n")

@@ -38,6 +38,7 @@ class News:
         self._seen: dict[int, int] = {}
         self._to_publish: set[int] = set()
         self._tasks: list[asyncio.Task[None]] = []
+        self.released = False
 
     def open(self) -> None:
         """Starts listening, publishing and polling."""
@@ -48,6 +49,11 @@ class News:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._wake(list(self._waiting))
+
+    def release(self) -> None:
+        """Lets everybody who waits go home with what there is, now and from now on."""
+        self.released = True
         self._wake(list(self._waiting))
 
     def happened(self, resident_id: int) -> None:
@@ -65,7 +71,7 @@ class News:
             async with asyncio.timeout(timeout_s):
                 while True:
                     rows = await self._vault.read.entries_after(resident_id, after_seq=after_seq, limit=PAGE)
-                    if rows:
+                    if rows or self.released:
                         return rows
                     self._seen.setdefault(resident_id, after_seq)
                     await bell.wait()
