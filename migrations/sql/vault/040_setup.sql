@@ -113,12 +113,16 @@ BEGIN
   RETURN 'done';
 END $$;
 
--- Terms: written once; the same content again is a no-op (true), other content under the same id is refused (false).
+-- Terms: written once; the same content again is a no-op (true); other content under the same id, or a budget that is unknown or
+-- of another unit than the terms take from it, is refused (false).
 CREATE FUNCTION vault.put_earn_terms(p_terms vault.earn_terms) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = vault, pg_temp AS $$
 DECLARE
   v_old vault.earn_terms;
 BEGIN
+  IF NOT EXISTS (SELECT FROM vault.budget g WHERE g.budget = (p_terms).points_budget AND g.unit = 'points') THEN
+    RETURN false;
+  END IF;
   INSERT INTO vault.earn_terms SELECT (p_terms).* ON CONFLICT DO NOTHING;
   SELECT * INTO v_old FROM vault.earn_terms t WHERE t.terms = (p_terms).terms;
   RETURN v_old IS NOT DISTINCT FROM p_terms;
@@ -129,6 +133,11 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = vault, pg_temp AS $$
 DECLARE
   v_old vault.coupon_terms;
 BEGIN
+  IF NOT EXISTS (SELECT FROM vault.budget g WHERE g.budget = (p_terms).stock_budget AND g.unit = 'coupons')
+     OR (p_terms).fen_budget IS NOT NULL
+        AND NOT EXISTS (SELECT FROM vault.budget g WHERE g.budget = (p_terms).fen_budget AND g.unit = 'fen') THEN
+    RETURN false;
+  END IF;
   INSERT INTO vault.coupon_terms SELECT (p_terms).* ON CONFLICT DO NOTHING;
   SELECT * INTO v_old FROM vault.coupon_terms t WHERE t.terms = (p_terms).terms;
   RETURN coalesce(v_old IS NOT DISTINCT FROM p_terms, false);

@@ -1,0 +1,367 @@
+"""Points and coupons without a counter: earn, claim, exchange, expire, release. After every test the books are proven."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+import pytest_asyncio
+
+from tests.support.databases import Database
+from tests.support.ledger import CITY, COUNTER, Ledger, open_ledger, refusal
+
+
+@pytest_asyncio.fixture(scope="module")
+async def _ledger(database: Database) -> AsyncIterator[Ledger]:
+    async with open_ledger(database) as ledger:
+        yield ledger
+
+
+@pytest_asyncio.fixture
+async def ledger(_ledger: Ledger) -> AsyncIterator[Ledger]:
+    yield _ledger
+    await _ledger.restore_clock()
+    assert await _ledger.broken() == []
+
+
+def month_end(day: date, months: int) -> date:
+    first = date(day.year + (day.month - 1 + months + 1) // 12, (day.month - 1 + months + 1) % 12 + 1, 1)
+    return first - timedelta(days=1)
+
+
+async def test_an_earn_moves_points_from_the_budget_into_the_lot_of_a_month_end(ledger: Ledger) -> None:
+    resident, budget, id = await ledger.resident(), await ledger.budget("points", 1000), ledger.id8()
+    done = await ledger.earn(resident, await ledger.campaign(points=70, months=6, budget=budget), id=id)
+    expiry = month_end(ledger.today(), 6)
+    assert (done.result.points, done.result.points_after, done.result.seq, done.replayed) == (70, 70, 1, False)
+    assert done.result.expires_on == expiry
+    assert await ledger.legs(resident, id) == {"d_avail": 70, "d_peer": -70}
+    assert await ledger.lots(resident) == {expiry: 70}
+    view = (await ledger.app.budgets([budget]))[budget]
+    assert (view.total, view.left, view.consumed, view.open) == (1000, 930, 70, True)
+
+
+@pytest.mark.parametrize(
+    ("earned", "months", "expiry"),
+    [
+        ("2027-01-31", 1, "2027-02-28"),
+        ("2027-01-01", 13, "2028-02-29"),
+        ("2027-10-15", 24, "2029-10-31"),
+        ("2027-12-31", 2, "2028-02-29"),
+    ],
+)
+async def test_the_lot_ends_with_the_month_whatever_the_day(
+    ledger: Ledger, earned: str, months: int, expiry: str
+) -> None:
+    await ledger.set_clock(datetime(2027, 12, 31, 4, tzinfo=UTC))
+    await ledger.worker.ensure_partitions(3)
+    resident = await ledger.resident()
+    if date.fromisoformat(expiry) < ledger.today():
+        with refusal("outside_window"):
+            await ledger.earn(resident, await ledger.campaign(months=months), on=date.fromisoformat(earned))
+        return
+    await ledger.earn(resident, await ledger.campaign(months=months), on=date.fromisoformat(earned))
+    assert list(await ledger.lots(resident)) == [date.fromisoformat(expiry)]
+
+
+async def test_two_earns_of_one_month_share_a_lot_and_buckets_stay_sorted(ledger: Ledger) -> None:
+    resident = await ledger.resident()
+    for months, points in ((12, 5), (3, 7), (12, 11), (6, 13)):
+        await ledger.earn(resident, await ledger.campaign(points=points, months=months))
+    today = ledger.today()
+    lots = await ledger.lots(resident)
+    assert lots == {month_end(today, 3): 7, month_end(today, 6): 13, month_end(today, 12): 16}
+    assert list(lots) == sorted(lots)
+
+
+async def test_an_exchange_spends_the_soonest_lots_first(ledger: Ledger) -> None:
+    resident, id = await ledger.resident(), ledger.id7()
+    for months, points in ((12, 50), (2, 30), (6, 20)):
+        await ledger.earn(resident, await ledger.campaign(points=points, months=months))
+    terms = await ledger.template(price_points=60)
+    done = await ledger.claim(resident, terms, id=id)
+    today = ledger.today()
+    assert await ledger.lots(resident) == {month_end(today, 12): 40}
+    assert done.result.points_after == 40
+    assert await ledger.legs(resident, id) == {
+        "d_avail": -60,
+        "d_peer": 60,
+        "c_stock": -1,
+        "c_out": 1,
+        "f_budget": -1000,
+        "f_reserved": 1000,
+    }
+    row = await ledger.row(resident, id)
+    assert row is not None and row["lots"] == (
+        f'[["{month_end(today, 2)}", 30], ["{month_end(today, 6)}", 20], ["{month_end(today, 12)}", 10]]'
+    )
+
+
+async def test_a_free_claim_touches_no_points(ledger: Ledger) -> None:
+    resident, id = await ledger.resident(), ledger.id7()
+    terms = await ledger.template(stock=3)
+    done = await ledger.claim(resident, terms, id=id)
+    row = await ledger.row(resident, id)
+    assert row is not None and (row["d_avail"], row["d_held"], row["d_peer"]) == (None, None, None)
+    assert done.result.coupon_id == id and await ledger.left(terms.stock_budget) == 2
+    coupon = await ledger.coupon_row(resident, id)
+    assert (coupon["state"], coupon["reserved_fen"], coupon["expires_on"]) == (
+        "issued",
+        1000,
+        ledger.today() + timedelta(30),
+    )
+    view = (await ledger.app.budgets([terms.fen_budget]))[terms.fen_budget]  # type: ignore[list-item]
+    assert (view.reserved, view.consumed) == (1000, 0)
+
+
+async def test_a_coupon_nobody_sponsors_touches_no_fen(ledger: Ledger) -> None:
+    resident, id = await ledger.resident(), ledger.id7()
+    await ledger.claim(resident, await ledger.template(sponsor_bp=0, fen_budget=None), id=id)
+    assert await ledger.legs(resident, id) == {"c_stock": -1, "c_out": 1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reserved"),
+    [
+        ({"face_value_fen": 1001, "sponsor_bp": 5000}, 501),
+        ({"face_value_fen": 333, "sponsor_bp": 3333}, 111),
+        ({"kind": "discount", "pay_bp": 8000, "cap_fen": 2500, "sponsor_bp": 5000}, 1250),
+        ({"sponsor_bp": 1}, 0),
+        ({"face_value_fen": 5000, "sponsor_bp": 1}, 1),
+    ],
+)
+async def test_a_claim_reserves_the_most_the_sponsor_can_owe(ledger: Ledger, changes: dict, reserved: int) -> None:
+    resident = await ledger.resident()
+    coupon = await ledger.coupon(resident, await ledger.template(**changes))
+    assert (await ledger.coupon_row(resident, coupon))["reserved_fen"] == reserved
+
+
+async def test_expired_points_cannot_be_spent_even_if_no_job_ran(ledger: Ledger) -> None:
+    await ledger.set_clock(datetime.combine(month_end(ledger.today(), 0), datetime.min.time(), CITY))
+    resident = await ledger.resident()
+    await ledger.earn(resident, await ledger.campaign(points=100, months=1))
+    last_day = month_end(ledger.today(), 1)
+    terms = await ledger.template(price_points=40)
+    await ledger.set_clock(datetime.combine(last_day, datetime.min.time(), CITY) + timedelta(hours=23, minutes=59))
+    await ledger.claim(resident, terms)
+    await ledger.move_clock(minutes=2)
+    assert ledger.today() == last_day + timedelta(days=1)
+    with refusal("insufficient_points"):
+        await ledger.claim(resident, terms)
+    assert await ledger.balance(resident) == 60
+    wallet = await ledger.app.read.wallet(resident)
+    assert wallet is not None and (wallet.points, wallet.lots) == (0, ())
+
+
+async def test_an_earn_first_books_expired_points_as_a_row_of_their_own(ledger: Ledger) -> None:
+    resident = await ledger.resident()
+    await ledger.earn(resident, await ledger.campaign(points=100, months=1))
+    await ledger.earn(resident, await ledger.campaign(points=30, months=5))
+    await ledger.move_clock(days=95)
+    await ledger.worker.ensure_partitions(3)
+    id = ledger.id8()
+    done = await ledger.earn(resident, await ledger.campaign(points=7, months=1), id=id)
+    assert (done.result.seq, done.result.points_after) == (4, 37)
+    booked = await ledger.owner.fetchrow("SELECT * FROM vault.journal WHERE owner = $1 AND op = 7", resident)
+    assert (booked["seq"], booked["d_avail"], booked["d_peer"], booked["avail_after"], booked["ref"]) == (
+        3,
+        -100,
+        100,
+        30,
+        id,
+    )
+    assert sum((await ledger.lots(resident)).values()) == 37
+    again = await ledger.earn(resident, done.result.terms, id=id)
+    assert again.replayed and again.result == done.result and await ledger.rows(resident) == 4
+
+
+async def test_two_years_of_monthly_earning_fit_the_wallet(ledger: Ledger) -> None:
+    resident, terms = await ledger.resident(), await ledger.campaign(points=1, months=24)
+    start = ledger.today()
+    await ledger.move_clock(days=760)
+    await ledger.worker.ensure_partitions(0)
+    for months in range(26):
+        day, today = month_end(start, months - 1), ledger.today()
+        if day <= today and month_end(day, 24) >= today:
+            await ledger.earn(resident, terms, on=day)
+    assert 24 <= len(await ledger.lots(resident)) <= 26
+
+
+async def test_nobody_earns_for_tomorrow_or_for_points_already_expired(ledger: Ledger) -> None:
+    resident, terms = await ledger.resident(), await ledger.campaign(months=1)
+    with refusal("invalid_item"):
+        await ledger.earn(resident, terms, on=ledger.today() + timedelta(days=1))
+    with refusal("outside_window"):
+        await ledger.earn(resident, terms, on=ledger.today() - timedelta(days=70))
+    assert await ledger.rows(resident) == 0
+
+
+async def test_a_person_earns_and_claims_up_to_the_cap_and_no_further(ledger: Ledger) -> None:
+    resident, other = await ledger.resident(), await ledger.resident()
+    campaign, template = await ledger.campaign(per_person=2), await ledger.template(per_person=1)
+    for _ in range(2):
+        await ledger.earn(resident, campaign)
+    await ledger.claim(resident, template)
+    for refused in (lambda: ledger.earn(resident, campaign), lambda: ledger.claim(resident, template)):
+        with refusal("limit_reached"):
+            await refused()
+    await ledger.earn(other, campaign)
+    await ledger.claim(other, template)
+    assert await ledger.rows(resident) == 3
+
+
+async def test_the_cap_belongs_to_the_template_and_not_to_its_version(ledger: Ledger) -> None:
+    resident, first = await ledger.resident(), await ledger.template(per_person=1)
+    second = await ledger.template(
+        template_id=first.template_id, version=2, per_person=1, stock_budget=first.stock_budget
+    )
+    wider = await ledger.template(
+        template_id=first.template_id, version=3, per_person=2, stock_budget=first.stock_budget
+    )
+    await ledger.claim(resident, first)
+    with refusal("limit_reached"):
+        await ledger.claim(resident, second)
+    await ledger.claim(resident, wider)
+    assert await ledger.broken() == []
+
+
+@pytest.mark.parametrize(
+    ("window", "answer"),
+    [
+        (("-1", "1"), None),
+        (("1", "2"), "outside_window"),
+        (("-2", "-1"), "outside_window"),
+        ((None, "-1"), "outside_window"),
+        (("-1", None), None),
+    ],
+)
+async def test_claims_are_taken_inside_their_window_only(ledger: Ledger, window: tuple, answer: str | None) -> None:
+    begin, end = (None if hours is None else ledger.now() + timedelta(hours=int(hours)) for hours in window)
+    terms, resident = await ledger.template(claim_from=begin, claim_until=end), await ledger.resident()
+    if answer is None:
+        await ledger.claim(resident, terms)
+    else:
+        with refusal(answer):
+            await ledger.claim(resident, terms)
+
+
+async def test_a_coupon_ends_with_its_days_or_its_date_whichever_is_sooner(ledger: Ledger) -> None:
+    resident, today = await ledger.resident(), ledger.today()
+    for days, until, expected in ((30, None, 30), (30, 10, 10), (5, 10, 5), (0, 10, 10), (0, 0, 0)):
+        valid_until = None if until is None else today + timedelta(days=until)
+        coupon = await ledger.coupon(resident, await ledger.template(valid_days=days, valid_until=valid_until))
+        assert (await ledger.coupon_row(resident, coupon))["expires_on"] == today + timedelta(days=expected)
+    with refusal("outside_window"):
+        await ledger.claim(resident, await ledger.template(valid_until=today - timedelta(days=1)))
+
+
+@pytest.mark.parametrize("returned", [False, True], ids=["gone", "back in stock"])
+async def test_a_coupon_expires_after_its_last_day_and_gives_back_what_it_held(ledger: Ledger, returned: bool) -> None:
+    resident, terms = await ledger.resident(), await ledger.template(stock=100, valid_days=2, return_stock=returned)
+    coupon = await ledger.coupon(resident, terms)
+    fen, stock = await ledger.left(terms.fen_budget), await ledger.left(terms.stock_budget)
+    with refusal("not_due"):
+        await ledger.worker.expire_coupon(resident, ledger.id8(), coupon_id=coupon)
+    await ledger.move_clock(days=3)
+    id = ledger.id8()
+    await ledger.worker.expire_coupon(resident, id, coupon_id=coupon)
+    expected = {"c_out": -1, "f_budget": 1000, "f_reserved": -1000} | ({"c_stock": 1} if returned else {"c_gone": 1})
+    assert await ledger.legs(resident, id) == expected
+    assert await ledger.left(terms.fen_budget) == fen + 1000
+    assert await ledger.left(terms.stock_budget) == stock + returned
+    assert (await ledger.coupon_row(resident, coupon))["state"] == "expired"
+    assert (await ledger.worker.expire_coupon(resident, id, coupon_id=coupon)).replayed
+    with refusal("coupon_not_usable"):
+        await ledger.worker.expire_coupon(resident, ledger.id8(), coupon_id=coupon)
+
+
+async def test_what_the_last_coupon_gives_back_can_be_claimed_again(ledger: Ledger) -> None:
+    resident, terms = await ledger.resident(), await ledger.template(stock=1, valid_days=1, return_stock=True)
+    coupon = await ledger.coupon(resident, terms)
+    with refusal("sold_out"):
+        await ledger.claim(resident, terms)
+    await ledger.move_clock(days=2)
+    await ledger.app.close_budget(terms.stock_budget)
+    await ledger.worker.expire_coupon(resident, ledger.id8(), coupon_id=coupon)
+    await ledger.app.open_budget(terms.stock_budget)
+    await ledger.claim(resident, terms)
+
+
+async def test_what_a_redemption_left_in_reserve_is_released_after_the_void_window(ledger: Ledger) -> None:
+    terms = await ledger.template(kind="discount", pay_bp=9000, cap_fen=5000, sponsor_bp=5000)
+    scanned = await ledger.scanned(terms)
+    done = await ledger.redeem(scanned, amount=10_000)
+    assert (done.result.discount_fen, done.result.sponsor_fen) == (1000, 500)
+    resident, coupon = scanned.owner, scanned.coupon_id
+    with refusal("not_due"):
+        await ledger.worker.release_subsidy(resident, ledger.id8(), coupon_id=coupon)
+    await ledger.move_clock(seconds=1801)
+    fen, id = await ledger.left(terms.fen_budget), ledger.id8()
+    await ledger.worker.release_subsidy(resident, id, coupon_id=coupon)
+    assert await ledger.legs(resident, id) == {"f_budget": 2000, "f_reserved": -2000}
+    assert await ledger.left(terms.fen_budget) == fen + 2000
+    with refusal("void_window_closed"):
+        await ledger.app.void(done.result.id, acceptor=COUNTER, reason="too late")
+    with refusal("coupon_not_usable"):
+        await ledger.worker.release_subsidy(resident, ledger.id8(), coupon_id=coupon)
+    view = (await ledger.app.budgets([terms.fen_budget]))[terms.fen_budget]  # type: ignore[list-item]
+    assert (view.reserved, view.consumed, view.total) == (0, 500, view.left + 500)
+
+
+async def test_a_budget_changes_by_entries_of_two_people_only(ledger: Ledger) -> None:
+    from wallet import BudgetRefused
+
+    budget = await ledger.budget("points", 100)
+    entry = await ledger.top_up(budget, 50)
+    await ledger.app.budget_entry(budget, entry, "topup", 50, 1, 2, "doc 1")
+    await ledger.top_up(budget, 30, kind="cut")
+    assert await ledger.left(budget) == 120
+    for refused in (
+        (entry, "topup", 51, 1, 2),
+        (ledger.id7(), "topup", 5, 1, 1),
+        (ledger.id7(), "cut", 121, 1, 2),
+        (ledger.id7(), "topup", 0, 1, 2),
+        (ledger.id7(), "gift", 5, 1, 2),
+        (ledger.id7(), "cut", -5, 1, 2),
+    ):
+        with pytest.raises(BudgetRefused):
+            await ledger.app.budget_entry(budget, *refused, "doc 1")  # type: ignore[arg-type]
+    assert await ledger.left(budget) == 120
+
+
+async def test_terms_are_written_once(ledger: Ledger) -> None:
+    from dataclasses import replace
+
+    from wallet import TermsConflict
+
+    terms = await ledger.template()
+    await ledger.app.put_coupon_terms(terms)
+    with pytest.raises(TermsConflict):
+        await ledger.app.put_coupon_terms(replace(terms, face_value_fen=2000))
+    budget = await ledger.budget("points", 10)
+    await ledger.worker.put_earn_terms(terms.id, budget, 5, 12, 1)
+    await ledger.worker.put_earn_terms(terms.id, budget, 5, 12, 1)
+    with pytest.raises(TermsConflict):
+        await ledger.worker.put_earn_terms(terms.id, budget, 6, 12, 1)
+
+
+async def test_terms_cannot_draw_on_a_budget_of_another_unit(ledger: Ledger) -> None:
+    from wallet import TermsConflict
+
+    points, fen = await ledger.budget("points", 1000), await ledger.budget("fen", 1000)
+    with pytest.raises(TermsConflict):
+        await ledger.worker.put_earn_terms(ledger.number(), fen, 5, 12, 1)
+    with pytest.raises(TermsConflict):
+        await ledger.template(stock_budget=points)
+    with pytest.raises(TermsConflict):
+        await ledger.template(fen_budget=points)
+
+
+async def test_the_last_units_are_taken_whole_whatever_slots_they_lie_in(ledger: Ledger) -> None:
+    resident, terms = await ledger.resident(), await ledger.template(stock=33)
+    for _ in range(33):
+        await ledger.claim(resident, terms)
+    with refusal("sold_out"):
+        await ledger.claim(resident, terms)
+    assert await ledger.left(terms.stock_budget) == 0
