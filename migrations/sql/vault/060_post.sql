@@ -241,7 +241,8 @@ BEGIN
       v_items[k] := vault.resolve(v_items[k], p_lane);
     END IF;
   END LOOP;
-  IF cardinality(v_items) > 1 THEN
+  -- One item takes its slots in order by itself; an expiry gives back to two, in the terms' order, and has them locked first too.
+  IF cardinality(v_items) > 1 OR v_items[1].op = 5 THEN
     PERFORM FROM vault.wallet w
     JOIN (SELECT DISTINCT x.b, x.owner FROM unnest(v_items) x) k ON k.b = w.b AND k.owner = w.owner
     ORDER BY w.b, w.owner FOR NO KEY UPDATE OF w;
