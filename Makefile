@@ -1,0 +1,73 @@
+# Needs Python 3.11, make and git, nothing else: everything more is installed into .venv from pinned, hashed requirements.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PORT ?= 8000
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+UV_COMPILE := ../$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench faults serve lock migration clean
+
+help:
+	@echo "make demo        engines, sample city, server and a walk to the first redemption; then it stays up"
+	@echo "                 ONCE=1 ends after the walk; PORT=8000; DEMO_FLAGS='--residents 100'"
+	@echo "make test        linters, types, layers, and every test"
+	@echo "make lint        ruff, mypy, import-linter"
+	@echo "make faults      only the tests that kill processes and engines"
+	@echo "make bench       figures, one 'name value unit' line each, and bench.json"
+	@echo "make serve       chengxin serve, settings from the environment"
+	@echo "make lock        requirements/*.txt anew from requirements/*.in"
+	@echo "make migration   0001_house anew from the models (only while no release carries it)"
+	@echo "make clean       .venv, caches and the demo's data"
+
+demo: $(VENV)/.demo
+	$(BIN)/chengxin demo --port $(PORT) $(if $(filter-out 0,$(ONCE)),--once) $(DEMO_FLAGS)
+
+# The parallel part shares one embedded cluster; tests that break engines own theirs and run alone afterwards.
+test: lint
+	$(BIN)/python -m pytest -n 2 -m "not fault" $(TEST_FLAGS)
+	$(BIN)/python -m pytest -m fault $(TEST_FLAGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+faults: $(VENV)/.dev
+	$(BIN)/python -m pytest -m fault $(TEST_FLAGS)
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m tests.bench $(BENCH_FLAGS)
+
+serve: $(VENV)/.demo
+	$(BIN)/chengxin serve
+
+lock: $(VENV)/.dev
+	cd requirements && $(UV_COMPILE) $(LOCK_FLAGS) base.in -o base.txt
+	cd requirements && $(UV_COMPILE) $(LOCK_FLAGS) -c base.txt demo.in -o demo.txt
+	cd requirements && $(UV_COMPILE) $(LOCK_FLAGS) -c base.txt dev.in -o dev.txt
+
+migration: $(VENV)/.dev
+	$(BIN)/python -m server.kit.migrations regenerate
+
+clean:
+	rm -rf $(VENV) .chengxin .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist *.egg-info
+
+# A stamp is younger than what it was installed from, so a second `make` installs nothing.
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than Python 3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: requirements/demo.txt pyproject.toml | $(BIN)/python
+	$(PIP) install --require-hashes -r requirements/demo.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# What the tests need holds everything the demo needs.
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
+	$(PIP) install --require-hashes -r requirements/dev.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@ $(VENV)/.demo
