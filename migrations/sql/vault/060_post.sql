@@ -1,17 +1,47 @@
 -- Posting: the one way value moves. `post` locks what a batch touches in one order (wallets, then slots), then lets each item
 -- answer for itself. `post_batch` is the application's door, `post_internal` the worker's.
 
+-- One look at an existing code, as it will be written: a line of the scan log and, when `claims`, the claim of the credential.
+CREATE TYPE vault.scan AS (
+  b             smallint,
+  owner         bigint,
+  credential_id uuid,
+  merchant_id   bigint,
+  store_id      bigint,
+  terminal_id   bigint,
+  staff_id      bigint,
+  result        text,
+  at            timestamptz,
+  claims        boolean,
+  redemption_id uuid,
+  void_id       uuid
+);
+
+-- What one item did: its answer, and the rows that are still to be written for it.
+CREATE TYPE vault.outcome AS (
+  status     smallint,
+  replayed   boolean,
+  answer     jsonb,
+  wallet     vault.wallet,
+  entry      vault.journal,
+  expiry     vault.journal,
+  redemption vault.redemption,
+  scan       vault.scan
+);
+
 -- A terminal scans a code: the credential is claimed for it, or the answer is one uniform "not valid" (D27, D30). The reason goes
 -- to the scan log only. A claim is replayed by its natural key: the same terminal gets the same redemption id again.
-CREATE FUNCTION vault.op_claim_credential(w vault.wallet, i vault.item, p_at timestamptz, OUT st smallint, OUT answer jsonb)
+CREATE FUNCTION vault.op_claim_credential(w vault.wallet, i vault.item, p_at timestamptz) RETURNS vault.outcome
 LANGUAGE plpgsql AS $$
 DECLARE
+  o vault.outcome;
   cr vault.credential;
   c vault.coupon;
   t vault.coupon_terms;
   v_result text;
 BEGIN
-  st := 20;
+  o.status := 20;
+  o.replayed := false;
   SELECT * INTO cr FROM vault.credential x WHERE x.b = w.b AND x.id = i.credential;
   SELECT * INTO c FROM vault.coupon x WHERE x.b = w.b AND x.owner = w.owner AND x.id = cr.coupon_id;
   SELECT * INTO t FROM vault.coupon_terms x WHERE x.terms = c.terms;
@@ -30,25 +60,24 @@ BEGIN
     ELSE 'usable'
   END;
   IF v_result = 'unknown' THEN
-    RETURN;
+    RETURN o;
   ELSIF v_result = 'wrong_code' AND cr.state = 'open' THEN
     UPDATE vault.credential x SET wrong_codes = x.wrong_codes + 1, state = CASE WHEN x.wrong_codes >= 4 THEN 'burnt' ELSE x.state END
     WHERE x.b = w.b AND x.id = cr.id;
-  ELSIF v_result = 'usable' AND cr.state = 'open' THEN
-    UPDATE vault.credential x SET state = 'claimed', merchant_id = i.merchant, store_id = i.store, terminal_id = i.terminal,
-      staff_id = i.staff, claimed_at = p_at, redemption_id = i.redemption, void_id = i.void
-    WHERE x.b = w.b AND x.id = cr.id;
-    cr.redemption_id := i.redemption;
   END IF;
-  INSERT INTO vault.scan_log (b, owner, credential_id, merchant_id, store_id, terminal_id, result, at)
-  VALUES (w.b, w.owner, cr.id, i.merchant, i.store, i.terminal, v_result, p_at);
+  o.scan := ROW(w.b, w.owner, cr.id, i.merchant, i.store, i.terminal, i.staff, v_result, p_at,
+    v_result = 'usable' AND cr.state = 'open', i.redemption, i.void);
   IF v_result = 'merchant_suspended' THEN
-    st := 21;
+    o.status := 21;
   ELSIF v_result = 'usable' THEN
-    st := 0;
-    answer := jsonb_build_object('owner', w.owner, 'credential_id', cr.id, 'redemption_id', cr.redemption_id, 'coupon_id', c.id,
+    o.status := 0;
+    IF cr.state = 'open' THEN
+      cr.redemption_id := i.redemption;
+    END IF;
+    o.answer := jsonb_build_object('owner', w.owner, 'credential_id', cr.id, 'redemption_id', cr.redemption_id, 'coupon_id', c.id,
       'terms', t.terms, 'expires_on', c.expires_on);
   END IF;
+  RETURN o;
 END $$;
 
 -- The answer of a posting, first time and every time: built from its row and nothing else.
@@ -56,17 +85,6 @@ CREATE FUNCTION vault.answer_of(j vault.journal) RETURNS jsonb LANGUAGE sql IMMU
   SELECT jsonb_build_object('id', (j).id, 'owner', (j).owner, 'seq', (j).seq, 'at', (j).at, 'terms', (j).terms, 'points_after', (j).avail_after)
       || coalesce((j).detail, '{}')
 $$;
-
--- What one item did: its answer, and the rows that are still to be written for it.
-CREATE TYPE vault.outcome AS (
-  status     smallint,
-  replayed   boolean,
-  answer     jsonb,
-  wallet     vault.wallet,
-  entry      vault.journal,
-  expiry     vault.journal,
-  redemption vault.redemption
-);
 
 -- Turns a decided movement into rows to be written: the journal row, before it one for points that expired unbooked, and the wallet.
 CREATE FUNCTION vault.note(w vault.wallet, i vault.item, m vault.movement, p_at timestamptz) RETURNS vault.outcome
@@ -97,13 +115,23 @@ BEGIN
 END $$;
 
 -- Writes what a batch decided, each table once: a statement's set-up costs more than its rows.
-CREATE FUNCTION vault.write(p_wallets vault.wallet[], p_journal vault.journal[], p_redemptions vault.redemption[]) RETURNS void
-LANGUAGE plpgsql AS $$
+CREATE FUNCTION vault.write(p_wallets vault.wallet[], p_journal vault.journal[], p_redemptions vault.redemption[], p_scans vault.scan[])
+RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-  UPDATE vault.wallet w
-  SET seq = x.seq, points_avail = x.points_avail, lot_expiry = x.lot_expiry, lot_points = x.lot_points
-  FROM unnest(p_wallets) x WHERE w.b = x.b AND w.owner = x.owner;
-  INSERT INTO vault.journal SELECT * FROM unnest(p_journal);
+  IF cardinality(p_journal) > 0 THEN
+    UPDATE vault.wallet w
+    SET seq = x.seq, points_avail = x.points_avail, lot_expiry = x.lot_expiry, lot_points = x.lot_points
+    FROM unnest(p_wallets) x WHERE w.b = x.b AND w.owner = x.owner;
+    INSERT INTO vault.journal SELECT * FROM unnest(p_journal);
+  END IF;
+  IF cardinality(p_scans) > 0 THEN
+    UPDATE vault.credential c
+    SET state = 'claimed', merchant_id = x.merchant_id, store_id = x.store_id, terminal_id = x.terminal_id, staff_id = x.staff_id,
+      claimed_at = x.at, redemption_id = x.redemption_id, void_id = x.void_id
+    FROM unnest(p_scans) x WHERE x.claims AND c.b = x.b AND c.id = x.credential_id;
+    INSERT INTO vault.scan_log (b, owner, credential_id, merchant_id, store_id, terminal_id, result, at)
+    SELECT x.b, x.owner, x.credential_id, x.merchant_id, x.store_id, x.terminal_id, x.result, x.at FROM unnest(p_scans) x;
+  END IF;
   IF cardinality(p_redemptions) > 0 THEN
     INSERT INTO vault.redemption_ref SELECT x.id, x.b, x.owner FROM unnest(p_redemptions) x;
     INSERT INTO vault.redemption SELECT * FROM unnest(p_redemptions);
@@ -136,8 +164,7 @@ BEGIN
   END IF;
   v_at := vault.now();
   IF i.op = 20 THEN
-    SELECT x.st, x.answer INTO o.status, o.answer FROM vault.op_claim_credential(w, i, v_at) x;
-    RETURN o;
+    RETURN vault.op_claim_credential(w, i, v_at);
   END IF;
   IF i.op = 4 THEN
     SELECT * INTO r FROM vault.redemption x WHERE x.b = w.b AND x.id = i.redemption;
@@ -230,6 +257,7 @@ DECLARE
   v_wallets vault.wallet[] := '{}';
   v_journal vault.journal[] := '{}';
   v_redemptions vault.redemption[] := '{}';
+  v_scans vault.scan[] := '{}';
   v_allowed smallint[] := CASE WHEN p_internal THEN '{1,5,6}' ELSE '{2,3,4,20}' END;
 BEGIN
   IF current_setting('transaction_isolation') <> 'read committed' THEN
@@ -256,16 +284,17 @@ BEGIN
     i := v_items[k];
     -- A second item of one resident must find what the first one did: duplicates in one batch replay like any other.
     IF i.owner = ANY (v_owners) THEN
-      PERFORM vault.write(v_wallets, v_journal, v_redemptions);
+      PERFORM vault.write(v_wallets, v_journal, v_redemptions, v_scans);
       v_owners := '{}';
       v_wallets := '{}';
       v_journal := '{}';
       v_redemptions := '{}';
+      v_scans := '{}';
     END IF;
     IF i.op = ANY (v_allowed) THEN
       o := vault.post_one(i, p_internal);
     ELSE
-      o := ROW(6, false, NULL, NULL, NULL, NULL, NULL);
+      o := ROW(6, false, NULL, NULL, NULL, NULL, NULL, NULL);
     END IF;
     IF (o.expiry).id IS NOT NULL THEN
       v_journal := v_journal || o.expiry;
@@ -278,14 +307,18 @@ BEGIN
     IF (o.redemption).id IS NOT NULL THEN
       v_redemptions := v_redemptions || o.redemption;
     END IF;
+    IF (o.scan).credential_id IS NOT NULL THEN
+      v_owners := v_owners || i.owner;
+      v_scans := v_scans || o.scan;
+    END IF;
     n := i.n;
     status := o.status;
     replayed := o.replayed;
     answer := o.answer;
     RETURN NEXT;
   END LOOP;
-  IF cardinality(v_journal) > 0 THEN
-    PERFORM vault.write(v_wallets, v_journal, v_redemptions);
+  IF cardinality(v_owners) > 0 THEN
+    PERFORM vault.write(v_wallets, v_journal, v_redemptions, v_scans);
   END IF;
 END $$;
 
