@@ -21,6 +21,7 @@ from server.sandbox.loader import load_city
 from server.sandbox.phone import CounterPhone, ResidentPhone
 from server.sandbox.wechat.control import StandInControl
 from tests.support.databases import Database
+from tests.support.privacy import MerchantBodies
 
 SEED, RESIDENTS = 7, 20
 
@@ -37,6 +38,7 @@ class Town:
     settings: Settings
     stores: dict[str, str] = field(default_factory=dict)
     templates: dict[str, str] = field(default_factory=dict)
+    shown: MerchantBodies = field(default_factory=MerchantBodies)
 
     @property
     def base_url(self) -> str:
@@ -47,7 +49,9 @@ class Town:
         number = id_number(date(1950, 1, 1) + timedelta(days=secrets.randbelow(20_000)), 1 + secrets.randbelow(999))
         name = secrets.choice(self.city.residents).name
         await self.control.register_people([(name, number)])
-        return name, number, f"oTest{secrets.token_hex(8)}"
+        openid = f"oTest{secrets.token_hex(8)}"
+        self.shown.secrets |= {number, openid}
+        return name, number, openid
 
     async def resident(self, points: int = 120) -> ResidentPhone:
         """A resident who is logged in, bound and has earned the welcome points."""
@@ -102,10 +106,14 @@ async def settle(
             await close_house()
         await house.start()
         limits_http = httpx.Limits(max_connections=256, max_keepalive_connections=256)
-        async with httpx.AsyncClient(base_url=house.base_url, trust_env=False, timeout=40, limits=limits_http) as http:
-            yield Town(
-                house, database, sample_city(SEED, residents=RESIDENTS), control, http, settings, stores, templates
-            )
+        city = sample_city(SEED, residents=RESIDENTS)
+        shown = MerchantBodies.of(city)
+        hooks = {"response": [shown.keep]}
+        async with httpx.AsyncClient(
+            base_url=house.base_url, trust_env=False, timeout=40, limits=limits_http, event_hooks=hooks
+        ) as http:
+            yield Town(house, database, city, control, http, settings, stores, templates, shown)
+            assert shown.leaks() == []
     finally:
         await control.aclose()
         house.stop()

@@ -1,0 +1,70 @@
+"""A house that tests may break: its cache and its processes can be stopped, frozen and killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import psutil  # type: ignore[import-untyped,unused-ignore]
+from redis.asyncio import Redis
+
+from server.sandbox.engine_valkey import Valkey
+from tests.support.town import Town
+
+PASSWORD = "of-the-tests"
+
+
+@dataclass
+class Fragile:
+    """`town` with handles on what carries it."""
+
+    town: Town
+    valkey: Valkey
+    port: int
+
+    async def start_cache(self) -> None:
+        """Valkey runs again on its port, empty."""
+        assert await asyncio.to_thread(self.valkey.ensure, port=self.port, password=PASSWORD) == self.port
+
+    async def stop_cache(self) -> None:
+        """Valkey ends."""
+        await asyncio.to_thread(self.valkey.stop)
+
+    async def flush_cache(self) -> None:
+        """Everything in Valkey is gone."""
+        client = Redis.from_url(f"redis://:{PASSWORD}@127.0.0.1:{self.port}/0")
+        await client.flushall()
+        await client.aclose()
+
+    def freeze_cache(self, frozen: bool) -> None:
+        """Valkey keeps its connections and answers nothing, or goes on."""
+        pid = self.valkey.pid()
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP if frozen else signal.SIGCONT)
+
+    def http_processes(self) -> list[int]:
+        """The process ids of the HTTP workers."""
+        supervisor = psutil.Process(self.town.house.processes["serve"].pid)
+        return sorted(
+            child.pid for child in supervisor.children(recursive=True) if "server.app_worker" in child.cmdline()
+        )
+
+    async def readiness(self) -> tuple[int, dict[str, Any]]:
+        """/readyz on a fresh connection."""
+        async with httpx.AsyncClient(base_url=self.town.base_url, trust_env=False, timeout=10) as client:
+            answer = await client.get("/readyz")
+            return answer.status_code, answer.json()
+
+    async def until_status(self, status: str, *, within_s: float = 10, in_a_row: int = 6) -> None:
+        """Returns once /readyz says `status` several times in a row (there are several processes)."""
+        deadline, seen = time.monotonic() + within_s, 0
+        while seen < in_a_row:
+            code, body = await self.readiness()
+            seen = seen + 1 if body["status"] == status else 0
+            assert time.monotonic() < deadline, f"still {code} {body}, expected {status}"
+            await asyncio.sleep(0.05)
