@@ -1,4 +1,4 @@
-"""Points and coupons without a counter: earn, claim, exchange, expire, release. After every test the books are proven."""
+"""Points and coupons without a counter: earn, claim, exchange, expire, release. The books are proven each time."""
 
 from __future__ import annotations
 
