@@ -5,8 +5,6 @@ The vault stands alone (it knows nothing of the house's errors); `server.web.err
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from wallet.statuses import STATUSES, Status
 
 
@@ -39,46 +37,41 @@ class Refused(VaultError):
 
 
 class _Fixed(VaultError):
-    _code: ClassVar[str]
-    _status: ClassVar[int]
-    _message: ClassVar[str]
-    _retry_after_s: ClassVar[int | None] = None
+    """A refusal that is the same every time; its class says all of it."""
 
     def __init__(self) -> None:
-        super().__init__(self._code)
-        self.code, self.status, self.message = self._code, self._status, self._message
-        self.retry_after_s = self._retry_after_s
+        super().__init__(self.code)
 
 
 class QueueFull(_Fixed):
     """More postings are waiting than the setting allows; nothing was sent."""
 
-    _code, _status, _message, _retry_after_s = "queue_full", 503, "当前使用人数较多，请稍后再试", 1
+    code, status, message, retry_after_s = "queue_full", 503, "当前使用人数较多，请稍后再试", 1
 
 
 class InFlight(_Fixed):
     """A lock or a statement took too long; the same request may be sent again and loses nothing."""
 
-    _code, _status, _message, _retry_after_s = "in_flight", 409, "上一次请求仍在处理，请稍后重试", 1
+    code, status, message, retry_after_s = "in_flight", 409, "上一次请求仍在处理，请稍后重试", 1
 
 
 class VaultUnavailable(_Fixed):
     """The database cannot be reached now; the same request may be sent again and loses nothing."""
 
-    _code, _status, _message, _retry_after_s = "vault_unavailable", 503, "系统暂时不可用，请稍后重试", 2
+    code, status, message, retry_after_s = "vault_unavailable", 503, "系统暂时不可用，请稍后重试", 2
 
 
 class TermsConflict(_Fixed):
     """Terms are immutable: the same id was put with other content."""
 
-    _code, _status, _message = "terms_conflict", 409, "已生效的规则不可更改"
+    code, status, message = "terms_conflict", 409, "已生效的规则不可更改"
 
 
 class BudgetRefused(_Fixed):
     """A budget entry was refused: unknown budget, the same id with other content, one person for both roles, or a cut
     larger than what is left."""
 
-    _code, _status, _message = "budget_entry_refused", 409, "预算调整未被接受"
+    code, status, message = "budget_entry_refused", 409, "预算调整未被接受"
 
 
 FIXED_ERRORS: tuple[type[_Fixed], ...] = (QueueFull, InFlight, VaultUnavailable, TermsConflict, BudgetRefused)

@@ -135,7 +135,5 @@ def described(error: Any) -> tuple[str, int, str]:
     if isinstance(error, tuple):
         code, status, message = error
         return code, status, message
-    if hasattr(error, "_code"):
-        return error._code, error._status, error._message
     status = error.http if hasattr(error, "http") else error.status
     return error.code, status, error.message
