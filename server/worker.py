@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -25,6 +26,8 @@ from server.services import Services, close_services, open_worker
 from wallet import Refused
 
 MONTHS_AHEAD = 3
+# How far back the expiry step looks once everything older is booked: a void may give an old coupon back for a week.
+LOOK_BACK = timedelta(days=8)
 JOB_BATCH = 500
 PURGE_BATCH = 10_000
 
@@ -37,6 +40,7 @@ class Worker:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._job_key = secret_bytes(services.settings.job_key)
+        self._booked_until: datetime | None = None
 
     async def relay(self) -> int:
         """Hands out new house events; returns how many."""
@@ -62,16 +66,23 @@ class Worker:
         )
 
     async def expire(self) -> int:
-        """Books expired coupons and releases what redemptions left in reserve; returns how many."""
-        vault = self._services.vault
+        """Books expired coupons and releases what redemptions left in reserve; returns how many. The first pass of a
+        process looks at everything, later ones only at the days that can still have changed."""
+        vault, clock = self._services.vault, self._services.clock
+        started = clock.now()
+        since = None if self._booked_until is None else self._booked_until - LOOK_BACK
+        coupons = await vault.read.due_coupons(since and since.astimezone(clock.zone).date(), JOB_BATCH)
+        releases = await vault.read.due_releases(since, JOB_BATCH)
         done = 0
-        for resident_id, coupon_id, last_day in await vault.read.due_coupons(JOB_BATCH):
-            at = self._services.clock.midnight_after(last_day)
+        for resident_id, coupon_id, last_day in coupons:
+            at = clock.midnight_after(last_day)
             posting = uuid8(at, "expire_coupon", f"{coupon_id}:{last_day}", self._job_key)
             done += await self._settle(vault.expire_coupon(resident_id, posting, coupon_id=coupon_id))
-        for resident_id, coupon_id, void_until, redemption_id in await vault.read.due_releases(JOB_BATCH):
+        for resident_id, coupon_id, void_until, redemption_id in releases:
             posting = uuid8(void_until, "release_subsidy", str(redemption_id), self._job_key)
             done += await self._settle(vault.release_subsidy(resident_id, posting, coupon_id=coupon_id))
+        if len(coupons) < JOB_BATCH and len(releases) < JOB_BATCH:
+            self._booked_until = started
         return done
 
     async def upkeep(self) -> int:

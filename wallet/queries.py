@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Literal
 from uuid import UUID
 
@@ -239,22 +239,25 @@ class Queries:
         )
         return None if row is None else (row["handle"], row["state"], row["issued_at"], row["expires_at"])
 
-    async def due_coupons(self, limit: int) -> list[tuple[int, UUID, date]]:
-        """Issued coupons whose last day is over: (resident, coupon, last day)."""
+    async def due_coupons(self, since: date | None, limit: int) -> list[tuple[int, UUID, date]]:
+        """Issued coupons whose last day is over, and was not before `since`: (resident, coupon, last day)."""
         rows = await self._pool.fetch(
-            "SELECT owner, id, expires_on FROM vault.coupon"
-            " WHERE state = 'issued' AND expires_on < vault.today() LIMIT $1",
+            "SELECT owner, id, expires_on FROM vault.coupon WHERE state = 'issued' AND expires_on < vault.today()"
+            " AND expires_on >= $1 LIMIT $2",
+            since or date.min,
             limit,
         )
         return [(row["owner"], row["id"], row["expires_on"]) for row in rows]
 
-    async def due_releases(self, limit: int) -> list[tuple[int, UUID, datetime, UUID]]:
-        """Redeemed coupons that still hold a reserve after the void window: (resident, coupon, window's end,
-        redemption)."""
+    async def due_releases(self, since: datetime | None, limit: int) -> list[tuple[int, UUID, datetime, UUID]]:
+        """Redeemed coupons that hold a reserve after the void window, which closed at `since` or later: (resident,
+        coupon, window's end, redemption)."""
         rows = await self._pool.fetch(
-            """SELECT c.owner, c.id, r.void_until, r.id AS redemption_id FROM vault.coupon c
-            JOIN vault.redemption r ON r.b = c.b AND r.id = c.redemption_id
-            WHERE c.state = 'redeemed' AND c.reserved_fen > 0 AND r.void_until < vault.now() LIMIT $1""",
+            """SELECT c.owner, c.id, r.void_until, r.id AS redemption_id FROM vault.redemption r
+            JOIN vault.coupon c ON c.b = r.b AND c.owner = r.owner AND c.id = r.coupon_id AND c.redemption_id = r.id
+            WHERE c.state = 'redeemed' AND c.reserved_fen > 0 AND r.void_until < vault.now() AND r.void_until >= $1
+            LIMIT $2""",
+            since or datetime.min.replace(tzinfo=UTC),
             limit,
         )
         return [(row["owner"], row["id"], row["void_until"], row["redemption_id"]) for row in rows]

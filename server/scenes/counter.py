@@ -213,7 +213,7 @@ class CounterService:
     async def shift(
         self, caller: Caller, *, business_date: date | None, before: UUID | None, limit: int
     ) -> list[ShiftLine]:
-        """This store's redemptions, newest first; owners and auditors without a store see the whole merchant's."""
+        """The redemptions of the store this session is at, newest first."""
         rows = await self._vault.read.redemptions(
             caller.merchant_id or 0, store_id=caller.store_id, business_date=business_date, before=before, limit=limit
         )

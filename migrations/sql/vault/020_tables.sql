@@ -150,6 +150,8 @@ CREATE TABLE vault.coupon (
   CONSTRAINT coupon_redeemed CHECK ((state = 'redeemed') = (redemption_id IS NOT NULL))
 ) WITH (fillfactor = 70);
 CREATE INDEX coupon_terms_id ON vault.coupon (terms);
+-- Summaries of pages: the expiry job finds its days, and updates of other columns stay HOT.
+CREATE INDEX coupon_expiry ON vault.coupon USING brin (expires_on) WITH (pages_per_range = 32);
 
 -- How often a resident used a limit in a period (D17); the cap comes from the terms.
 CREATE TABLE vault.allowance (
@@ -234,6 +236,7 @@ CREATE TABLE vault.redemption (
   CONSTRAINT redemption_once UNIQUE (b, credential_id)
 );
 CREATE INDEX redemption_shift ON vault.redemption (merchant_id, id DESC);
+CREATE INDEX redemption_void_until ON vault.redemption USING brin (void_until) WITH (pages_per_range = 32);
 
 CREATE TABLE vault.redemption_void (
   b             smallint    NOT NULL,
