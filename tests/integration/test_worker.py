@@ -1,0 +1,78 @@
+"""The worker's steps on a real database: what a city's night does without anybody asking."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from server.config import Settings
+from server.sandbox.engines import Engines
+from server.sandbox.environment import sandbox_environment
+from server.sandbox.wechat.control import StandInControl
+from server.services import close_services, open_worker
+from server.worker import Worker
+from tests.support.databases import Database
+from tests.support.ledger import open_ledger
+
+
+@asynccontextmanager
+async def working(engines: Engines, database: Database) -> AsyncIterator[Worker]:
+    environment = sandbox_environment(
+        engines.urls,
+        database=database.name,
+        wechat_base="http://127.0.0.1:9",
+        appid=StandInControl.appid,
+        app_secret=StandInControl.secret,
+        realname_key=StandInControl.realname_key,
+    ) | {"CHENGXIN_REDIS_URL": ""}
+    values = {name.removeprefix("CHENGXIN_").lower(): value for name, value in environment.items()}
+    services = await open_worker(Settings(**values))
+    try:
+        yield Worker(services)
+    finally:
+        await close_services(services)
+
+
+async def test_a_coupon_past_its_day_is_booked_and_its_budgets_get_back_what_they_gave(
+    engines: Engines, fresh_database: Database
+) -> None:
+    async with open_ledger(fresh_database) as ledger:
+        terms = await ledger.template(stock=10, fen=5_000, face_value_fen=500, valid_days=30, return_stock=True)
+        resident = await ledger.resident()
+        coupon = await ledger.coupon(resident, terms)
+        assert (await ledger.left(terms.stock_budget), await ledger.left(terms.fen_budget)) == (9, 4_500)
+        await ledger.move_clock(days=29)
+        async with working(engines, fresh_database) as worker:
+            assert await worker.expire() == 0
+            await ledger.move_clock(days=2)
+            assert await worker.expire() == 1
+            assert await worker.expire() == 0
+        assert (await ledger.coupon_row(resident, coupon))["state"] == "expired"
+        assert (await ledger.left(terms.stock_budget), await ledger.left(terms.fen_budget)) == (10, 5_000)
+        assert await ledger.broken() == []
+
+
+async def test_what_a_redemption_left_in_reserve_goes_back_once_it_can_no_longer_be_voided(
+    engines: Engines, fresh_database: Database
+) -> None:
+    async with open_ledger(fresh_database) as ledger:
+        terms = await ledger.template(
+            fen=10_000, kind="discount", pay_bp=8_000, cap_fen=3_000, face_value_fen=0, void_window_s=600
+        )
+        redeemed = await ledger.redeemed(terms, amount=5_000)
+        assert (redeemed.discount_fen, await ledger.left(terms.fen_budget)) == (1_000, 7_000)
+        async with working(engines, fresh_database) as worker:
+            assert await worker.expire() == 0
+            await ledger.move_clock(minutes=11)
+            assert await worker.expire() == 1
+            assert await worker.expire() == 0
+        assert await ledger.left(terms.fen_budget) == 9_000
+        assert await ledger.broken() == []
+
+
+async def test_the_coming_months_are_made_before_they_begin(engines: Engines, fresh_database: Database) -> None:
+    async with open_ledger(fresh_database) as ledger, working(engines, fresh_database) as worker:
+        assert await worker.upkeep() == 0
+        await ledger.move_clock(days=62)
+        assert await worker.upkeep() == 2
+        assert await worker.upkeep() == 0
