@@ -1,9 +1,8 @@
 """The one table of answers the vault can give (D8).
 
 Each row says what a status number means, the error code and HTTP status it becomes, whether the vault writes a
-journal row for it, and whether a replay of the same id must answer it again for ever (sticky). The SQL side lists the
-same numbers in
-`vault.status`; a test holds the two against each other.
+journal row for it, and whether a replay of the same id must answer it again for ever (sticky). A test holds the
+table against the numbers in `migrations/sql/vault`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,76 @@
+"""The one table of answers (D8) against the SQL that gives them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from wallet import statuses
+from wallet.errors import FIXED_ERRORS, Refused
+from wallet.statuses import STATUSES, Status
+
+SQL = Path(__file__).resolve().parents[2] / "migrations/sql/vault"
+#: Decided by `wallet.vault` from what a rebalance returned, never by the SQL.
+PYTHONS_OWN = {statuses.SOLD_OUT.number}
+GIVEN = re.compile(
+    r"""refusal\((\d+)\)                                # an operation refuses
+      | \b(?:o\.)?(?:status|st)\s*:=\s*(\d+)             # a posting or a part of it answers
+      | \bROW\((\d+),\s*false,                           # an outcome written out
+      | SELECT\s+(\d+)::smallint,\s*NULL::uuid           # a set-up call that answers rows
+    """,
+    re.VERBOSE,
+)
+CHOICE = re.compile(r"\bstatus\s*:=\s*CASE\b(.*?)\bEND\b", re.DOTALL)
+
+
+def code_of_sql() -> str:
+    return re.sub(r"--[^\n]*", "", "\n".join(path.read_text() for path in sorted(SQL.glob("*.sql"))))
+
+
+def given_by_sql() -> set[int]:
+    text = code_of_sql()
+    found = {int(number) for groups in GIVEN.findall(text) for number in groups if number}
+    for choice in CHOICE.findall(text):
+        found |= {int(number) for number in re.findall(r"\b(?:THEN|ELSE)\s+(\d+)", choice)}
+    return found
+
+
+def test_every_number_the_sql_gives_is_in_the_table_and_every_number_of_the_table_is_given() -> None:
+    given = given_by_sql()
+    assert len(given) > 20, f"the pattern finds too little: {sorted(given)}"
+    assert given - set(STATUSES) == set(), "the SQL gives what the table does not know"
+    assert set(STATUSES) - given - PYTHONS_OWN == set(), "the table knows what nothing gives"
+
+
+def test_what_is_written_and_stays_is_what_post_one_writes() -> None:
+    written = re.search(r"IF m\.st IN \(([\d, ]+)\) THEN\s+RETURN vault\.note|IF status IN \(([\d, ]+)\) THEN\s+j := ",
+                        code_of_sql())
+    assert written, "post_one no longer says which answers it writes"
+    numbers = {int(number) for number in next(group for group in written.groups() if group).split(",")}
+    assert {one.number for one in STATUSES.values() if one.written} == numbers
+    assert {one.number for one in STATUSES.values() if one.sticky} == numbers
+
+
+@pytest.mark.parametrize("status", STATUSES.values(), ids=lambda one: one.code)
+def test_a_status_has_a_chinese_message_and_a_right_http_status(status: Status) -> None:
+    assert re.search(r"[\u4e00-\u9fff]", status.message) and not re.search(r"[A-Za-z]", status.message)
+    assert re.fullmatch(r"[a-z]+(_[a-z]+)*", status.code)
+    assert status.http in ({200} if status.number == 0 else {403, 404, 409, 422, 503})
+    refused = Refused.of(status.number, replayed=True)
+    assert (refused.code, refused.status, refused.message, refused.replayed) == (
+        status.code, status.http, status.message, True)
+    assert (refused.retry_after_s is not None) == (status.http == 503)
+
+
+def test_codes_are_told_apart() -> None:
+    codes = [one.code for one in STATUSES.values()] + [error().code for error in FIXED_ERRORS]
+    assert sorted(codes) == sorted(set(codes))
+
+
+@pytest.mark.parametrize("error", FIXED_ERRORS, ids=lambda one: one.__name__)
+def test_the_other_errors_speak_chinese_too(error: type) -> None:
+    made = error()
+    assert re.search(r"[\u4e00-\u9fff]", made.message) and made.status in (409, 503)
+    assert (made.retry_after_s is not None) == (made.status == 503 or made.code == "in_flight")
