@@ -24,6 +24,7 @@ from server.kit.counts import WindowCounts
 from server.kit.crypto import BlindIndex, Envelope, Keyring
 from server.kit.db import close_house, open_house
 from server.kit.redis import Cache
+from server.kit.tasks import end
 from server.merchants.service import MerchantService
 from server.people.administrators import AdministratorService
 from server.people.realname import HttpRealNameVerifier
@@ -106,9 +107,7 @@ def release_waiters(services: Services) -> None:
 
 async def close_services(services: Services) -> None:
     """Closes everything; what was taken in is finished first."""
-    for task in services.background:
-        task.cancel()
-    await asyncio.gather(*services.background, return_exceptions=True)
+    await end(services.background)
     await services.news.close()
     await services.wechat.aclose()
     await services.real_name.aclose()

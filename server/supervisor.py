@@ -81,6 +81,7 @@ class Supervisor:
         _log.info("listening", host=host, port=port, workers=self._settings.workers, pid=os.getpid())
         slots = [asyncio.create_task(self._keep(slot)) for slot in range(self._settings.workers)]
         await self._stopping.wait()
+        self._listener.close()  # whoever connects once the workers closed theirs is refused, not left waiting
         self._signal(signal.SIGTERM)
         _, late = await asyncio.wait(slots, timeout=2 * self._settings.drain_s + KILL_AFTER_DRAIN_S)
         if late:

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 import structlog
 
 from server.kit.redis import Cache
+from server.kit.tasks import end
 from wallet import Entry, Vault, VaultError
 
 CHANNEL = "chengxin:news"
@@ -46,9 +47,7 @@ class News:
 
     async def close(self) -> None:
         """Wakes everybody and stops."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         self._wake(list(self._waiting))
 
     def release(self) -> None:
