@@ -54,7 +54,7 @@ def one_new_and_the_rest_replayed(answers: list[httpx.Response]) -> None:
 async def hang_up_while_the_vault_works(
     town: Town, phone: ResidentPhone | CounterPhone, path: str, body: object, owner_id: int, **headers: str
 ) -> None:
-    """Sends a request over a raw socket and resets the connection while the wallet is locked: nobody reads an answer."""
+    """Sends a request over a raw socket and resets the connection while the wallet is locked: nobody hears of it."""
     content = json.dumps(body).encode()
     lines = [f"POST /api/mp/v1{path} HTTP/1.1", f"Host: 127.0.0.1:{town.house.port}", "Content-Type: application/json"]
     lines += [f"{name}: {value}" for name, value in {**phone.headers, **headers}.items()]

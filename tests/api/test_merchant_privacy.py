@@ -15,8 +15,8 @@ VERIFY = {"result", "benefit", "ticket", "expires_in", "check"}
 RECEIPT = {"id", "benefit", "order_amount_fen", "discount_fen", "sponsor_fen", "redeemed_at", "void_until", "check"}
 VOIDED = {"redemption_id", "benefit", "voided_at", "reason"}
 LINE = {
-    "id", "benefit", "store_id", "terminal_id", "staff_id", "order_amount_fen", "discount_fen", "sponsor_fen", "business_date",
-    "redeemed_at", "void_until", "voided_at", "void_reason",
+    "id", "benefit", "store_id", "terminal_id", "staff_id", "order_amount_fen", "discount_fen", "sponsor_fen",
+    "business_date", "redeemed_at", "void_until", "voided_at", "void_reason",
 }  # fmt: skip
 
 

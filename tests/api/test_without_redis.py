@@ -1,0 +1,117 @@
+"""With the cache stopped, emptied or frozen in the middle, value moves as before; /readyz tells and recovers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+import pytest_asyncio
+
+from server.sandbox.phone import CounterPhone, Refusal
+from tests.support.fragile import Fragile
+from tests.support.play import EVERYWHERE, GYM_STORE, Shown, books_balance, refused, send, until_state
+from wallet.credentials import code_of
+
+Step = Callable[[], Awaitable[None]]
+#: What the whole main job may take on a busy machine, with every call to the cache running into its timeout.
+MAIN_JOB_WITHIN_S = 10.0
+NEWS_WITHIN_S = 3.0
+#: Well formed, and nobody's.
+UNKNOWN = code_of("81", 0, bytes(20), 0)
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def whole_again(fragile: Fragile) -> AsyncIterator[None]:
+    yield
+    pid = fragile.valkey.pid()
+    if pid is not None:
+        fragile.freeze_cache(frozen=False)
+    await fragile.start_cache()
+    await fragile.until_status("ready")
+    await books_balance(fragile.town)
+
+
+async def main_job(fragile: Fragile, between: Step) -> float:
+    """Log-in, earning, claim; then `between`; then scan, redemption with news, void. Answers the seconds since."""
+    town = fragile.town
+    resident, counter = await town.resident(), await town.counter(GYM_STORE)
+    coupon = await resident.claim(town.templates[EVERYWHERE])
+    await between()
+    started = time.monotonic()
+    (handle,) = await resident.show(coupon["id"])
+    shown = Shown(resident, coupon["id"], handle)
+    found = await counter.verify(shown.code())
+    assert found["result"] == "usable"
+    after = (await resident.call("GET", "/wallet"))["seq"]
+    news = asyncio.create_task(resident.call("GET", f"/events?after={after}&wait_s=20"))
+    await asyncio.sleep(0.2)
+    receipt = await counter.redeem(found["ticket"])
+    told = await asyncio.wait_for(news, NEWS_WITHIN_S)
+    assert [item["kind"] for item in told["items"]] == ["coupon_redeemed"]
+    assert await counter.redeem(found["ticket"]) == receipt
+    await counter.void(receipt["id"], "退单")
+    await until_state(resident, coupon["id"], "issued")
+    newcomer: CounterPhone = await town.counter(GYM_STORE)
+    assert (await newcomer.call("GET", "/merchant/redemptions"))["items"][0]["id"] == receipt["id"]
+    await town.resident()
+    return time.monotonic() - started
+
+
+async def test_all_goes_on_while_the_cache_is_stopped(fragile: Fragile) -> None:
+    await fragile.until_status("ready")
+    assert await main_job(fragile, fragile.stop_cache) < MAIN_JOB_WITHIN_S
+    await fragile.until_status("degraded")
+    code, body = await fragile.readiness()
+    assert (code, body["checks"]["cache"], body["checks"]["database"]) == (200, "unreachable", "ok")
+    await main_job(fragile, fragile.start_cache)
+    await fragile.until_status("ready")
+
+
+async def test_all_goes_on_while_the_cache_is_emptied_again_and_again(fragile: Fragile) -> None:
+    async def flush_for_ever() -> None:
+        while True:
+            await fragile.flush_cache()
+            await asyncio.sleep(0.02)
+
+    flushing = asyncio.create_task(flush_for_ever())
+    try:
+        assert await main_job(fragile, fragile.flush_cache) < MAIN_JOB_WITHIN_S
+    finally:
+        flushing.cancel()
+    await fragile.until_status("ready")
+
+
+async def test_all_goes_on_while_the_cache_is_frozen(fragile: Fragile) -> None:
+    async def freeze() -> None:
+        fragile.freeze_cache(frozen=True)
+
+    assert await main_job(fragile, freeze) < MAIN_JOB_WITHIN_S
+    await fragile.until_status("degraded")
+    fragile.freeze_cache(frozen=False)
+    await fragile.until_status("ready")
+
+
+async def test_wrong_codes_are_limited_without_a_cache_as_well(fragile: Fragile) -> None:
+    await fragile.stop_cache()
+    counter = await fragile.town.counter(GYM_STORE)
+    answers = []
+    for _ in range(70):
+        try:
+            answers.append((await counter.verify(UNKNOWN))["result"])
+        except Refusal as refusal:
+            answers.append(str(refusal.code))
+    assert "too_many_failures" in answers, "two processes of 30 failures each let 70 through"
+    blocked = await send(counter, "POST", "/merchant/verifications", json={"code": UNKNOWN})
+    if blocked.status_code == 429:
+        refused(blocked, 429, "too_many_failures")
+        assert int(blocked.headers["Retry-After"]) >= 1
+
+
+@pytest.mark.parametrize("path", ["/readyz", "/healthz"])
+async def test_health_answers_fast_while_the_cache_is_frozen(fragile: Fragile, path: str) -> None:
+    fragile.freeze_cache(frozen=True)
+    started = time.monotonic()
+    assert (await fragile.town.http.get(path)).status_code == 200
+    assert time.monotonic() - started < 2
