@@ -1,7 +1,7 @@
-"""Processes, the database and connections die while retrying clients redeem over HTTP: nothing lost, nothing twice, same answers.
+"""Processes, the database and connections die during redemptions by retrying clients: nothing lost, nothing twice.
 
-One house on engines of its own for all of these tests. Its HTTP processes reach PostgreSQL through a proxy that can lose answers.
-CHENGXIN_FAULT_REDEMPTIONS says how many tickets each storm redeems.
+One house on engines of its own for all of these tests. Its HTTP processes reach PostgreSQL through a proxy that can
+lose answers. CHENGXIN_FAULT_REDEMPTIONS says how many tickets each storm redeems.
 """
 
 from __future__ import annotations
@@ -132,8 +132,12 @@ async def test_an_answer_lost_on_the_way_to_the_client_comes_again_byte_for_byte
     async with Proxy.before(ground.port, created) as proxy:
         pieces = await ground.stock.lay_in(20, claimed=True)
         for piece in pieces:
-            request = render("POST", "/api/mp/v1/merchant/redemptions", token=piece.till.token,
-                             body={"ticket": ground.stock.ticket(piece)})  # fmt: skip
+            request = render(
+                "POST",
+                "/api/mp/v1/merchant/redemptions",
+                token=piece.till.token,
+                body={"ticket": ground.stock.ticket(piece)},
+            )
             line = Line(proxy.port)
             proxy.arm()
             with pytest.raises(OSError):
@@ -141,7 +145,8 @@ async def test_an_answer_lost_on_the_way_to_the_client_comes_again_byte_for_byte
             answer = await line.ask(request, timeout_s=10)
             line.close()
             first = proxy.lost[-1].partition(b"\r\n\r\n")[2]
-            assert answer.status == 201 and answer.replayed, f"saw {answer}, expected 201 and Idempotency-Replayed: true"
+            assert answer.status == 201 and answer.replayed, (
+                f"saw {answer}, expected 201 and Idempotency-Replayed: true"
+            )
             assert answer.body == first, f"the retry saw {answer.body!r}, the lost answer was {first!r}"
         assert len(proxy.lost) == len(pieces)
-

@@ -1,4 +1,4 @@
-"""HTTP/1.1 over bare sockets: requests rendered beforehand as bytes, answers taken apart only as far as a test needs."""
+"""HTTP/1.1 over bare sockets: requests rendered beforehand, answers taken apart only as far as a test needs."""
 
 from __future__ import annotations
 

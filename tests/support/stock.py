@@ -1,7 +1,8 @@
 """Many residents with one coupon each, put into the vault with a few set-based statements; tickets and codes for them.
 
-What it writes is what the vault's functions would have written, so check-ledger stays green: a top-up, and for each resident a
-wallet, a claim with its slots, a coupon, an allowance and a credential that is open or claimed by a given terminal.
+What it writes is what the vault's functions would have written, so check-ledger stays green: a top-up, and for each
+resident a wallet, a claim with its slots, a coupon, an allowance and a credential that is open or claimed by a
+given terminal.
 """
 
 from __future__ import annotations
@@ -35,7 +36,19 @@ HANDLE_STEP = 3_141_592_653
 LASTS = timedelta(hours=12)
 EDITOR, APPROVER = 1, 2
 MARKET, MARKET_TEMPLATE = "暨阳惠民超市（示例）", "惠民超市五元券"
-COLUMNS = ("k", "owner", "coupon", "credential", "redemption", "void", "handle", "merchant", "store", "terminal", "staff")
+COLUMNS = (
+    "k",
+    "owner",
+    "coupon",
+    "credential",
+    "redemption",
+    "void",
+    "handle",
+    "merchant",
+    "store",
+    "terminal",
+    "staff",
+)
 
 PUT = (
     "CREATE TEMP TABLE stock (k bigint, owner bigint, coupon uuid, credential uuid, redemption uuid, void uuid, "
@@ -43,28 +56,34 @@ PUT = (
 )
 FILL = (
     """INSERT INTO vault.wallet (b, owner, seq) SELECT owner & 1023, owner, 1 FROM stock""",
-    """INSERT INTO vault.journal (b, owner, id, seq, op, st, c_stock, c_out, c_used, c_gone, f_budget, f_reserved, f_payable, peer,
-         avail_after, held_after, terms, takes, detail, hash, at)
+    """INSERT INTO vault.journal (b, owner, id, seq, op, st, c_stock, c_out, c_used, c_gone, f_budget, f_reserved,
+         f_payable,
+         peer, avail_after, held_after, terms, takes, detail, hash, at)
        SELECT s.owner & 1023, s.owner, s.coupon, 1, 2, 0, -1, 1, 0, 0, -p.reserved, p.reserved,
          CASE WHEN p.reserved IS NOT NULL THEN 0 END, t.template, 0, 0, t.terms,
          jsonb_build_array(jsonb_build_array(t.stock_budget, CASE WHEN p.gathered_a THEN 0 ELSE s.k % p.slots_a END, 1))
-           || CASE WHEN p.reserved IS NULL THEN '[]'::jsonb ELSE jsonb_build_array(
-                jsonb_build_array(t.fen_budget, CASE WHEN p.gathered_b THEN 0 ELSE s.k % p.slots_b END, p.reserved)) END,
-         jsonb_build_object('coupon_id', s.coupon, 'template_id', t.template, 'price_points', 0, 'expires_on', p.expires_on),
+           || CASE WHEN p.reserved IS NULL THEN '[]'::jsonb ELSE jsonb_build_array(jsonb_build_array(t.fen_budget,
+                CASE WHEN p.gathered_b THEN 0 ELSE s.k % p.slots_b END, p.reserved)) END,
+         jsonb_build_object('coupon_id', s.coupon, 'template_id', t.template, 'price_points', 0, 'expires_on',
+         p.expires_on),
          sha256(uuid_send(s.coupon)), vault.now()
        FROM stock s, plan p, vault.coupon_terms t WHERE t.terms = p.terms""",
     """INSERT INTO vault.coupon (b, owner, id, terms, state, expires_on, reserved_fen, issued_at)
        SELECT s.owner & 1023, s.owner, s.coupon, p.terms, 'issued', p.expires_on, coalesce(p.reserved, 0), vault.now()
        FROM stock s, plan p""",
     """INSERT INTO vault.allowance (b, owner, limit_id, period_start, used)
-       SELECT s.owner & 1023, s.owner, t.limit_id, 'epoch', 1 FROM stock s, plan p, vault.coupon_terms t WHERE t.terms = p.terms""",
+       SELECT s.owner & 1023, s.owner, t.limit_id, 'epoch', 1 FROM stock s, plan p, vault.coupon_terms t
+         WHERE t.terms = p.terms""",
     """INSERT INTO vault.credential_handle
        SELECT handle, owner & 1023, owner, credential, p.until FROM stock, plan p""",
-    """INSERT INTO vault.credential (b, id, owner, epoch, coupon_id, handle, state, issued_at, expires_at, merchant_id, store_id,
+    """INSERT INTO vault.credential (b, id, owner, epoch, coupon_id, handle, state, issued_at, expires_at,
+         merchant_id, store_id,
          terminal_id, staff_id, claimed_at, redemption_id, void_id)
-       SELECT s.owner & 1023, s.credential, s.owner, 0, s.coupon, s.handle, CASE WHEN p.claimed THEN 'claimed' ELSE 'open' END,
+       SELECT s.owner & 1023, s.credential, s.owner, 0, s.coupon, s.handle,
+         CASE WHEN p.claimed THEN 'claimed' ELSE 'open' END,
          vault.now(), p.until, CASE WHEN p.claimed THEN s.merchant END, CASE WHEN p.claimed THEN s.store END,
-         CASE WHEN p.claimed THEN s.terminal END, CASE WHEN p.claimed THEN s.staff END, CASE WHEN p.claimed THEN vault.now() END,
+         CASE WHEN p.claimed THEN s.terminal END, CASE WHEN p.claimed THEN s.staff END,
+         CASE WHEN p.claimed THEN vault.now() END,
          CASE WHEN p.claimed THEN s.redemption END, CASE WHEN p.claimed THEN s.void END
        FROM stock s, plan p""",
     """UPDATE vault.slot x SET avail = avail - y.amount
@@ -108,7 +127,11 @@ class Stock:
     def __init__(self, owner_dsn: str, settings: Settings, terms_id: int, tills: Sequence[Till]) -> None:
         self._dsn, self._terms, self._tills = owner_dsn, terms_id, list(tills)
         self._tickets = TicketOffice(Keyring.parse(settings.ticket_keys))
-        self._key, self._prefix, self._zone = secret_bytes(settings.credential_key), settings.code_prefix, settings.city_zone
+        self._key, self._prefix, self._zone = (
+            secret_bytes(settings.credential_key),
+            settings.code_prefix,
+            settings.city_zone,
+        )
         self._numbers = itertools.count()
 
     async def lay_in(self, count: int, *, claimed: bool) -> list[Piece]:
@@ -120,8 +143,21 @@ class Stock:
             coupon, credential, redemption, void = fresh[4 * k : 4 * k + 4]
             owner, handle, who = FIRST_OWNER + number, (number + 1) * HANDLE_STEP % 10**10, till.acceptor
             pieces.append(Piece(owner, credential, redemption, void, handle, till))
-            rows.append((k, owner, coupon, credential, redemption, void, handle,
-                         who.merchant_id, who.store_id, who.terminal_id, who.staff_id))
+            rows.append(
+                (
+                    k,
+                    owner,
+                    coupon,
+                    credential,
+                    redemption,
+                    void,
+                    handle,
+                    who.merchant_id,
+                    who.store_id,
+                    who.terminal_id,
+                    who.staff_id,
+                )
+            )
         connection = await asyncpg.connect(self._dsn, server_settings={"statement_timeout": "0"})
         try:
             async with connection.transaction():
@@ -137,29 +173,43 @@ class Stock:
         return pieces
 
     async def _plan(self, connection: asyncpg.Connection, count: int, claimed: bool) -> None:
-        """Tops the budgets up to twice what is taken, since half of a budget lies in reserve, and notes how to take it."""
+        """Tops budgets up by twice what is taken, as half of one lies in reserve, and notes how to take it."""
         terms = await connection.fetchrow(
-            "SELECT t.*, vault.most_sponsored(t) AS sponsored FROM vault.coupon_terms t WHERE terms = $1", self._terms)
+            "SELECT t.*, vault.most_sponsored(t) AS sponsored FROM vault.coupon_terms t WHERE terms = $1", self._terms
+        )
         assert terms is not None and terms["price_points"] == 0, "the stock needs a template that costs no points"
         reserved = terms["sponsored"] if terms["fen_budget"] and terms["sponsored"] else None
         for budget, amount in ((terms["stock_budget"], 1), (terms["fen_budget"] if reserved else None, reserved or 0)):
             if budget is not None:
                 said = await connection.fetchval(
                     "SELECT vault.put_budget_entry($1, $2, 'topup', $3, $4, $5, 'stock for a test')",
-                    budget, _uuid7s(1)[0], (2 * count + 1000) * amount, EDITOR, APPROVER)
+                    budget,
+                    _uuid7s(1)[0],
+                    (2 * count + 1000) * amount,
+                    EDITOR,
+                    APPROVER,
+                )
                 assert said == "done", f"top-up: {said}"
-        await connection.execute("CREATE TEMP TABLE plan (terms bigint, reserved bigint, claimed boolean, until timestamptz, "
-                                 "expires_on date, slots_a integer, gathered_a boolean, slots_b integer, gathered_b boolean) ON COMMIT DROP")
         await connection.execute(
-            """INSERT INTO plan SELECT t.terms, $2, $3, $4, least(vault.today() + greatest(t.valid_days, 1), t.valid_until),
-                 a.slots, a.gathered, coalesce(f.slots, 1), coalesce(f.gathered, false)
+            "CREATE TEMP TABLE plan (terms bigint, reserved bigint, claimed boolean, until timestamptz, "
+            "expires_on date, slots_a integer, gathered_a boolean, slots_b integer, gathered_b boolean) ON COMMIT DROP"
+        )
+        await connection.execute(
+            """INSERT INTO plan SELECT t.terms, $2, $3, $4,
+                 least(vault.today() + greatest(t.valid_days, 1), t.valid_until), a.slots, a.gathered, coalesce(f.slots, 1), coalesce(f.gathered, false)
                FROM vault.coupon_terms t JOIN vault.budget a ON a.budget = t.stock_budget
                LEFT JOIN vault.budget f ON f.budget = t.fen_budget WHERE t.terms = $1""",
-            self._terms, reserved, claimed, datetime.now(UTC) + LASTS)
+            self._terms,
+            reserved,
+            claimed,
+            datetime.now(UTC) + LASTS,
+        )
 
     def ticket(self, piece: Piece) -> str:
         """What a verification would have answered."""
-        return self._tickets.seal(Ticket(piece.owner, piece.credential_id, piece.redemption_id, datetime.now(UTC) + LASTS))
+        return self._tickets.seal(
+            Ticket(piece.owner, piece.credential_id, piece.redemption_id, datetime.now(UTC) + LASTS)
+        )
 
     def code(self, piece: Piece, unix_s: float) -> str:
         """The 20 digits that the resident's phone shows at `unix_s`; the handle is of today."""
@@ -177,20 +227,36 @@ def redeem_item(piece: Piece) -> Item:
     """What the counter posts for a redemption of this piece: the same item, with the same hash, as over HTTP."""
     who = piece.till.acceptor
     return Item(
-        Op.REDEEM, n=0, b=bucket_of(piece.owner), owner=piece.owner, id=piece.redemption_id, credential=piece.credential_id,
-        merchant=who.merchant_id, store=who.store_id, terminal=who.terminal_id, staff=who.staff_id,
+        Op.REDEEM,
+        n=0,
+        b=bucket_of(piece.owner),
+        owner=piece.owner,
+        id=piece.redemption_id,
+        credential=piece.credential_id,
+        merchant=who.merchant_id,
+        store=who.store_id,
+        terminal=who.terminal_id,
+        staff=who.staff_id,
         ticket_expires_at=datetime.now(UTC) + LASTS,
         hash=intent_hash(f"merchant:{who.merchant_id}/terminal:{who.terminal_id}", "redeem", piece.redemption_id, None),
-    )  # fmt: skip
+    )
 
 
 def scan_item(piece: Piece) -> Item:
     """What the counter posts for a scan of this piece with the right one-time password."""
     who = piece.till.acceptor
     return Item(
-        Op.CLAIM_CREDENTIAL, n=0, handle=piece.handle, code_ok=True, redemption=piece.redemption_id, void=piece.void_id,
-        merchant=who.merchant_id, store=who.store_id, terminal=who.terminal_id, staff=who.staff_id,
-    )  # fmt: skip
+        Op.CLAIM_CREDENTIAL,
+        n=0,
+        handle=piece.handle,
+        code_ok=True,
+        redemption=piece.redemption_id,
+        void=piece.void_id,
+        merchant=who.merchant_id,
+        store=who.store_id,
+        terminal=who.terminal_id,
+        staff=who.staff_id,
+    )
 
 
 def as_batch(item: Item) -> str:

@@ -44,7 +44,9 @@ class Storm:
     def __init__(self, port: int, stock: Stock, pieces: Sequence[Piece]) -> None:
         self._port, self.pieces = port, pieces
         self._requests = [
-            render("POST", "/api/mp/v1/merchant/redemptions", token=piece.till.token, body={"ticket": stock.ticket(piece)})
+            render(
+                "POST", "/api/mp/v1/merchant/redemptions", token=piece.till.token, body={"ticket": stock.ticket(piece)}
+            )
             for piece in pieces
         ]
         self.account = Account(len(pieces))
@@ -102,29 +104,45 @@ class Storm:
 
 
 async def settle_accounts(account: Account, pieces: Sequence[Piece], worker_dsn: str) -> str:
-    """Compares what clients were told with what the vault holds; raises AssertionError with both. Returns the account as text."""
+    """Compares what clients were told with what the vault holds, as text; raises AssertionError with both."""
     connection = await asyncpg.connect(worker_dsn)
     try:
         ids = [piece.redemption_id for piece in pieces]
-        rows = Counter(row["credential_id"] for row in await connection.fetch(
-            "SELECT credential_id FROM vault.redemption WHERE id = ANY($1::uuid[])", ids))
-        postings = Counter(row["id"] for row in await connection.fetch(
-            "SELECT id FROM vault.journal WHERE op = 3 AND st = 0 AND id = ANY($1::uuid[])", ids))
+        rows = Counter(
+            row["credential_id"]
+            for row in await connection.fetch(
+                "SELECT credential_id FROM vault.redemption WHERE id = ANY($1::uuid[])", ids
+            )
+        )
+        postings = Counter(
+            row["id"]
+            for row in await connection.fetch(
+                "SELECT id FROM vault.journal WHERE op = 3 AND st = 0 AND id = ANY($1::uuid[])", ids
+            )
+        )
         spare = await connection.fetchval(
             "SELECT count(*) FROM vault.redemption WHERE credential_id = ANY($1::uuid[]) AND NOT id = ANY($2::uuid[])",
-            [piece.credential_id for piece in pieces], ids)
+            [piece.credential_id for piece in pieces],
+            ids,
+        )
     finally:
         await connection.close()
-    lost = [pieces[place].redemption_id for place in account.acknowledged
-            if not rows[pieces[place].credential_id] or not postings[pieces[place].redemption_id]]
+    lost = [
+        pieces[place].redemption_id
+        for place in account.acknowledged
+        if not rows[pieces[place].credential_id] or not postings[pieces[place].redemption_id]
+    ]
     double = [key for key, count in (rows + postings).items() if count > 1]
-    seen = f"saw {account.text()}; rows {sum(rows.values())}, postings {sum(postings.values())}, lost {len(lost)}, double {len(double)}"
-    expected = f"expected {account.sent} acknowledged, {account.sent} rows and postings, lost 0, double 0, only 201 or {sorted(PASSING)}"
+    kept = f"rows {sum(rows.values())}, postings {sum(postings.values())}, lost {len(lost)}, double {len(double)}"
+    seen = f"saw {account.text()}; {kept}"
+    expected = f"expected all {account.sent} in each, lost 0, double 0, only 201 or {sorted(PASSING)}"
     told = f"{seen}; {expected}"
     assert len(account.acknowledged) == account.sent, told
     assert not lost and not double and not spare, told
     assert sum(rows.values()) == sum(postings.values()) == account.sent, told
-    assert not account.other_answers, f"{len(account.other_answers)} retries were answered otherwise: {account.other_answers[0]}; {told}"
+    assert not account.other_answers, (
+        f"{len(account.other_answers)} retries were answered otherwise: {account.other_answers[0]}; {told}"
+    )
     assert not account.strange, f"answers that tell no client to try again: {account.strange}; {told}"
     broken = [finding for finding in await prove(worker_dsn) if finding.broken]
     assert not broken, f"check-ledger expected no finding, saw {broken}; {told}"

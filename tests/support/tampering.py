@@ -1,4 +1,4 @@
-"""A TCP proxy that can lose an answer: it passes everything on, and when armed drops the first answer that fits and cuts both ends.
+"""A TCP proxy that can lose an answer: when armed, it drops the first answer that fits and cuts both ends.
 
 What the server did stands; whoever asked cannot know it. That is the case every retry must survive.
 """
@@ -46,7 +46,10 @@ class Proxy:
         except OSError:
             writer.transport.abort()
             return
-        ways = {asyncio.create_task(self._pass(reader, far_writer)), asyncio.create_task(self._answer(far_reader, writer))}
+        ways = {
+            asyncio.create_task(self._pass(reader, far_writer)),
+            asyncio.create_task(self._answer(far_reader, writer)),
+        }
         self._tasks |= ways
         await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         for way in ways:

@@ -1,0 +1,1 @@
+"""`make bench`: what the house does over HTTP beside what PostgreSQL alone does with the same calls."""
