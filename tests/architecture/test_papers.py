@@ -1,0 +1,126 @@
+"""What is written beside the code is true of it: requirements, addresses, words, links."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CODE = ("server", "miniprogram_api", "wallet", "migrations")
+REQUIREMENTS = sorted((ROOT / "requirements").glob("*.txt"))
+PAPERS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+# Put together from parts, lest this file finds itself.
+INDEX_ADDRESS = re.compile(
+    "|".join((r"pypi" r"\.org", r"pythonhosted" r"\.org", r"--(?:extra-)?index" r"-url[ =]\S", r"find" r"-links[ =]"))
+)
+HOME_FOLDER = re.compile(r"/(?:home|Users)/[a-z]\w*/|/(?:root|work)/\w|/opt/[a-z]")
+
+
+def tracked() -> list[Path]:
+    """Files that git knows or would take; those of the folder when there is no git."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return [path for folder in (*CODE, "docs", "tests", "requirements") for path in (ROOT / folder).rglob("*.*")]
+    return [path for name in done.stdout.splitlines() if (path := ROOT / name).is_file()]
+
+
+def lines_with(pattern: re.Pattern[str]) -> list[str]:
+    found = []
+    for path in tracked():
+        for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), 1):
+            if pattern.search(line):
+                found.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()[:120]}")
+    return found
+
+
+def test_no_file_names_a_package_index() -> None:
+    assert lines_with(INDEX_ADDRESS) == []
+
+
+def test_no_file_names_a_folder_of_one_machine() -> None:
+    assert lines_with(HOME_FOLDER) == []
+
+
+@pytest.mark.parametrize("path", REQUIREMENTS, ids=lambda path: path.name)
+def test_every_requirement_is_pinned_and_hashed(path: Path) -> None:
+    text = path.read_text()
+    assert "://" not in text
+    entries = [entry for entry in re.split(r"\n(?=[^\s#])", text) if entry and not entry.startswith("#")]
+    assert entries
+    for entry in entries:
+        name = entry.split()[0]
+        assert re.match(r"^[A-Za-z0-9._-]+(\[[\w,-]+\])?==", name), f"{name} is not pinned"
+        assert "--hash=sha256:" in entry, f"{name} has no hash"
+
+
+def test_demo_and_dev_install_the_versions_of_the_service() -> None:
+    def pins(name: str) -> dict[str, str]:
+        text = (ROOT / "requirements" / name).read_text()
+        return dict(re.findall(r"^([A-Za-z0-9._-]+)(?:\[[\w,-]+\])?==(\S+)", text, re.MULTILINE))
+
+    base = pins("base.txt")
+    for name in ("demo.txt", "dev.txt"):
+        other = pins(name)
+        assert {package: other.get(package) for package in base} == base, name
+
+
+def test_every_word_of_the_glossary_exists_in_the_code() -> None:
+    files = [path for folder in CODE for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".sql")]
+    code = "\n".join(path.read_text() for path in files)
+    words: set[str] = set()
+    for line in (ROOT / "docs" / "glossary.md").read_text().splitlines():
+        cells = line.split("|")
+        if len(cells) == 5 and "`" in cells[2]:
+            words |= set(re.findall(r"`([^`]+)`", cells[2]))
+    assert len(words) > 100
+    missing = [word for word in sorted(words) if not re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", code)]
+    assert missing == []
+
+
+def test_every_setting_of_the_readme_exists_and_every_secret_is_in_it() -> None:
+    from server.config import Settings
+
+    lines = (ROOT / "README.md").read_text().splitlines()
+    rows = [line for line in lines if line.startswith("| `") and line.count("|") == 4]
+    named = {word.lower() for row in rows for word in re.findall(r"`([A-Z_]+)`", row.split("|")[1])}
+    assert named - set(Settings.model_fields) == set()
+    required = {name for name, field in Settings.model_fields.items() if field.is_required()}
+    assert required - named == set()
+
+
+def anchors(paper: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.+)$", paper.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("path", PAPERS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_between_papers_lead_somewhere(path: Path) -> None:
+    broken = []
+    for target in re.findall(r"\]\(([^)]+)\)", path.read_text()):
+        name, _, anchor = target.partition("#")
+        if "://" in target:
+            continue
+        found = (path.parent / name).resolve() if name else path
+        if not found.exists() or (anchor and anchor not in anchors(found)):
+            broken.append(target)
+    assert broken == []
+
+
+def test_decisions_are_numbered_without_a_gap() -> None:
+    numbers = sorted(int(path.name[:4]) for path in (ROOT / "docs" / "decisions").glob("*.md"))
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_the_ledger_paper_names_every_status_and_every_proof() -> None:
+    from wallet.audit import CHECKS
+    from wallet.statuses import STATUSES
+
+    text = (ROOT / "docs" / "ledger.md").read_text()
+    for number, status in STATUSES.items():
+        row = rf"^\| {number} \| `{status.code}` \| {status.http}\b"
+        assert re.search(row, text, re.MULTILINE), f"status {number} {status.code}"
+    assert [name for name, *_ in CHECKS if f"`{name}`" not in text] == []
