@@ -196,7 +196,8 @@ class Stock:
         )
         await connection.execute(
             """INSERT INTO plan SELECT t.terms, $2, $3, $4,
-                 least(vault.today() + greatest(t.valid_days, 1), t.valid_until), a.slots, a.gathered, coalesce(f.slots, 1), coalesce(f.gathered, false)
+                 least(vault.today() + greatest(t.valid_days, 1), t.valid_until),
+                 a.slots, a.gathered, coalesce(f.slots, 1), coalesce(f.gathered, false)
                FROM vault.coupon_terms t JOIN vault.budget a ON a.budget = t.stock_budget
                LEFT JOIN vault.budget f ON f.budget = t.fen_budget WHERE t.terms = $1""",
             self._terms,
