@@ -7,6 +7,7 @@ change its size.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
@@ -99,6 +100,7 @@ async def bench(folder: Path) -> tuple[dict[str, tuple[float, str]], dict[str, d
 
 def main() -> int:
     """0, or 1 when a round was invalid."""
+    argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__).parse_args()
     with tempfile.TemporaryDirectory(prefix="chengxin-bench-") as folder:
         try:
             found, rounds = asyncio.run(bench(Path(folder)))
