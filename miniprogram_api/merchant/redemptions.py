@@ -16,6 +16,7 @@ from miniprogram_api.schemas.redemptions import (
     VoidReply,
     VoidRequest,
 )
+from miniprogram_api.schemas.uuids import uuid_of
 from server.kit.paging import decode_cursor, encode_cursor
 from server.scenes.counter import ShiftLine
 from server.scenes.errors import CodeMalformed, TicketInvalid, TooManyFailures
@@ -120,7 +121,7 @@ async def void(call: Call, body: VoidRequest, redemption_id: UUID) -> Reply:
 async def list_redemptions(call: Call, query: ShiftQuery) -> Reply:
     """This store's redemptions, newest first, voided ones marked."""
     position = decode_cursor(query.cursor, str)
-    before = UUID(str(position[0])) if position else None
+    before = uuid_of(str(position[0]), "cursor") if position else None
     lines = await call.services.counter.shift(
         call.caller, business_date=query.business_date, before=before, limit=query.limit
     )

@@ -6,6 +6,14 @@ from miniprogram_api.schemas.merchant_sessions import StaffLoginRequest, StaffSe
 from miniprogram_api.schemas.sessions import RefreshRequest, TokenReply
 from server.merchants.errors import NotStaffHere, StoreClosed
 from server.people.errors import RefreshTokenInvalid, RefreshTokenReused, SessionRevoked
+from server.people.wechat.errors import (
+    LoginCodeRejected,
+    LoginCodeUsed,
+    WeChatBusy,
+    WeChatMisconfigured,
+    WeChatUnreachable,
+    WeChatUserBlocked,
+)
 from server.web.routing import Call, Callers, Limit, Reply, Router
 
 router = Router(prefix="/api/mp/v1", tag="商户 · 会话")
@@ -17,7 +25,16 @@ router = Router(prefix="/api/mp/v1", tag="商户 · 会话")
     body=StaffLoginRequest,
     replies={201: StaffSessionReply},
     caller=Callers.anonymous,
-    errors=(NotStaffHere, StoreClosed),
+    errors=(
+        NotStaffHere,
+        StoreClosed,
+        LoginCodeRejected,
+        LoginCodeUsed,
+        WeChatUserBlocked,
+        WeChatBusy,
+        WeChatUnreachable,
+        WeChatMisconfigured,
+    ),
     limit=Limit("login", per_minute=30, by="ip", setting="login_per_minute"),
 )
 async def log_in(call: Call, body: StaffLoginRequest) -> Reply:

@@ -22,6 +22,14 @@ from server.merchants.errors import (
     StoreNotFound,
 )
 from server.merchants.views import StaffView
+from server.people.wechat.errors import (
+    LoginCodeRejected,
+    LoginCodeUsed,
+    WeChatBusy,
+    WeChatMisconfigured,
+    WeChatUnreachable,
+    WeChatUserBlocked,
+)
 from server.web.routing import Call, Callers, Limit, Reply, Router
 
 router = Router(prefix="/api/mp/v1", tag="商户 · 店员")
@@ -61,7 +69,18 @@ async def invite(call: Call, body: InviteRequest) -> Reply:
     body=JoinRequest,
     replies={201: StaffReply},
     caller=Callers.anonymous,
-    errors=(InvitationRejected, AlreadyStaff, MerchantSuspended, StoreClosed),
+    errors=(
+        InvitationRejected,
+        AlreadyStaff,
+        MerchantSuspended,
+        StoreClosed,
+        LoginCodeRejected,
+        LoginCodeUsed,
+        WeChatUserBlocked,
+        WeChatBusy,
+        WeChatUnreachable,
+        WeChatMisconfigured,
+    ),
     limit=Limit("staff_join", per_minute=10, by="ip"),
 )
 async def join(call: Call, body: JoinRequest) -> Reply:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from miniprogram_api.present import benefit_reply
 from miniprogram_api.schemas.coupons import ClaimReply, ClaimRequest, CouponPageReply, CouponQuery, CouponReply
+from miniprogram_api.schemas.uuids import uuid_of
 from server.incentives.coupons import Coupon
 from server.incentives.errors import CouponNotFound
 from server.kit.paging import decode_cursor, encode_cursor
@@ -64,7 +65,7 @@ async def list_coupons(call: Call, query: CouponQuery) -> Reply:
     """The resident's coupons, newest first; one whose last day is over is expired, whether or not a job has booked
     it."""
     position = decode_cursor(query.cursor, str)
-    before = UUID(str(position[0])) if position else None
+    before = uuid_of(str(position[0]), "cursor") if position else None
     rows = await call.services.coupons.page(call.resident_id, state=query.state, before=before, limit=query.limit)
     more = encode_cursor(str(rows[-1].row.id)) if len(rows) == query.limit else None
     return Reply.ok(CouponPageReply([coupon_reply(row) for row in rows], more))

@@ -10,7 +10,7 @@ AGAIN_AFTER_S: Final = 0.25
 
 
 async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancels tasks and returns once all are over. One whose library took a cancellation for a timeout is told again."""
+    """Cancels tasks and returns once all are over. One whose library swallowed a cancellation is told again."""
     left = set(tasks)
     while left:
         for task in left:

@@ -77,6 +77,8 @@ def errors_of(route: Route) -> dict[str, tuple[int, str]]:
         own += [web.MalformedJson, web.UnknownField, InvalidField, web.BodyTooLarge]
     if route.query is not None:
         own += [web.UnknownField, InvalidField]
+    if ":int>" in route.path:
+        own.append(InvalidField)  # more digits than an id can have
     if route.idempotent:
         own += [web.IdempotencyKeyRequired, web.IdempotencyKeyInvalid]
     return {code: (status, message) for code, status, message in map(described, own)}

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 class AdminLoginRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """`totp` is the six-digit code of the authenticator app; each code works once."""
 
-    username: Annotated[str, Meta(min_length=1, max_length=64)]
+    username: Annotated[str, Meta(min_length=1, max_length=32)]
     password: Annotated[str, Meta(min_length=1, max_length=256)]
     totp: Annotated[str, Meta(min_length=1, max_length=16)]
 
