@@ -27,7 +27,7 @@ demo: $(VENV)/.demo
 
 # The parallel part shares one embedded cluster; tests that break engines own theirs and run alone afterwards.
 test: lint
-	$(BIN)/python -m pytest -n 2 -m "not fault" $(TEST_FLAGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not fault" $(TEST_FLAGS)
 	$(BIN)/python -m pytest -m fault $(TEST_FLAGS)
 
 lint: $(VENV)/.dev
