@@ -1,10 +1,15 @@
 """`chengxin`: every way to start, set up and check the house.
 
-demo            engines, sample city, server, and a narrated walk to the first redemption
-serve, worker   the two kinds of process of a real installation
-bootstrap-db    roles, database and grants, once, as a superuser        migrate     tables and functions, at each
-release create-admin    an administrator with password and TOTP                 check-ledger the proof that the books
-balance load-sample     the sample city, into a sandbox
+demo           engines, sample city, server, and a narrated walk to the first redemption
+serve          HTTP, with processes that are replaced when they die
+worker         what happens without a request
+bootstrap-db   roles, database and grants, once, as a superuser
+migrate        tables and functions, at each release
+create-admin   an administrator with password and TOTP
+check-ledger   the proof that the books balance
+load-sample    the sample city, into a sandbox
+
+Commands import what they need themselves, so that a process starts with nothing more than it runs.
 """
 
 from __future__ import annotations
@@ -15,12 +20,11 @@ from pathlib import Path
 
 import click
 import msgspec
-import uvloop
 
 from server.config import Settings, UnsafeSettings
-from server.kit import bootstrap as database_bootstrap
-from server.kit import migrations
 from server.kit.logging import configure_logging
+
+EX_CONFIG = 78  # unfit settings: a supervisor that sees it does not start the process again
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -34,7 +38,8 @@ def _settings() -> Settings:
         settings = Settings()
         settings.check_production()
     except (ValueError, UnsafeSettings) as problem:
-        raise click.ClickException(str(problem)) from None
+        click.echo(f"Error: {problem}", err=True)
+        raise SystemExit(EX_CONFIG) from None
     configure_logging(settings.log_level)
     return settings
 
@@ -50,6 +55,8 @@ def serve() -> None:
 @main.command()
 def worker() -> None:
     """Run the background process: relays, awards, expiry, upkeep."""
+    import uvloop
+
     from server import worker as background
 
     settings = _settings()
@@ -70,6 +77,8 @@ def bootstrap_db(
     superuser_url: str, database: str, owner_password: str, app_password: str, worker_password: str
 ) -> None:
     """Make the three roles, the database and its grants; safe to run again."""
+    from server.kit import bootstrap as database_bootstrap
+
     passwords = {
         database_bootstrap.OWNER: owner_password,
         database_bootstrap.APP: app_password,
@@ -87,6 +96,9 @@ def bootstrap_db(
 )
 def migrate(target: str | None, url: str, zone: str) -> None:
     """Bring the database to the latest migration, one migrator at a time."""
+    from server.kit import bootstrap as database_bootstrap
+    from server.kit import migrations
+
     done = asyncio.run(migrations.migrate(url, target))
     if target is None:
         asyncio.run(database_bootstrap.set_zone(url, zone))

@@ -64,10 +64,9 @@ class Settings(BaseSettings):
     refresh_ttl_s: int = Field(default=30 * 86400, ge=3600)
     credential_ttl_s: int = Field(default=600, ge=60, le=3600)
     ticket_ttl_s: int = Field(default=300, ge=30, le=900)
-    void_window_s: int = Field(default=1800, ge=0, le=604800)
     code_prefix: str = Field(default="81", pattern=r"^[0-9]{2}$")
 
-    lanes: int = Field(default=1, ge=0, le=16)
+    lanes: int = Field(default=1, ge=1, le=16)
     lane_queue: int = Field(default=2048, ge=1)
     lane_batch: int = Field(default=128, ge=1, le=1024)
     budget_slots: int = Field(default=8, ge=1, le=64)

@@ -125,6 +125,7 @@ class Supervisor:
                 LISTEN_FD: str(number),
                 SUPERVISOR_PID: str(os.getpid()),
                 METRICS_FOLDER: str(self._folder),
+                WORKER_INDEX: str(slot),
             },
         )
 

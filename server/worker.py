@@ -1,10 +1,9 @@
 """`chengxin worker`: what happens without a request (relays of house events, awards, expiry, house-keeping).
 
-    every 0.2 s   relay      house events, in order, to the rooms that wait for them: facts become points, acceptors
-    are settled every 5 s     redrive    what a crash left between house and vault is finished under the same ids (D18)
-    every 30 s    expire     coupons past their last day; what redemptions left in reserve after the void window
-    every 10 min  upkeep     the journal's coming months, directory rows and scans past their keeping time, old
-    failure counts
+    relay     every 0.2 s   house events, in order, to the rooms that wait for them: facts become points
+    redrive   every 5 s     what a crash left between house and vault is finished under the same ids (D18)
+    expire    every 30 s    coupons past their last day; what redemptions left in reserve after the void window
+    upkeep    every 10 min  the journal's coming months; rows and counts past their keeping time
 
 Each step is safe to repeat and to run twice at once; a step that fails is logged and tried again.
 """

@@ -1,7 +1,6 @@
 """The vault: the one place where points, coupons and budgets move.
 
-    house ──▶ Vault ──▶ lanes ──▶ one call ──▶ PostgreSQL (migrations/sql/vault), where every rule about value is
-    certain
+    house ──▶ Vault ──▶ lanes ──▶ one call ──▶ PostgreSQL (migrations/sql/vault): here every rule about value is certain
 
 It imports nothing of the house. Public names are listed here.
 """

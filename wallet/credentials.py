@@ -2,9 +2,8 @@
 
     PP  2   programme prefix (setting)
     H  10   random one-time handle
-    O   7   one-time password of the current 30-second step: HMAC-SHA256(seed, H ‖ be64(unix / 30)), truncated as RFC
-    4226
-            does, on 8 bytes, mod 10^7
+    O   7   one-time password of the current 30-second step: HMAC-SHA256(seed, H ‖ be64(unix / 30)), truncated as
+            RFC 4226 does, on 8 bytes, mod 10^7
     C   1   Luhn check digit
 
 Seeds are derived, never stored: seed = HMAC-SHA256(K_day, H)[:20] with a key of the day of issue (D27). Keys are

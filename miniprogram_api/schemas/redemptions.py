@@ -20,7 +20,7 @@ class VerifyReply(Struct, frozen=True):
     """`result` usable brings a `ticket` for `expires_in` seconds; `check` is two signs that the resident's phone
     shows as well."""
 
-    result: Literal["usable", "not_valid", "outside_window", "limit_reached", "merchant_suspended"]
+    result: Literal["usable", "not_valid", "merchant_suspended"]
     benefit: BenefitReply | None
     ticket: str | None
     expires_in: int | None

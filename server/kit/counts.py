@@ -1,5 +1,4 @@
-"""Counts per key and minute: limits per caller, wrong codes per terminal; counted in the process and agreed upon
-through Redis behind its back.
+"""Counts per key and minute, for limits and for wrong codes: kept in memory, agreed upon behind the request's back.
 
     request ──▶ window[key].total + window[key].mine  (memory only)
     every 250 ms:  mine ──INCRBY──▶ Redis ──total──▶ window       one pipeline, never on a request's path

@@ -155,6 +155,7 @@ LOST_RACE = (
 )
 LOST_CONNECTION = (
     asyncpg.PostgresConnectionError,
+    asyncpg.InternalClientError,  # cut off in the middle of a message
     asyncpg.InterfaceError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,

@@ -67,7 +67,7 @@ class AdministratorService:
         envelope: Envelope,
         index: BlindIndex,
         session_ttl_s: int = 12 * 3600,
-        issuer: str = "诚信积分",
+        issuer: str = "澄信",
         hasher: PasswordHasher | None = None,
         hashing_at_once: int = 2,
     ) -> None:

@@ -44,6 +44,9 @@ SETTINGS: Mapping[str, str] = {
     "cluster_name": "chengxin-sandbox",
 }
 
+#: PostgreSQL's SSLRequest: every live postmaster answers it with one byte, before any authentication.
+SSL_REQUEST = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")
+
 
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that nobody listens on now."""
@@ -183,8 +186,10 @@ class Postgres:
 
     def _answers(self, port: int) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", port), timeout=2):
-                pass
+            with socket.create_connection(("127.0.0.1", port), timeout=2) as line:
+                line.sendall(SSL_REQUEST)  # a postmaster that is dying still has its port, but says nothing
+                if line.recv(1) not in (b"N", b"S"):
+                    return False
             return (self.data / "postmaster.pid").read_text().split("\n")[3].strip() == str(port)
         except (OSError, IndexError):
             return False

@@ -1,5 +1,4 @@
-"""The sandbox's settings: what `chengxin serve` and `chengxin worker` find in their environment in the demo and in
-tests.
+"""The sandbox's settings: what the processes find in their environment in the demo and in tests.
 
 Every secret begins with the word "sandbox", so that a production start refuses it.
 """

@@ -1,5 +1,4 @@
-"""A whole house on this machine: engines, database, WeChat stand-in, HTTP server and worker, each in processes of its
-own.
+"""A whole house on this machine: database, WeChat stand-in, server and worker, each in processes of its own.
 
 The demo and the tests start the same house; what they talk to is what a city runs, reached over real sockets.
 """

@@ -1,5 +1,4 @@
-"""Loads the sample city through the services, as an administrator would: merchants, staff, campaigns and coupon
-templates."""
+"""Loads the sample city through the services, as an administrator would."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The phones of the sandbox: a resident's and a shop assistant's, speaking to the house over real HTTP as a client
-would.
+"""The phones of the sandbox, a resident's and a shop assistant's: they speak to the house over real HTTP.
 
 They are the reference for other clients: which routes, in which order, with which ids; and how a phone turns a handle
 and a seed into the 20 digits by itself (`code_at`).

@@ -24,7 +24,7 @@ from server.scenes.tickets import Ticket, TicketOffice
 from wallet import Acceptor, RedemptionView, Refused, Vault, statuses
 from wallet import credentials as k1
 
-Result = Literal["usable", "not_valid", "outside_window", "limit_reached", "merchant_suspended"]
+Result = Literal["usable", "not_valid", "merchant_suspended"]
 
 # Shown on both screens, so that a person can see that the two belong together (3-credential, 2.5).
 CHECK_SIGNS = (

@@ -1,5 +1,4 @@
-"""A resident shows a coupon: handles and seeds for the phone to compute codes from, pictures for those without a
-script.
+"""A resident shows a coupon: handles and seeds for the phone, pictures for those without a script.
 
 The phone draws the code itself, every 30 seconds, also without a network; the server only draws on request.
 """

@@ -1,7 +1,7 @@
 """The ticket between "usable" and "redeemed": opaque to the merchant, stored nowhere (D29).
 
-    ticket = base64url( key version 2 B | nonce 12 B | AES-256-GCM( owner 8 B | credential 16 B | redemption 16 B |
-    expiry µs 8 B ) )
+    ticket = base64url( key version 2 B | nonce 12 B | AES-256-GCM( claim ) )
+    claim  = owner 8 B | credential 16 B | redemption 16 B | expiry in µs 8 B
 
 It says which claim it speaks of. Whether the claim was this terminal's, and whether it still counts, the vault decides.
 """

@@ -29,16 +29,20 @@ PRESENT = {
 }
 FORWARD = sorted(path for path in SQL.rglob("*.sql") if not path.name.endswith(".down.sql"))
 EVERYTHING = """
-SELECT 'column' AS kind, table_schema || '.' || table_name || '.' || column_name || ' ' || data_type || ' ' || is_nullable AS it
+SELECT 'column' AS kind, table_schema || '.' || table_name || '.' || column_name || ' ' || data_type || ' ' ||
+is_nullable AS it
   FROM information_schema.columns WHERE table_schema IN ('public', 'vault')
-UNION ALL SELECT 'constraint', conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
+UNION ALL SELECT 'constraint', conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) FROM
+pg_constraint
   WHERE connamespace IN (SELECT oid FROM pg_namespace WHERE nspname IN ('public', 'vault'))
 UNION ALL SELECT 'trigger', pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
 UNION ALL SELECT 'index', indexdef FROM pg_indexes WHERE schemaname IN ('public', 'vault')
-UNION ALL SELECT 'function', p.oid::regprocedure || ' ' || md5(prosrc) || ' ' || coalesce(proacl::text, '') FROM pg_proc p
+UNION ALL SELECT 'function', p.oid::regprocedure || ' ' || md5(prosrc) || ' ' || coalesce(proacl::text, '') FROM
+pg_proc p
   WHERE pronamespace IN (SELECT oid FROM pg_namespace WHERE nspname IN ('public', 'vault'))
 UNION ALL SELECT 'table', oid::regclass || ' ' || relkind::text || ' ' || coalesce(relacl::text, '') FROM pg_class
-  WHERE relkind IN ('r', 'p', 'S') AND relnamespace IN (SELECT oid FROM pg_namespace WHERE nspname IN ('public', 'vault'))
+  WHERE relkind IN ('r', 'p', 'S') AND relnamespace IN (SELECT oid FROM pg_namespace WHERE nspname IN ('public',
+  'vault'))
 """
 
 
