@@ -15,7 +15,7 @@ help:
 	@echo "                 ONCE=1 ends after the walk; PORT=8000; DEMO_FLAGS='--residents 100'"
 	@echo "make test        linters, types, layers, and every test"
 	@echo "make lint        ruff, mypy, import-linter"
-	@echo "make faults      only the tests that kill processes and engines"
+	@echo "make faults      the tests that kill processes and engines, in their long form (10,000 redemptions)"
 	@echo "make bench       figures, one 'name value unit' line each, and bench.json"
 	@echo "make serve       chengxin serve, settings from the environment"
 	@echo "make lock        requirements/*.txt anew from requirements/*.in"
@@ -36,7 +36,7 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 faults: $(VENV)/.dev
-	$(BIN)/python -m pytest -m fault $(TEST_FLAGS)
+	CHENGXIN_FAULT_REDEMPTIONS=$${CHENGXIN_FAULT_REDEMPTIONS:-10000} $(BIN)/python -m pytest -m fault $(TEST_FLAGS)
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.bench $(BENCH_FLAGS)
