@@ -85,7 +85,7 @@ def tortoise_config(dsn: str, *, pool_min: int = 1, pool_max: int = 8) -> dict[s
 
 
 TORTOISE_CONFIG: Final[dict[str, Any]] = tortoise_config(
-    os.environ.get("CHENGXIN_MIGRATION_URL", "postgresql://chengxin_owner@127.0.0.1:5432/chengxin")
+    os.environ.get("CHENGXIN_MIGRATION_URL") or "postgresql://chengxin_owner@127.0.0.1:5432/chengxin"
 )
 
 

@@ -23,7 +23,7 @@ from wallet import Entry, Vault, VaultError
 
 CHANNEL = "chengxin:news"
 POLL_S = 1.0
-POLL_WITH_REDIS_S = 5.0
+POLLS_SKIPPED_WITH_REDIS = 4
 PUBLISH_EVERY_S = 0.02
 PAGE = 50
 
@@ -104,8 +104,13 @@ class News:
             await asyncio.sleep(POLL_S)
 
     async def _poll(self) -> None:
+        skipped = 0
         while True:
-            await asyncio.sleep(POLL_WITH_REDIS_S if self._cache.healthy else POLL_S)
+            await asyncio.sleep(POLL_S)
+            if self._cache.healthy and skipped < POLLS_SKIPPED_WITH_REDIS:
+                skipped += 1
+                continue
+            skipped = 0
             if not self._seen:
                 continue
             try:
