@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sanic import Sanic
@@ -10,7 +11,8 @@ import miniprogram_api
 import server.admin_api
 from server.config import Settings
 from server.lifecycle import Lifecycle
-from server.services import close_services, open_services, release_waiters
+from server.services import Services, close_services, open_services, release_waiters
+from server.web import metrics
 from server.web.application import assemble
 from server.web.routing import Route
 
@@ -25,5 +27,15 @@ def create_app(settings: Settings, *, name: str = "chengxin") -> Sanic[Any, Any]
     """The application for these settings. Raises UnsafeSettings for a production start that is not safe."""
     settings.check_production()
     app = assemble(settings, all_routes(), name=name)
-    Lifecycle(open_services, close_services, release_waiters).attach(app)
+    Lifecycle(open_services, close_services, release_waiters, _lane_reporter()).attach(app)
     return app
+
+
+def _lane_reporter() -> Callable[[Services], None]:
+    report = metrics.LaneReport()
+
+    def take(services: Services) -> None:
+        lanes = services.vault.lanes
+        report.take(calls=lanes.sent_batches, items=lanes.sent_items, waiting=lanes.depth)
+
+    return take

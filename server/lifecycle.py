@@ -7,16 +7,19 @@ close         changes under way are drained, then the pools close
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from sanic import Sanic
 
 from server.config import Settings
+from server.kit.tasks import end
 from server.web import metrics
 from server.web.serving import Office
 
+REPORT_EVERY_S: Final = 1.0
 _log = structlog.get_logger("server.lifecycle")
 
 
@@ -28,10 +31,13 @@ class Lifecycle:
         open_services: Callable[[Settings], Awaitable[Any]],
         close_services: Callable[[Any], Awaitable[None]],
         release_waiters: Callable[[Any], None] = lambda services: None,
+        report: Callable[[Any], None] = lambda services: None,
     ) -> None:
         self._open_services = open_services
         self._close_services = close_services
         self._release_waiters = release_waiters
+        self._report = report
+        self._reporting: list[asyncio.Task[None]] = []
 
     def attach(self, app: Sanic[Any, Any]) -> None:
         """Register with an application."""
@@ -43,6 +49,7 @@ class Lifecycle:
         """Open the services of this process. Raises when the database cannot be reached."""
         services = await self._open_services(app.ctx.settings)
         app.ctx.office = Office(app.ctx.settings, services)
+        self._reporting.append(asyncio.create_task(self._report_for_ever(services)))
         metrics.READY.set(1)
 
     async def stop_taking(self, app: Sanic[Any, Any]) -> None:
@@ -58,9 +65,15 @@ class Lifecycle:
         office: Office | None = getattr(app.ctx, "office", None)
         if office is None:
             return
+        await end(self._reporting)
         late = await office.completion.drain(app.ctx.settings.drain_s)
         if late:
             _log.error("changes_cut_off", count=late)
         office.access.flush()
         await self._close_services(office.services)
         del app.ctx.office
+
+    async def _report_for_ever(self, services: Any) -> None:
+        while True:
+            self._report(services)
+            await asyncio.sleep(REPORT_EVERY_S)

@@ -8,7 +8,15 @@ from __future__ import annotations
 import os
 from typing import Any, Final
 
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
 from prometheus_client.multiprocess import MultiProcessCollector
 
 FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -26,6 +34,12 @@ READY: Final = Gauge(
     multiprocess_mode="livesum",
 )
 
+VAULT_CALLS: Final = Counter("chengxin_vault_calls", "Calls of the vault's posting function.")
+VAULT_ITEMS: Final = Counter("chengxin_vault_items", "Postings and scans sent in these calls.")
+VAULT_WAITING: Final = Gauge(
+    "chengxin_vault_waiting", "Postings and scans that wait for a lane now.", multiprocess_mode="livesum"
+)
+
 _children: dict[tuple[str, str, int], Any] = {}
 
 
@@ -36,6 +50,20 @@ def observe(method: str, route: str, status: int, seconds: float) -> None:
     if child is None:
         child = _children[key] = REQUESTS.labels(method, route, str(status))
     child.observe(seconds)
+
+
+class LaneReport:
+    """Counts what a process's lanes have sent since it was last asked."""
+
+    def __init__(self) -> None:
+        self._calls = self._items = 0
+
+    def take(self, *, calls: int, items: int, waiting: int) -> None:
+        """`calls` and `items` so far, `waiting` now."""
+        VAULT_CALLS.inc(calls - self._calls)
+        VAULT_ITEMS.inc(items - self._items)
+        VAULT_WAITING.set(waiting)
+        self._calls, self._items = calls, items
 
 
 def exposition() -> bytes:

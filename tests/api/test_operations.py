@@ -16,6 +16,7 @@ from server.sandbox.phone import CounterPhone
 from tests.support.fragile import Fragile
 from tests.support.play import GYM_STORE, books_balance, owner, rows, show, ticket
 from tests.support.town import Town
+from wallet.credentials import luhn_digit
 
 COUNTED = re.compile(r"^chengxin_request_seconds_count\{(.*)\} (\S+)$", re.MULTILINE)
 
@@ -162,3 +163,21 @@ async def no_longer_ready(town: Town) -> None:
     except (httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError):
         return
     assert (answer.status_code, answer.json()["status"]) == (503, "not_ready")
+
+
+async def test_the_lanes_tell_what_they_sent_over_all_processes(fragile: Fragile) -> None:
+    resident, counter = await fragile.town.resident(), await fragile.town.counter(GYM_STORE)
+    assert resident is not None and counter is not None
+
+    async def sent() -> tuple[float, float]:
+        async with httpx.AsyncClient(base_url=fragile.town.base_url, trust_env=False, timeout=10) as http:
+            text = (await http.get("/metrics")).text
+        read = {name: float(value) for name, value in re.findall(r"^chengxin_vault_(\w+) (\S+)$", text, re.MULTILINE)}
+        return read["calls_total"], read["items_total"]
+
+    calls, items = await sent()
+    for _ in range(5):
+        assert (await counter.verify("81" + "0" * 17 + str(luhn_digit("81" + "0" * 17))))["result"] == "not_valid"
+    await asyncio.sleep(2.5)  # every process reports once a second
+    calls_after, items_after = await sent()
+    assert items_after >= items + 5 and calls < calls_after <= items_after
