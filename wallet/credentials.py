@@ -1,4 +1,4 @@
-"""The K1 code: 20 digits `PP HHHHHHHHHH OOOOOOO C` that a phone computes and a merchant reads (3-credential, 2.1).
+"""The K1 code: 20 digits `PP HHHHHHHHHH OOOOOOO C` that a phone computes and a merchant reads.
 
     PP  2   programme prefix (setting)
     H  10   random one-time handle

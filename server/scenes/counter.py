@@ -26,7 +26,7 @@ from wallet import credentials as k1
 
 Result = Literal["usable", "not_valid", "merchant_suspended"]
 
-# Shown on both screens, so that a person can see that the two belong together (3-credential, 2.5).
+# Shown on both screens, so that a person can see that the two belong together.
 CHECK_SIGNS = (
     "🍎🍊🍋🍉🍇🍓🍒🍑🥝🍍🥥🥕🌽🍄🍐🥦🐶🐱🐭🐰🦊🐻🐼🐯🦁🐮🐷🐸🐵🐔🐧🦆"
     "🦉🐢🐙🦋🐝🐞🐟🐬🚗🚌🚲🚀⛵🚂🚁⚓🏀⚽🎾🏓🎸🎺🥁🎈🎁🔔📷💡📚🔑🌈🌙"

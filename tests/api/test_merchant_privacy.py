@@ -1,4 +1,4 @@
-"""What merchants see: a benefit and a redemption; never who, never how good (D29, 3-credential)."""
+"""What merchants see: a benefit and a redemption; never who, never how good (D29)."""
 
 from __future__ import annotations
 

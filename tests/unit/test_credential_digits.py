@@ -43,7 +43,7 @@ INPUTS = [  # seed, handle, prefix, unix second
 
 
 def independent_code(seed: bytes, handle: int, prefix: str, unix_s: int) -> str:
-    """3-credential 2.1 once more, from its text, sharing nothing with `wallet.credentials`."""
+    """The form of the code once more, from its description, sharing nothing with `wallet.credentials`."""
     digits = str(handle).zfill(10)
     mac = hmac.new(seed, digits.encode("ascii") + struct.pack(">Q", unix_s // 30), "sha256").digest()
     (word,) = struct.unpack_from(">Q", mac, mac[31] % 16)
