@@ -112,7 +112,15 @@ def test_links_between_papers_lead_somewhere(path: Path) -> None:
 
 def test_decisions_are_numbered_without_a_gap() -> None:
     numbers = sorted(int(path.name[:4]) for path in (ROOT / "docs" / "decisions").glob("*.md"))
-    assert numbers == list(range(1, len(numbers) + 1))
+    assert numbers == list(range(len(numbers)))
+
+
+def test_every_decision_that_code_cites_by_number_is_written_down() -> None:
+    written = set(re.findall(r"\*\*(D\d+)\*\*", (ROOT / "docs" / "decisions" / "0000-founding-decisions.md").read_text()))
+    sources = [*ROOT.glob("wallet/**/*.py"), *ROOT.glob("server/**/*.py"), *ROOT.glob("miniprogram_api/**/*.py")]
+    sources += [*ROOT.glob("tests/**/*.py"), *ROOT.glob("migrations/**/*.sql"), *ROOT.glob("docs/**/*.md")]
+    cited = {number for path in sources for number in re.findall(r"\bD\d{1,2}\b", path.read_text())}
+    assert cited - written == set()
 
 
 def test_the_ledger_paper_names_every_status_and_every_proof() -> None:
