@@ -116,7 +116,8 @@ def test_decisions_are_numbered_without_a_gap() -> None:
 
 
 def test_every_decision_that_code_cites_by_number_is_written_down() -> None:
-    written = set(re.findall(r"\*\*(D\d+)\*\*", (ROOT / "docs" / "decisions" / "0000-founding-decisions.md").read_text()))
+    founding = ROOT / "docs" / "decisions" / "0000-founding-decisions.md"
+    written = set(re.findall(r"\*\*(D\d+)\*\*", founding.read_text()))
     sources = [*ROOT.glob("wallet/**/*.py"), *ROOT.glob("server/**/*.py"), *ROOT.glob("miniprogram_api/**/*.py")]
     sources += [*ROOT.glob("tests/**/*.py"), *ROOT.glob("migrations/**/*.sql"), *ROOT.glob("docs/**/*.md")]
     cited = {number for path in sources for number in re.findall(r"\bD\d{1,2}\b", path.read_text())}
