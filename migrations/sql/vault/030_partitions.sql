@@ -8,11 +8,12 @@ CREATE TABLE vault.journal_month (
   CONSTRAINT journal_month_first CHECK (month = date_trunc('month', month)::date)
 );
 
--- Makes the months from `p_first` to `p_months_ahead` months after today's, in UTC; rerun-safe. Returns how many it made.
+-- Makes the months from `p_first` (without it: from the first one that is missing, so that a long pause leaves no gap) to `p_months_ahead` months after today's, in UTC; rerun-safe. Returns how many it made.
 CREATE FUNCTION vault.ensure_partitions(p_months_ahead integer, p_first date DEFAULT NULL) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = vault, pg_temp AS $$
 DECLARE
-  v_month date := date_trunc('month', coalesce(p_first, (vault.now() AT TIME ZONE 'UTC')::date - 31))::date;
+  v_month date := date_trunc('month', coalesce(p_first, least(
+    (SELECT max(m.month) + 32 FROM vault.journal_month m), (vault.now() AT TIME ZONE 'UTC')::date - 31)))::date;
   v_last date := (date_trunc('month', vault.now() AT TIME ZONE 'UTC') + make_interval(months => p_months_ahead))::date;
   v_name text;
   v_made integer := 0;
