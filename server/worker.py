@@ -13,9 +13,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 
+import asyncpg
 import structlog
 
 from server.config import Settings, secret_bytes
@@ -23,6 +25,7 @@ from server.kit.ids import uuid8
 from server.kit.outbox import Event, relay_once
 from server.services import Services, close_services, open_worker
 from wallet import Refused
+from wallet.errors import InFlight
 
 MONTHS_AHEAD = 3
 # How far back the expiry step looks once everything older is booked: a void may give an old coupon back for a week.
@@ -40,6 +43,7 @@ class Worker:
         self._services = services
         self._job_key = secret_bytes(services.settings.job_key)
         self._booked_until: datetime | None = None
+        self._failed = 0
 
     async def relay(self) -> int:
         """Hands out new house events; returns how many."""
@@ -48,27 +52,26 @@ class Worker:
             "wallets": self._services.residents.on_identity_bound,
             "acceptors": self._services.merchants.redrive,
         }
-        done = 0
-        for consumer, handle in handlers.items():
-            done += await relay_once(consumer, handle)
-        return done
+        return await _each({name: partial(relay_once, name, handle) for name, handle in handlers.items()})
 
     async def redrive(self) -> int:
         """Finishes what was begun and not ended; returns how much."""
         services = self._services
-        return (
-            await services.sessions.redrive_epochs()
-            + await services.awards.redrive()
-            + await services.budgets.redrive()
-            + await services.campaigns.redrive()
-            + await services.templates.redrive()
+        return await _each(
+            {
+                "epochs": services.sessions.redrive_epochs,
+                "awards": services.awards.redrive,
+                "budgets": services.budgets.redrive,
+                "campaigns": services.campaigns.redrive,
+                "templates": services.templates.redrive,
+            }
         )
 
     async def expire(self) -> int:
         """Books expired coupons and releases what redemptions left in reserve; returns how many. The first pass of a
         process looks at everything, later ones only at the days that can still have changed."""
         vault, clock = self._services.vault, self._services.clock
-        started = clock.now()
+        started, self._failed = clock.now(), 0
         since = None if self._booked_until is None else self._booked_until - LOOK_BACK
         coupons = await vault.read.due_coupons(since and since.astimezone(clock.zone).date(), JOB_BATCH)
         releases = await vault.read.due_releases(since, JOB_BATCH)
@@ -80,7 +83,7 @@ class Worker:
         for resident_id, coupon_id, void_until, redemption_id in releases:
             posting = uuid8(void_until, "release_subsidy", str(redemption_id), self._job_key)
             done += await self._settle(vault.release_subsidy(resident_id, posting, coupon_id=coupon_id))
-        if len(coupons) < JOB_BATCH and len(releases) < JOB_BATCH:
+        if len(coupons) < JOB_BATCH and len(releases) < JOB_BATCH and not self._failed:
             self._booked_until = started
         return done
 
@@ -107,14 +110,28 @@ class Worker:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), pause_s)
 
-    @staticmethod
-    async def _settle(posting: Awaitable[object]) -> int:
+    async def _settle(self, posting: Awaitable[object]) -> int:
         try:
             await posting
         except Refused as refusal:  # somebody redeemed or booked it meanwhile
             log.info("job_refused", code=refusal.code)
             return 0
+        except (asyncpg.PostgresError, InFlight) as problem:  # this one alone; the others are not held up by it
+            log.error("job_failed", error=type(problem).__name__)
+            self._failed += 1
+            return 0
         return 1
+
+
+async def _each(parts: Mapping[str, Callable[[], Awaitable[int]]]) -> int:
+    """Runs every part of a step; one that fails is logged and tried again next time, and holds up no other."""
+    done = 0
+    for name, part in parts.items():
+        try:
+            done += await part()
+        except Exception:
+            log.exception("part_failed", part=name)
+    return done
 
 
 async def serve(settings: Settings) -> None:

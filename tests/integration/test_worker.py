@@ -6,6 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from server.config import Settings
+from server.kit.db import transaction
+from server.kit.outbox import emit
+from server.people.residents import IDENTITY_BOUND
 from server.sandbox.engines import Engines
 from server.sandbox.environment import sandbox_environment
 from server.sandbox.wechat.control import StandInControl
@@ -76,3 +79,35 @@ async def test_the_coming_months_are_made_before_they_begin(engines: Engines, fr
         await ledger.move_clock(days=62)
         assert await worker.upkeep() == 2
         assert await worker.upkeep() == 0
+
+
+async def test_months_that_passed_while_nobody_made_them_are_made_too(
+    engines: Engines, fresh_database: Database
+) -> None:
+    async with open_ledger(fresh_database) as ledger, working(engines, fresh_database) as worker:
+        terms = await ledger.template(fen=5_000, face_value_fen=500, valid_days=130)
+        await ledger.coupon(await ledger.resident(), terms)
+        await ledger.move_clock(days=250)
+        assert await worker.upkeep() > 0
+        assert await worker.expire() == 1
+        assert await ledger.left(terms.fen_budget) == 5_000
+        months = await ledger.owner.fetch("SELECT lower_id, upper_id FROM vault.journal_month ORDER BY month")
+        assert [row["upper_id"] for row in months[:-1]] == [row["lower_id"] for row in months[1:]]
+
+
+async def test_an_event_that_one_room_cannot_handle_holds_up_no_other_room(
+    engines: Engines, fresh_database: Database
+) -> None:
+    async with open_ledger(fresh_database) as ledger, working(engines, fresh_database) as worker:
+        async with transaction() as tx:
+            await emit(tx, IDENTITY_BOUND, "resident:x", {"resident_id": "no number"}, ledger.now())
+            await emit(tx, "acceptor.changed", "acceptor:merchant:4", {"kind": "merchant", "id": "4"}, ledger.now())
+        for _ in range(3):
+            await worker.relay()
+        told = await ledger.owner.fetch("SELECT consumer, last_id FROM event_cursor ORDER BY consumer")
+        last = await ledger.owner.fetchval("SELECT max(id) FROM event")
+        assert {row["consumer"]: row["last_id"] == last for row in told} == {
+            "acceptors": True,
+            "awards": True,
+            "wallets": False,
+        }
