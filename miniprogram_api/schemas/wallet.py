@@ -71,5 +71,5 @@ class EventsQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """`after`: the last `seq` the phone knows; without it news begin now. `wait_s`: how long to wait when there are
     none."""
 
-    after: Annotated[int, Meta(ge=0)] | None = None
+    after: Annotated[int, Meta(ge=0, le=2**62)] | None = None
     wait_s: Annotated[int, Meta(ge=0, le=25)] = 25

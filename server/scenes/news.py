@@ -19,7 +19,7 @@ import structlog
 
 from server.kit.redis import Cache
 from server.kit.tasks import end
-from wallet import Entry, Vault, VaultError
+from wallet import Entry, Vault
 
 CHANNEL = "chengxin:news"
 POLL_S = 1.0
@@ -66,17 +66,19 @@ class News:
         after the time."""
         bell = asyncio.Event()
         self._waiting[resident_id].add(bell)
+        ends_at = asyncio.get_running_loop().time() + timeout_s
         try:
-            async with asyncio.timeout(timeout_s):
-                while True:
-                    rows = await self._vault.read.entries_after(resident_id, after_seq=after_seq, limit=PAGE)
-                    if rows or self.released:
-                        return rows
-                    self._seen.setdefault(resident_id, after_seq)
-                    await bell.wait()
-                    bell.clear()
-        except TimeoutError:
-            return []
+            while True:
+                rows = await self._vault.read.entries_after(resident_id, after_seq=after_seq, limit=PAGE)
+                if rows or self.released:
+                    return rows
+                self._seen.setdefault(resident_id, after_seq)
+                try:
+                    async with asyncio.timeout_at(ends_at):
+                        await bell.wait()
+                except TimeoutError:
+                    return []
+                bell.clear()
         finally:
             self._waiting[resident_id].discard(bell)
             if not self._waiting[resident_id]:
@@ -118,5 +120,5 @@ class News:
                     if seq > self._seen.get(resident_id, seq):
                         self._seen[resident_id] = seq
                         self._wake([resident_id])
-            except (VaultError, OSError, TimeoutError) as problem:
+            except Exception as problem:  # asked again in a second, whatever the database said
                 log.warning("news_poll_failed", problem=type(problem).__name__)
