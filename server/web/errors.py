@@ -112,6 +112,9 @@ def known(error: BaseException) -> AppError | VaultError | None:
     cause = error.__cause__
     if isinstance(error, _BAD_VALUE) or (isinstance(error, OperationalError) and isinstance(cause, _BAD_VALUE)):
         return InvalidField()
+    too_long = (error, cause if isinstance(error, OperationalError) else None)
+    if any(isinstance(one, asyncpg.QueryCanceledError) for one in too_long):
+        return TemporarilyUnavailable(retry_after_s=1)
     if isinstance(error, (DBConnectionError, *LOST_CONNECTION)):
         return TemporarilyUnavailable(retry_after_s=1)
     return None
