@@ -148,7 +148,8 @@ class Lanes:
                 problem = InFlight()
                 break
             except asyncpg.PostgresError as refused:
-                log.warning("lane %d: %s in a batch of %d", number, refused, len(taken))
+                # Never its text: PostgreSQL quotes the row it refused.
+                log.warning("lane %d: %s in a batch of %d", number, type(refused).__name__, len(taken))
                 problem = refused
                 break
             if attempt:

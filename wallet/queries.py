@@ -13,6 +13,9 @@ import msgspec
 
 from wallet.items import Op, bucket_of
 
+# A coupon whose last day is over is expired, whether or not a job has booked it.
+STATE_NOW = "CASE WHEN c.state = 'issued' AND c.expires_on < vault.today() THEN 'expired' ELSE c.state END"
+
 CouponState = Literal["issued", "locked", "redeemed", "expired", "voided"]
 
 
@@ -157,7 +160,8 @@ class Queries:
     ) -> list[CouponView]:
         """A resident's coupons, newest first; `before` is the last id of the page before."""
         return await self._coupons(
-            "AND ($3::text IS NULL OR c.state = $3) AND ($4::uuid IS NULL OR c.id < $4) ORDER BY c.id DESC LIMIT $5",
+            f"AND ($3::text IS NULL OR {STATE_NOW} = $3) AND ($4::uuid IS NULL OR c.id < $4)"
+            " ORDER BY c.id DESC LIMIT $5",
             resident_id,
             state,
             before,
@@ -172,7 +176,7 @@ class Queries:
     async def _coupons(self, condition: str, resident_id: int, *args: object) -> list[CouponView]:
         rows = await self._pool.fetch(
             f"""SELECT c.id, c.terms, t.template, c.expires_on, c.issued_at, c.redemption_id, r.at AS redeemed_at,
-            CASE WHEN c.state = 'issued' AND c.expires_on < vault.today() THEN 'expired' ELSE c.state END AS state
+            {STATE_NOW} AS state
             FROM vault.coupon c JOIN vault.coupon_terms t ON t.terms = c.terms
             LEFT JOIN vault.redemption r ON r.b = c.b AND r.id = c.redemption_id
             WHERE c.b = $1 AND c.owner = $2 {condition}""",  # noqa: S608

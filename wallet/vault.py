@@ -89,6 +89,7 @@ class Vault(Setup):
 
         function = "post_batch" if role == "app" else "post_internal"
         lane = Lanes(connection, function, first=first_lane, count=lanes, queue=queue, batch=batch)
+        pool: asyncpg.Pool | None = None
         try:
             pool = await asyncpg.create_pool(
                 dsn,
@@ -99,7 +100,10 @@ class Vault(Setup):
                 timeout=5,
             )
             await lane.open()
-        except CONNECTION_LOST as lost:
+        except (*CONNECTION_LOST, VaultUnavailable) as lost:
+            await lane.close()
+            if pool is not None:
+                await pool.close()
             raise VaultUnavailable from lost
         return cls(pool, lane, budget_slots)
 

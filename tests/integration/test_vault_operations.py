@@ -25,6 +25,19 @@ async def ledger(_ledger: Ledger) -> AsyncIterator[Ledger]:
     assert await _ledger.broken() == []
 
 
+async def test_coupons_by_state_are_those_that_say_so(ledger: Ledger) -> None:
+    resident, terms = await ledger.resident(), await ledger.template(valid_days=1)
+    coupon = await ledger.coupon(resident, terms)
+    await ledger.move_clock(days=2)
+
+    async def shown(state: str | None) -> list[tuple[object, str]]:
+        rows = await ledger.app.read.coupons(resident, state=state, before=None, limit=10)
+        return [(row.id, row.state) for row in rows]
+
+    assert await shown(None) == await shown("expired") == [(coupon, "expired")]
+    assert await shown("issued") == []
+
+
 def month_end(day: date, months: int) -> date:
     first = date(day.year + (day.month - 1 + months + 1) // 12, (day.month - 1 + months + 1) % 12 + 1, 1)
     return first - timedelta(days=1)
