@@ -32,6 +32,7 @@ _FINAL = frozenset(
     {
         statuses.SOLD_OUT,
         statuses.LIMIT_REACHED,
+        statuses.OUTSIDE_WINDOW,  # the points would have expired already
         statuses.MISMATCH,
         statuses.ID_EXPIRED,
         statuses.INVALID,

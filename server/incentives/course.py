@@ -44,6 +44,7 @@ PutTerms = Callable[[P, dict[str, int]], Awaitable[None]]
 
 REDRIVE_AFTER_S = 5
 REDRIVE_LIMIT = 500
+ENDED_WATCH_S = 3_600
 HOUSE = Actor("system", "system")
 EDITABLE = ("draft", "in_review")
 RUNNING = ("scheduled", "active", "paused")
@@ -298,9 +299,13 @@ class Course(Generic[P]):
     async def _set_right(self) -> int:
         """A call that was delayed may arrive after a later one; the status in the house is what counts."""
         wanted: dict[int, tuple[P, bool]] = {}
-        for row in await self._model.filter(status__in=RUNNING, pending=None).order_by("-id").limit(REDRIVE_LIMIT):
-            for budget in await Budget.filter(**owner_of(row)):
-                wanted[budget.id] = (row, row.status != "paused")
+        running = self._model.filter(status__in=RUNNING, pending=None)
+        since = self._clock.now() - timedelta(seconds=ENDED_WATCH_S)
+        stopped = self._model.filter(status="ended", end_reason="manual", ended_at__gte=since, pending=None)
+        for rows in (running, stopped):
+            for row in await rows.order_by("-id").limit(REDRIVE_LIMIT):
+                for budget in await Budget.filter(**owner_of(row)):
+                    wanted[budget.id] = (row, row.status not in ("paused", "ended"))
         if not wanted:
             return 0
         done = 0
