@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -111,9 +111,9 @@ class BudgetService:
         known = await BudgetRequest.get_or_none(id=request_id)
         if known is not None:
             return _same(known, values), True
-        stamped = datetime.fromtimestamp((request_id.int >> 80) / 1000, UTC)
+        stamped_ms = request_id.int >> 80
         now = self._clock.now()
-        if not now - OLDEST_KEY <= stamped <= now + NEWEST_KEY:
+        if not _unix_ms(now - OLDEST_KEY) <= stamped_ms <= _unix_ms(now + NEWEST_KEY):
             raise Refused(statuses.ID_EXPIRED)
         async with transaction() as tx:
             await self._require_running(tx, budget_id)
@@ -210,6 +210,10 @@ class BudgetService:
             object_kind="top_up", object_id=str(request.id), before=before, after=_snapshot(request),
             at=self._clock.now(), request_id=signed.request_id if signed else "",
         )  # fmt: skip
+
+
+def _unix_ms(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
 
 
 def _snapshot(request: BudgetRequest) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 from server.kit.audit import Actor
 from server.kit.errors import InvalidField
@@ -17,6 +17,8 @@ MAX_PLANNED = 1_000_000_000_000
 MAX_MERCHANTS = 2_000
 DEFAULT_VOID_WINDOW_S = 1_800
 MAX_VOID_WINDOW_S = 7 * 86_400
+# Every instant between can be told in any zone; "for ever" is no date.
+FIRST_DAY, LAST_DAY = datetime(2000, 1, 1, tzinfo=UTC), datetime(2199, 12, 31, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +44,9 @@ def _filled(name: str, value: str, limit: int) -> None:
 
 
 def _window(starts_at: datetime, ends_at: datetime) -> None:
-    if starts_at.tzinfo is None:
+    if starts_at.tzinfo is None or starts_at < FIRST_DAY:
         raise InvalidField(field="starts_at")
-    if ends_at.tzinfo is None or ends_at <= starts_at:
+    if ends_at.tzinfo is None or ends_at <= starts_at or ends_at > LAST_DAY:
         raise InvalidField(field="ends_at")
 
 
@@ -127,7 +129,7 @@ class TemplateDraft:
         if len(self.merchants) > MAX_MERCHANTS or len(set(self.merchants)) != len(self.merchants):
             raise InvalidField(field="merchants")
         _window(self.starts_at, self.ends_at)
-        if self.valid_until is not None and self.valid_until < self.ends_at.date():
+        if self.valid_until is not None and not self.ends_at.date() <= self.valid_until <= LAST_DAY.date():
             raise InvalidField(field="valid_until")
         if self.budget_fen is not None:
             _within("budget_fen", self.budget_fen, self.share_fen(), MAX_PLANNED if self.share_fen() else -1)

@@ -283,14 +283,6 @@ async def test_a_budget_that_differs_from_its_status_is_set_right(house: House) 
     assert all(state.open for state in (await house.templates.get(view.row.id)).budgets)
 
 
-async def test_an_opening_that_arrives_after_the_end_is_closed_again(house: House) -> None:
-    view = await house.live_template()
-    await house.templates.end(view.row.id, CHECKER)
-    await house.app.open_budget(view.budgets[0].id)
-    await house.templates.redrive()
-    assert not any(state.open for state in (await house.templates.get(view.row.id)).budgets)
-
-
 async def test_time_starts_and_ends_a_campaign(house: House) -> None:
     now = house.clock.now()
     view = await house.live_campaign(starts_at=now + timedelta(hours=1), ends_at=now + timedelta(hours=2))
