@@ -15,19 +15,46 @@ Commands import what they need themselves, so that a process starts with nothing
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 from pathlib import Path
 
+import asyncpg
 import click
 import msgspec
 
 from server.config import Settings, UnsafeSettings
+from server.kit.errors import AppError
 from server.kit.logging import configure_logging
+from wallet.errors import VaultUnavailable
 
+EX_UNAVAILABLE = 69  # a database or another service cannot be reached; says nothing about the books
 EX_CONFIG = 78  # unfit settings: a supervisor that sees it does not start the process again
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """Says what was refused or could not be reached in one line; a trace is for what nobody foresaw."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except AppError as refused:
+            at = f" ({refused.field})" if refused.field else ""
+            raise click.ClickException(f"{refused.code}{at}: {refused.message}") from None
+        except (
+            ConnectionError,
+            socket.gaierror,
+            TimeoutError,
+            asyncpg.PostgresConnectionError,
+            VaultUnavailable,
+        ) as unreachable:
+            click.echo(f"Error: not reached: {unreachable}", err=True)
+        except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as refusal:
+            click.echo(f"Error: refused by the database: {refusal}", err=True)
+        raise SystemExit(EX_UNAVAILABLE)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="chengxin")
 def main() -> None:
     """Chengxin (澄信): a city's voluntary credit-points programme."""

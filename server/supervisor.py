@@ -33,15 +33,21 @@ LONGEST_PAUSE_S: Final = 15.0
 HEALTHY_AFTER_S: Final = 10.0
 KILL_AFTER_DRAIN_S: Final = 10.0
 METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
+EX_UNAVAILABLE: Final = 69  # the address is taken; may pass
 WORKER_INDEX: Final = "CHENGXIN_WORKER_INDEX"
 _log = structlog.get_logger("server.supervisor")
 
 
 def serve(settings: Settings) -> int:
-    """Bind, serve until SIGTERM or SIGINT, and return the exit status: 0 after a drain, 78 for unfit settings."""
+    """Bind, serve until SIGTERM or SIGINT, and return the exit status: 0 after a drain, 78 for unfit settings, 69 when
+    the address is taken."""
     settings.check_production()
     configure_logging(settings.log_level)
-    listener = bind(settings.host, settings.port)
+    try:
+        listener = bind(settings.host, settings.port)
+    except OSError as taken:
+        _log.error("cannot_listen", host=settings.host, port=settings.port, reason=taken.strerror)
+        return EX_UNAVAILABLE
     folder = Path(tempfile.mkdtemp(prefix="chengxin-metrics-"))
     try:
         return asyncio.run(Supervisor(settings, listener, folder).run())

@@ -6,13 +6,12 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-import pyotp
 from rich.console import Console
 
 from server.config import Settings
@@ -40,7 +39,8 @@ async def run_demo(*, folder: Path, port: int, residents: int, once: bool) -> in
     engines = Engines(folder / "engines")
     console.rule("澄信 Chengxin")
     urls = _timed(console, "PostgreSQL 与 Valkey · engines", engines.start)
-    house = House(urls, DATABASE, folder=folder, port=port)
+    logs = {"CHENGXIN_LOG_LEVEL": os.environ.get("CHENGXIN_LOG_LEVEL", "info")}
+    house = House(urls, DATABASE, folder=folder, port=port, extra=logs)
     city = sample_city(SEED, residents=residents)
     try:
         await _step(console, "数据库与迁移 · migrations", prepare_database(urls, DATABASE))
@@ -66,7 +66,7 @@ async def run_demo(*, folder: Path, port: int, residents: int, once: bool) -> in
         )
         console.rule(f"[green]{time.perf_counter() - began:.1f} s")
         if not once:
-            _invite(console, house, city, store_id)
+            _invite(console, house, city, store_id, folder)
             await _until_interrupted()
         return 0
     except (HouseFailed, WalkFailed, Refusal) as failure:
@@ -120,24 +120,34 @@ async def _step(console: Console, what: str, doing: Awaitable[T]) -> T:
     return result
 
 
-def _invite(console: Console, house: House, city: City, store_id: str) -> None:
+def _invite(console: Console, house: House, city: City, store_id: str, folder: Path) -> None:
     one = city.residents[0]
-    console.print(f"""
+    programs = Path(os.path.relpath(Path(sys.executable).parent))
+    post = "-H 'content-type: application/json' -d"
+    lines = f"""
 [bold]接口文档[/]      {house.base_url}/docs      {house.base_url}/openapi.json
 [bold]健康与指标[/]    {house.base_url}/readyz    {house.base_url}/metrics
 [bold]微信替身[/]      {house.wechat_base}
+[bold]日志[/]          {os.path.relpath(folder)}/serve.log, worker.log
 
 [bold]试一试[/]
-  # 居民: 从替身取登录码, 再登录
-  curl -s {house.wechat_base}/_sim/login-codes -H 'content-type: application/json' -d '{{"openid": "{one.openid}"}}'
-  curl -s {house.base_url}/api/mp/v1/sessions -H 'content-type: application/json' -d '{{"code": "…"}}'
+  # 居民: 从替身取登录码 (只能用一次), 再登录
+  curl -s {house.wechat_base}/_sim/login-codes {post} '{{"openid": "{one.openid}"}}'
+  curl -s {house.base_url}/api/mp/v1/sessions {post} '{{"code": "…"}}'
   # 实名: {one.name} {one.id_number} (不存在的号码)
-  # 店员: openid {WALK_CASHIER}, 门店 {store_id}
-  # 账本: CHENGXIN_WORKER_DATABASE_URL='{house.environment["CHENGXIN_WORKER_DATABASE_URL"]}' chengxin check-ledger
-[bold]管理员[/] (密码 {ADMIN_PASSWORD})""")
+  # 店员: openid {WALK_CASHIER}, 同样取登录码
+  curl -s {house.base_url}/api/mp/v1/merchant/sessions {post} '{{"code": "…", "store_id": "{store_id}"}}'
+  # 账本
+  CHENGXIN_WORKER_DATABASE_URL='{house.environment["CHENGXIN_WORKER_DATABASE_URL"]}' {programs}/chengxin check-ledger
+  # 管理员: 动态码 30 秒一变, 每个只用一次
+  {programs}/python -c 'import pyotp; print(pyotp.TOTP("{ADMINISTRATORS[0].totp_secret}").now())'
+  curl -s {house.base_url}/api/admin/v1/sessions {post} '{{"username": "{ADMINISTRATORS[0].username}", \
+"password": "{ADMIN_PASSWORD}", "totp": "…"}}'
+[bold]管理员[/] (密码 {ADMIN_PASSWORD})"""
+    # Not wrapped: what is to be copied into a shell stays on its line.
+    console.print(lines, soft_wrap=True)
     for account in ADMINISTRATORS:
-        code = pyotp.TOTP(account.totp_secret).at(datetime.now(UTC))
-        console.print(f"  {account.username:10} {account.role:18} TOTP {code}  密钥 {account.totp_secret}")
+        console.print(f"  {account.username:10} {account.role:18} TOTP 密钥 {account.totp_secret}", soft_wrap=True)
     console.print("\nCtrl-C 结束")
 
 

@@ -45,6 +45,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def listens(port: int) -> bool:
+    """Whether something on this machine accepts connections at this port now."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 class House:
     """Starts and stops the processes. `base_url` answers once `start` returned."""
 
@@ -96,6 +103,8 @@ class House:
 
     async def start(self) -> None:
         """Starts stand-in, server and worker, and waits until the server is ready. Raises `HouseFailed`."""
+        if listens(self.port):
+            raise HouseFailed(f"port {self.port} is taken by something else; choose another, e.g. make demo PORT=8080")
         self.start_wechat()
         self.start_process("serve")
         self.start_process("worker")

@@ -95,10 +95,12 @@ async def _resident_gets_coupon(
     await say.tell("实名认证 · real name bound", resident.bind(name, number))
     me = await resident.call("GET", "/me")
     say.note(f"{me['name']} {me['id_number']}")
-    wallet = await say.tell("活动发放积分 · campaign pays", resident.wait_for_points(120))
-    expect(wallet["points"], 120, "points after the two welcome campaigns")
-    say.note(f"{wallet['points']} 积分, 最早到期 {wallet['next_expiry']['expires_on']}")
     listed = await say.tell("查看活动 · campaigns", resident.call("GET", "/campaigns"))
+    # Whoever tried the console before may have started or ended campaigns.
+    due = sum(campaign["points"] for campaign in listed["campaigns"])
+    wallet = await say.tell("活动发放积分 · campaign pays", resident.wait_for_points(due))
+    expect(wallet["points"], due, "points after the campaigns that reward a real name")
+    say.note(f"{wallet['points']} 积分, 最早到期 {wallet['next_expiry']['expires_on']}")
     offer = next((one for one in listed["coupons"] if one["title"] == TEMPLATE_TITLE), None)
     if offer is None:
         raise WalkFailed(f"{TEMPLATE_TITLE} is not among the coupons")
