@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
+
+from miniprogram_api.schemas.merchant_sessions import StoreReply
 from miniprogram_api.schemas.staff import (
     InvitationReply,
     InviteRequest,
+    JoinedReply,
     JoinRequest,
     PageQuery,
     StaffPageReply,
@@ -67,7 +71,7 @@ async def invite(call: Call, body: InviteRequest) -> Reply:
     "/merchant/staff/join",
     summary="凭邀请码加入商户",
     body=JoinRequest,
-    replies={201: StaffReply},
+    replies={201: JoinedReply},
     caller=Callers.anonymous,
     errors=(
         InvitationRejected,
@@ -86,7 +90,13 @@ async def invite(call: Call, body: InviteRequest) -> Reply:
 async def join(call: Call, body: JoinRequest) -> Reply:
     """A WeChat login and an invitation make a staff member. The same person with the same code gets the same answer."""
     joined = await call.services.merchants.join(body.code, body.invitation_code, request_id=call.request_id)
-    return Reply.created(staff_reply(joined))
+    stores = await call.services.merchants.staff.workplaces(joined)
+    return Reply.created(
+        JoinedReply(
+            **msgspec.structs.asdict(staff_reply(joined)),
+            stores=[StoreReply(str(store.id), store.town, store.name, store.status) for store in stores],
+        )
+    )
 
 
 @router.get(

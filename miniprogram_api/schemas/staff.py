@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from miniprogram_api.schemas.merchant_sessions import Id
+from miniprogram_api.schemas.merchant_sessions import Id, StoreReply
 from miniprogram_api.schemas.sessions import WeChatCode
 
 Role = Literal["owner", "manager", "cashier", "auditor"]
@@ -49,6 +49,12 @@ class StaffReply(Struct, frozen=True):
     store_ids: list[str]
     status: str
     created_at: datetime
+
+
+class JoinedReply(StaffReply, frozen=True, kw_only=True):
+    """`stores`: where this person may log in now. Sending the same invitation again tells it anew."""
+
+    stores: list[StoreReply]
 
 
 class StaffPageReply(Struct, frozen=True):

@@ -29,7 +29,7 @@ from server.merchants.invitations import NAME_PURPOSE, Invitations
 from server.merchants.models import Invitation, Merchant, StaffMember, StaffStore, Store, Terminal
 from server.merchants.paging import after_id, can_be_id
 from server.merchants.standing import Standings
-from server.merchants.views import InvitationIssued, StaffView
+from server.merchants.views import InvitationIssued, StaffView, StoreView
 
 
 class Staff:
@@ -99,6 +99,14 @@ class Staff:
         self._standings.forget()
         await self._acceptors.settle_soon("staff", staff.id)
         return await self._view(staff)
+
+    async def workplaces(self, staff: StaffView) -> list[StoreView]:
+        """The open stores a member may log in to, by id; at most a page of them."""
+        query = Store.filter(merchant_id=staff.merchant_id, status="open")
+        if not staff.all_stores:
+            query = query.filter(id__in=staff.store_ids)
+        rows = await query.order_by("id").limit(PAGE_MAX)
+        return [StoreView(row.id, row.merchant_id, row.town, row.name, row.status) for row in rows]
 
     async def _join(
         self, tx: BaseDBAsyncClient, identity_id: int, invitation_code: str, at: datetime, request_id: str

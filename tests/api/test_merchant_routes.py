@@ -105,6 +105,7 @@ async def opened_shop(browse: Browser, admin: str, phone: str) -> tuple[str, str
     code = made["owner_invitation"]["invitation_code"]
     status, joined = await browse("POST", f"{MP}/staff/join", {"code": phone, "invitation_code": code})
     assert (status, joined["role"], joined["all_stores"]) == (201, "owner", True)
+    assert joined["stores"] == [{"id": store["id"], "town": "城关镇", "name": "总店", "status": "open"}]
     return merchant_id, store["id"], await logged_in(browse, phone, store["id"])
 
 
