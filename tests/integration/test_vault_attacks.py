@@ -257,6 +257,40 @@ async def test_a_row_in_a_foreign_bucket_cannot_stand(ledger: Ledger) -> None:
             await ledger.owner.execute(statement)
 
 
+@pytest.mark.parametrize("missing", ["merchant", "store", "terminal", "redemption", "void"])
+async def test_a_scan_with_a_hole_in_it_is_a_status_and_claims_nothing(ledger: Ledger, missing: str) -> None:
+    resident = await ledger.resident()
+    showing = await ledger.show(resident, await ledger.coupon(resident, await ledger.template()))
+    at = _counter()
+    scan = {"op": 20, "handle": showing.handle, "code_ok": True, "merchant": at.merchant_id, "store": at.store_id,
+            "terminal": at.terminal_id, "redemption": ledger.id7(), "void": ledger.id7()} | {missing: None}
+    app = await asyncpg.connect(ledger.database.app)
+    assert await post(app, "post_batch", scan) == [(5, False, None)]
+    await app.close()
+    await ledger.scan(showing)
+
+
+async def test_a_day_outside_every_calendar_is_a_status(ledger: Ledger) -> None:
+    resident, terms = await ledger.resident(), await ledger.campaign()
+    worker = await asyncpg.connect(ledger.database.worker)
+    earn = {"op": 1, "b": resident & 1023, "owner": resident, "hash": "\\x00", "terms": terms}
+    days = {"5874897-12-31": 5, "infinity": 5, None: 5, "-infinity": 16, "4713-01-01 BC": 16}
+    for day, status in days.items():
+        answers = await post(worker, "post_internal", earn | {"id": ledger.id8(), "earned_on": day})
+        assert [answer[0] for answer in answers] == [status], day
+    await worker.close()
+
+
+async def test_a_budget_entry_without_an_id_or_beyond_all_money_is_invalid(ledger: Ledger) -> None:
+    budget = await ledger.budget("points", 10)
+    sql = "SELECT vault.put_budget_entry($1, $2, 'topup', $3, 1, 2, 'doc')"
+    app = await asyncpg.connect(ledger.database.app)
+    for id, amount in ((None, 5), (ledger.id7(), 2**63 - 1), (ledger.id7(), 0), (ledger.id7(), None)):
+        assert await app.fetchval(sql, budget, id, amount) == "invalid"
+    await app.close()
+    assert await ledger.left(budget) == 10
+
+
 def _counter():
     from tests.support.ledger import COUNTER
 

@@ -89,7 +89,7 @@ DECLARE
   v_total bigint;
   v_old vault.budget_entry;
 BEGIN
-  IF (p_amount > 0 AND p_kind IN ('topup', 'cut') AND length(p_document) BETWEEN 1 AND 100) IS NOT TRUE THEN
+  IF (p_id IS NOT NULL AND p_amount BETWEEN 1 AND 1000000000000000 AND p_kind IN ('topup', 'cut') AND length(p_document) BETWEEN 1 AND 100) IS NOT TRUE THEN
     RETURN 'invalid';
   END IF;
   IF (p_actor <> p_approver) IS NOT TRUE THEN

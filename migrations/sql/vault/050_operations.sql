@@ -16,10 +16,11 @@ BEGIN
   IF NOT FOUND THEN
     RETURN vault.refusal(15);
   END IF;
-  v_expiry := (date_trunc('month', i.earned_on + make_interval(months => t.validity_months)) + interval '1 month - 1 day')::date;
-  IF v_expiry IS NULL OR i.earned_on > v_today THEN
+  IF (i.earned_on <= v_today) IS NOT TRUE THEN
     RETURN vault.refusal(5);
-  ELSIF v_expiry < v_today THEN
+  END IF;
+  v_expiry := (date_trunc('month', i.earned_on + make_interval(months => t.validity_months)) + interval '1 month - 1 day')::date;
+  IF v_expiry < v_today THEN
     RETURN vault.refusal(16);
   ELSIF vault.allowance_used(w.b, w.owner, t.limit_id) >= t.per_person THEN
     RETURN vault.refusal(14);

@@ -79,6 +79,10 @@ BEGIN
   END IF;
   v_at := vault.now();
   IF i.op = 20 THEN
+    IF num_nulls(i.merchant, i.store, i.terminal, i.redemption, i.void) > 0 THEN
+      o.status := 5;
+      RETURN o;
+    END IF;
     RETURN vault.op_claim_credential(w, i, v_at);
   END IF;
   IF i.op = 4 THEN
