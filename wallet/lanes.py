@@ -147,7 +147,7 @@ class Lanes:
                 log.warning("lane %d: %s in a batch of %d", number, type(slow).__name__, len(taken))
                 problem = InFlight()
                 break
-            except asyncpg.PostgresError as refused:
+            except Exception as refused:
                 # Never its text: PostgreSQL quotes the row it refused.
                 log.warning("lane %d: %s in a batch of %d", number, type(refused).__name__, len(taken))
                 problem = refused
@@ -155,7 +155,14 @@ class Lanes:
             if attempt:
                 break
         if len(taken) > 1:
-            for one in taken:
+            for place, one in enumerate(taken):
+                if connection is None:
+                    try:
+                        connection = await self._reconnect()
+                    except VaultUnavailable as unreachable:  # gone for all of them: nobody waits for his own try
+                        for _, future in taken[place:]:
+                            _fail(future, unreachable)
+                        return None
                 connection = await self._send(number, connection, [one])
         else:
             _fail(taken[0][1], problem)
