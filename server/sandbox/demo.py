@@ -18,6 +18,7 @@ from server.config import Settings
 from server.kit.db import close_house, open_house
 from server.merchants.models import Store
 from server.sandbox.city import City, sample_city
+from server.sandbox.engine_user import EngineFailed
 from server.sandbox.engines import Engines
 from server.sandbox.environment import ADMIN_PASSWORD, ADMINISTRATORS
 from server.sandbox.house import House, HouseFailed, prepare_database
@@ -38,7 +39,11 @@ async def run_demo(*, folder: Path, port: int, residents: int, once: bool) -> in
     folder = await asyncio.to_thread(_made, folder)
     engines = Engines(folder / "engines")
     console.rule("澄信 Chengxin")
-    urls = _timed(console, "PostgreSQL 与 Valkey · engines", engines.start)
+    try:
+        urls = _timed(console, "PostgreSQL 与 Valkey · engines", engines.start)
+    except EngineFailed as failure:
+        console.print(f"[red]{type(failure).__name__}: {failure}[/]", soft_wrap=True)
+        return 1
     logs = {"CHENGXIN_LOG_LEVEL": os.environ.get("CHENGXIN_LOG_LEVEL", "info")}
     house = House(urls, DATABASE, folder=folder, port=port, extra=logs)
     city = sample_city(SEED, residents=residents)
@@ -70,7 +75,7 @@ async def run_demo(*, folder: Path, port: int, residents: int, once: bool) -> in
             await _until_interrupted()
         return 0
     except (HouseFailed, WalkFailed, Refusal) as failure:
-        console.print(f"[red]{type(failure).__name__}: {failure}[/]")
+        console.print(f"[red]{type(failure).__name__}: {failure}[/]", soft_wrap=True)
         return 1
     finally:
         house.stop()

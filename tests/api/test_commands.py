@@ -5,9 +5,12 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from server.sandbox.engines import Engines
+from server.sandbox.house import House, HouseFailed
 from tests.support.town import Town
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/chengxin"
@@ -52,3 +55,13 @@ def test_serve_names_a_port_that_is_taken(town: Town) -> None:
         port = str(taken.getsockname()[1])
         status, said = run(town.house.environment | {"CHENGXIN_PORT": port}, "serve")
     assert status == 69 and '"event": "cannot_listen"' in said and port in said, said
+
+
+async def test_a_house_does_not_start_where_something_else_listens(engines: Engines, tmp_path: Path) -> None:
+    """It would take another house's readiness for its own, and the walk would go through strange rooms."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = int(taken.getsockname()[1])
+        house = House(engines.urls, "postgres", folder=tmp_path, port=port)
+        with pytest.raises(HouseFailed, match=f"port {port} is taken"):
+            await house.start()
+        assert house.processes == {}
