@@ -32,7 +32,7 @@ CONNECTIONS = int(os.environ.get("CHENGXIN_BENCH_CONNECTIONS", "64"))
 WARM_UP_S = 1.0
 DATABASE = "chengxin"
 LANES_OFF = {"CHENGXIN_LANES": "16", "CHENGXIN_LANE_BATCH": "1"}
-UNITS = {"per_second": "/s", "p50_ms": "ms", "p99_ms": "ms", "mean_ms": "ms", "batch": "items", "ratio": "x"}
+UNITS = {"per_second": "/s", "p50_ms": "ms", "p99_ms": "ms", "batch": "items", "ratio": "x"}
 #: figure = median of the first over median of the second
 RATIOS = {
     "http_redemption_to_pgbench": ("http_redemption", "pgbench_redemption"),

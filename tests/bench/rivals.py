@@ -13,6 +13,7 @@ import asyncpg
 from server.sandbox.engines import EngineUrls
 
 CLIENTS, THREADS = 16, 2
+LOG = "pgbench-calls"
 SCHEMA = (
     "CREATE SCHEMA IF NOT EXISTS bench",
     "CREATE TABLE IF NOT EXISTS bench.item (n bigint PRIMARY KEY, item text NOT NULL)",
@@ -59,8 +60,10 @@ class Pgbench:
         finally:
             await connection.close()
 
-    async def round(self, seconds: float, items: int) -> tuple[float, float, int]:
-        """Calls per second, mean latency in ms, calls. Raises `RoundInvalid` when a call or the items failed."""
+    async def round(self, seconds: float, items: int) -> tuple[float, float, float, int]:
+        """Calls per second, p50 and p99 in ms, calls. Raises `RoundInvalid` when a call or the items failed."""
+        for stale in self._folder.glob(f"{LOG}*"):
+            stale.unlink()
         script = self._folder / "call.sql"
         script.write_text(SCRIPT)
         process = await asyncio.create_subprocess_exec(
@@ -76,6 +79,8 @@ class Pgbench:
             str(max(1, round(seconds))),
             "-f",
             str(script),
+            "-l",
+            f"--log-prefix={self._folder / LOG}",
             env=self._environment,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -86,14 +91,21 @@ class Pgbench:
             name: re.search(pattern, said)
             for name, pattern in {
                 "tps": r"tps = ([0-9.]+)",
-                "latency": r"latency average = ([0-9.]+)",
                 "calls": r"number of transactions actually processed: (\d+)",
                 "failed": r"number of failed transactions: (\d+)",
             }.items()
         }
-        if process.returncode != 0 or figures["tps"] is None or figures["calls"] is None or figures["latency"] is None:
+        if process.returncode != 0 or figures["tps"] is None or figures["calls"] is None:
             raise RoundInvalid(f"pgbench ended with {process.returncode}: {err.decode()[-500:]}")
         calls, failed = int(figures["calls"][1]), int(figures["failed"][1]) if figures["failed"] else 0
         if failed or calls + CLIENTS * 32 > items:
             raise RoundInvalid(f"pgbench: {failed} calls failed, {calls} calls for {items} items")
-        return float(figures["tps"][1]), float(figures["latency"][1]), calls
+        took_us = sorted(
+            int(line.split()[2]) for log in self._folder.glob(f"{LOG}*") for line in log.read_text().splitlines()
+        )
+        return float(figures["tps"][1]), _at(took_us, 0.5), _at(took_us, 0.99), calls
+
+
+def _at(took_us: list[int], share: float) -> float:
+    """The latency in ms that this share of calls stays below."""
+    return took_us[int(len(took_us) * share)] / 1000
