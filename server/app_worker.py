@@ -19,9 +19,9 @@ import structlog
 import uvloop
 
 from server.app import create_app
-from server.config import Settings, UnsafeSettings
+from server.config import EX_CONFIG, Settings, UnsafeSettings
 from server.kit.logging import configure_logging
-from server.web.running import EX_CONFIG, LISTEN_FD, SUPERVISOR_PID, running
+from server.web.running import LISTEN_FD, SUPERVISOR_PID, running
 
 _PR_SET_PDEATHSIG: Final = 1
 _log = structlog.get_logger("server.app_worker")

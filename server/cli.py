@@ -23,13 +23,12 @@ import asyncpg
 import click
 import msgspec
 
-from server.config import Settings, UnsafeSettings
+from server.config import EX_CONFIG, Settings, UnsafeSettings
 from server.kit.errors import AppError
 from server.kit.logging import configure_logging
 from wallet.errors import VaultUnavailable
 
 EX_UNAVAILABLE = 69  # a database or another service cannot be reached; says nothing about the books
-EX_CONFIG = 78  # unfit settings: a supervisor that sees it does not start the process again
 
 
 class Commands(click.Group):

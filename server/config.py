@@ -17,6 +17,8 @@ from server.kit.crypto import Keyring
 
 MIN_SECRET_BYTES: Final = 32
 SANDBOX_MARK: Final = "sandbox"
+#: The exit status of a process whose settings are unfit: starting it again would not help.
+EX_CONFIG: Final = 78
 WECHAT_HOST: Final = "api.weixin.qq.com"
 
 

@@ -23,9 +23,9 @@ from typing import Final
 
 import structlog
 
-from server.config import Settings, UnsafeSettings
+from server.config import EX_CONFIG, Settings, UnsafeSettings
 from server.kit.logging import configure_logging
-from server.web.running import EX_CONFIG, LISTEN_FD, SUPERVISOR_PID
+from server.web.running import LISTEN_FD, SUPERVISOR_PID
 
 BACKLOG: Final = 2048
 FIRST_PAUSE_S: Final = 0.1

@@ -19,6 +19,7 @@ import httpx
 
 from server.kit.bootstrap import bootstrap
 from server.kit.migrations import migrate
+from server.sandbox.engine_postgres import free_port
 from server.sandbox.engines import EngineUrls
 from server.sandbox.environment import sandbox_environment
 from server.sandbox.wechat.control import StandInControl, StandInProcess
@@ -36,13 +37,6 @@ async def prepare_database(urls: EngineUrls, database: str) -> None:
     """Roles, database, grants and the latest migration; quick when all of it stands."""
     await bootstrap(urls.superuser, database, dict(urls.role_passwords))
     await migrate(urls.dsn("owner", database))
-
-
-def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def listens(port: int) -> bool:

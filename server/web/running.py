@@ -13,7 +13,6 @@ from sanic import Sanic
 
 LISTEN_FD: Final = "CHENGXIN_LISTEN_FD"
 SUPERVISOR_PID: Final = "CHENGXIN_SUPERVISOR_PID"
-EX_CONFIG: Final = 78  # unfit settings: starting again would not help
 _POLL_S: Final = 0.02
 
 

@@ -397,5 +397,8 @@ async def test_paths_and_methods_that_are_not_there_say_so(town: Town, resident:
         answer = await send(resident, "POST", "/coupons", json={"template_id": template}, headers=headers)
         refused(answer, 400, "invalid_field", "template_id")
     headers = {"Idempotency-Key": str(client_id())}
-    answer = await send(resident, "POST", "/coupons", json={"template_id": "9" * 18}, headers=headers)
-    assert answer.status_code == 404, answer.text
+    refused(
+        await send(resident, "POST", "/coupons", json={"template_id": "9" * 18}, headers=headers),
+        404,
+        "terms_not_found",
+    )

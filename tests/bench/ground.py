@@ -20,7 +20,8 @@ import asyncpg
 import httpx
 import psutil
 
-from server.sandbox.house import ROOT, free_port
+from server.sandbox.engine_postgres import free_port
+from server.sandbox.house import ROOT
 from tests.bench.load import pack
 from tests.bench.rivals import Pgbench, RoundInvalid
 from tests.support.databases import Database

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +15,7 @@ import httpx
 import psutil
 import pytest
 
+from server.sandbox.engine_postgres import free_port
 from tests.support.databases import Database
 from tests.support.serving import settings
 
@@ -30,12 +30,6 @@ def environment(database: Database, port: int, **changes: str) -> dict[str, str]
     )  # fmt: skip
     values = {f"CHENGXIN_{name.upper()}": str(value) for name, value in chosen.model_dump(exclude_none=True).items()}
     return {**os.environ, "PYTHONPATH": str(ROOT), **values, **changes}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def until(what: str, check: Any) -> Any:

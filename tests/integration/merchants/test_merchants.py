@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
 import pytest
-import pytest_asyncio
 from tortoise.exceptions import IntegrityError
 
 from server.kit.audit import AuditEntry
@@ -21,20 +19,8 @@ from server.merchants.errors import (
     StoreExists,
 )
 from server.merchants.models import Merchant, Terminal
-from tests.support.databases import Database
-from tests.support.merchant_house import ADMIN, House, Opened, built_house, claims, make_service, opened_house
+from tests.support.merchant_house import ADMIN, House, Opened, claims, make_service
 from wallet import VaultUnavailable
-
-
-@pytest_asyncio.fixture(scope="module")
-async def opened(database: Database) -> AsyncIterator[Opened]:
-    async with opened_house(database) as both:
-        yield both
-
-
-@pytest.fixture
-def house(opened: Opened) -> House:
-    return built_house(opened)
 
 
 async def test_a_new_merchant_and_store_are_open_in_the_vault_and_audited(house: House) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-import pytest_asyncio
 
 from server.kit.audit import AuditEntry
 from server.merchants.errors import (
@@ -20,19 +18,7 @@ from server.merchants.errors import (
     StaffNotFound,
     StaffRevoked,
 )
-from tests.support.databases import Database
-from tests.support.merchant_house import House, Opened, built_house, claims, opened_house
-
-
-@pytest_asyncio.fixture(scope="module")
-async def opened(database: Database) -> AsyncIterator[Opened]:
-    async with opened_house(database) as both:
-        yield both
-
-
-@pytest.fixture
-def house(opened: Opened) -> House:
-    return built_house(opened)
+from tests.support.merchant_house import House, claims
 
 
 async def test_an_invitation_works_once_and_answers_its_own_user_again(house: House) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-import pytest_asyncio
 
 from server.kit.audit import AuditEntry
 from server.merchants.errors import (
@@ -19,19 +17,7 @@ from server.merchants.errors import (
     TerminalSecretRejected,
 )
 from server.merchants.models import Terminal
-from tests.support.databases import Database
-from tests.support.merchant_house import ADMIN, House, Opened, built_house, claims, opened_house
-
-
-@pytest_asyncio.fixture(scope="module")
-async def opened(database: Database) -> AsyncIterator[Opened]:
-    async with opened_house(database) as both:
-        yield both
-
-
-@pytest.fixture
-def house(opened: Opened) -> House:
-    return built_house(opened)
+from tests.support.merchant_house import ADMIN, House, claims
 
 
 async def test_a_terminal_is_enrolled_once_and_its_secret_is_stored_nowhere(house: House) -> None:
