@@ -31,9 +31,10 @@ from server.kit.audit import AuditEntry
 from server.kit.clock import Clock
 from server.kit.db import close_house, fetch, open_house, transaction
 from server.kit.ids import uuid7
-from server.kit.outbox import Event, relay_once
+from server.kit.outbox import Event
 from tests.support.databases import Database
 from tests.support.incentives import CHECKER, KEY, MAKER, THIRD, House, Unreachable
+from tests.support.patience import relay_all
 from wallet import Refused, Vault, VaultUnavailable
 
 _numbers = itertools.count(1)
@@ -85,8 +86,7 @@ async def test_a_fact_of_a_failed_transaction_is_not_told(house: House, resident
 async def test_the_relay_turns_a_fact_into_points_exactly_once(house: House, resident: int) -> None:
     view = await house.live_campaign()
     await house.tell(resident)
-    while await relay_once("test-awards", house.awards.on_fact):
-        pass
+    await relay_all("test-awards", house.awards.on_fact)
     assert await house.points(resident) == 100
     event = await Event.get(key=f"resident:{resident}")
     await house.awards.on_fact(event)

@@ -54,6 +54,16 @@ def locked(folder: Path, name: str) -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
+async def connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection that is closed whatever happens: one left open warns in some other test, and may hold locks."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@contextlib.asynccontextmanager
 async def superuser(urls: EngineUrls, database: str = "postgres") -> AsyncIterator[asyncpg.Connection]:
     """A superuser's connection that waits for locks as long as it takes."""
     connection = await asyncpg.connect(urls.dsn("superuser", database), server_settings={"lock_timeout": "0"})

@@ -38,8 +38,10 @@ class Fragile:
     async def flush_cache(self) -> None:
         """Everything in Valkey is gone."""
         client = Redis.from_url(f"redis://:{PASSWORD}@127.0.0.1:{self.port}/0")
-        await client.flushall()
-        await client.aclose()
+        try:
+            await client.flushall()
+        finally:
+            await client.aclose()
 
     def freeze_cache(self, frozen: bool) -> None:
         """Valkey keeps its connections and answers nothing, or goes on."""

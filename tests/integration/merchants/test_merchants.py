@@ -10,7 +10,6 @@ from tortoise.exceptions import IntegrityError
 
 from server.kit.audit import AuditEntry
 from server.kit.errors import AppError
-from server.kit.outbox import relay_once
 from server.merchants.acceptors import ACCEPTOR_CHANGED
 from server.merchants.errors import (
     MerchantExists,
@@ -20,6 +19,7 @@ from server.merchants.errors import (
 )
 from server.merchants.models import Merchant, Terminal
 from tests.support.merchant_house import ADMIN, House, Opened, claims, make_service
+from tests.support.patience import relay_all
 from wallet import VaultUnavailable
 
 
@@ -91,8 +91,7 @@ async def test_when_the_vault_was_away_the_worker_tells_it_later(house: House) -
         kinds.append(event.kind)
         await house.merchants.redrive(event)
 
-    while await relay_once("test.acceptors", handle):
-        pass
+    await relay_all("test.acceptors", handle)
     assert set(kinds) == {ACCEPTOR_CHANGED}
     assert await house.register.accepts(owner) is False
 
@@ -113,11 +112,7 @@ async def test_what_opens_answers_although_the_vault_is_away_and_the_next_log_in
     assert await house.register.accepts(manager) is True
     assert await house.register.is_open("terminal", machine.terminal.id) is False
 
-    async def handle(event: Any) -> None:
-        await house.merchants.redrive(event)
-
-    while await relay_once("test.repair", handle):
-        pass
+    await relay_all("test.repair", house.merchants.redrive)
     assert await house.register.is_open("terminal", machine.terminal.id) is True
 
 
