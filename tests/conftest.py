@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import httpx
+import hypothesis
 import pytest
 import pytest_asyncio
 
@@ -36,6 +37,12 @@ from tests.support import databases, network  # noqa: E402
 from tests.support.databases import Database  # noqa: E402
 
 network.install()
+
+# How long an example takes says how busy the machine is, and nothing about the code.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -106,8 +113,10 @@ async def valkey(_valkey_server: str) -> str:
     from redis.asyncio import Redis
 
     client = Redis.from_url(_valkey_server)
-    await client.flushall()
-    await client.aclose()
+    try:
+        await client.flushall()
+    finally:
+        await client.aclose()
     return _valkey_server
 
 
@@ -149,5 +158,5 @@ async def server(
 
 @pytest_asyncio.fixture
 async def client(server: House) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=server.base_url, trust_env=False, timeout=15) as made:
+    async with httpx.AsyncClient(base_url=server.base_url, trust_env=False, timeout=40) as made:
         yield made

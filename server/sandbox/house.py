@@ -24,7 +24,7 @@ from server.sandbox.engines import EngineUrls
 from server.sandbox.environment import sandbox_environment
 from server.sandbox.wechat.control import StandInControl, StandInProcess
 
-READY_WITHIN_S = 30
+READY_WITHIN_S = 90
 STOP_WITHIN_S = 40
 ROOT = Path(__file__).resolve().parents[2]
 

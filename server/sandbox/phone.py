@@ -21,7 +21,7 @@ from PIL import Image
 
 from wallet.credentials import code_of
 
-EARN_WITHIN_S = 20
+EARN_WITHIN_S = 60
 
 
 class Refusal(RuntimeError):

@@ -139,8 +139,10 @@ async def announced(town: Town, phone: Phone, path: str, headers: dict[str, str]
     lines = [f"POST /api/mp/v1{path} HTTP/1.1", "Host: localhost", "Connection: close", f"Content-Length: {1 << 20}"]
     lines += [f"{name}: {value}" for name, value in {**JSON, **phone.headers, **headers}.items()]
     writer.write("\r\n".join([*lines, "", ""]).encode() + b'{"x": "aaaa')
-    head, _, body = (await asyncio.wait_for(reader.read(65_536), 10)).partition(b"\r\n\r\n")
-    writer.close()
+    try:
+        head, _, body = (await asyncio.wait_for(reader.read(65_536), 60)).partition(b"\r\n\r\n")
+    finally:
+        writer.close()
     return int(head.split()[1]), json.loads(body)
 
 

@@ -18,7 +18,7 @@ NOWHERE = "postgresql://nobody@127.0.0.1:1/chengxin"
 
 def run(environment: dict[str, str], *arguments: str) -> tuple[int, str]:
     done = subprocess.run(
-        [sys.executable, "-m", "server.cli", *arguments], env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "server.cli", *arguments], env=environment, capture_output=True, text=True, timeout=300
     )
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, done.stdout + done.stderr

@@ -18,6 +18,7 @@ from tests.support.fragile import Fragile
 from tests.support.play import GYM_STORE, Console, books_balance
 
 FUZZ_S: Final = 12.0
+LEAST: Final = 300
 METHODS: Final = ("get", "post", "put", "delete")
 STRANGE: Final = (
     None, True, 0, -1, 10**30, 1.5, "", " ", "x", "\0", "\ud800", "🍎" * 30, "0" * 400, "' OR 1=1 --", "%00", "../..",
@@ -137,7 +138,7 @@ async def test_random_requests_get_documented_answers_and_no_fault(fragile: Frag
     seen: Counter[int] = Counter()
     wrong: dict[str, str] = {}
     until = time.monotonic() + FUZZ_S
-    while time.monotonic() < until:
+    while time.monotonic() < until or sum(seen.values()) < LEAST:
         method, path, request = fuzzer.request(town.base_url, [*tokens, ""])
         answer = await town.http.send(request)
         seen[answer.status_code] += 1
@@ -148,6 +149,5 @@ async def test_random_requests_get_documented_answers_and_no_fault(fragile: Frag
                 f"{request.url} {request.content[:300]!r} -> {answer.text[:300]}",
             )
     assert wrong == {}, "\n".join(f"{what}\n    {how}" for what, how in wrong.items())
-    assert sum(seen.values()) > 300, seen
     assert seen[200] and seen[201] and seen[400] and seen[403], seen
     await books_balance(town)

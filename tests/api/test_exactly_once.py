@@ -21,6 +21,7 @@ from tests.support.play import (
     rows,
     send,
     show,
+    somebody_waits_for,
     ticket,
     until_state,
 )
@@ -63,7 +64,7 @@ async def hang_up_while_the_vault_works(
         _, writer = await asyncio.open_connection("127.0.0.1", town.house.port)
         writer.write("\r\n".join([*lines, f"Content-Length: {len(content)}", "", ""]).encode() + content)
         await writer.drain()
-        await asyncio.sleep(0.3)
+        await somebody_waits_for(connection)
         writer.transport.abort()
         await asyncio.sleep(0.1)
 

@@ -6,15 +6,16 @@ import asyncio
 import os
 import re
 import signal
-import time
 from collections.abc import AsyncIterator
+from functools import partial
 
 import httpx
 import pytest_asyncio
 
 from server.sandbox.phone import CounterPhone
 from tests.support.fragile import Fragile
-from tests.support.play import GYM_STORE, books_balance, owner, rows, show, ticket
+from tests.support.patience import PATIENCE_S, until
+from tests.support.play import GYM_STORE, books_balance, owner, rows, show, somebody_waits_for, ticket
 from tests.support.town import Town
 from wallet.credentials import luhn_digit
 
@@ -23,7 +24,7 @@ COUNTED = re.compile(r"^chengxin_request_seconds_count\{(.*)\} (\S+)$", re.MULTI
 
 async def figures(base_url: str) -> dict[tuple[str, str, str], float]:
     """Answered requests by (method, route, status), read on a fresh connection."""
-    async with httpx.AsyncClient(base_url=base_url, trust_env=False, timeout=10) as http:
+    async with httpx.AsyncClient(base_url=base_url, trust_env=False, timeout=30) as http:
         text = (await http.get("/metrics")).text
     found = {}
     for labels, value in COUNTED.findall(text):
@@ -40,7 +41,7 @@ async def running(fragile: Fragile) -> AsyncIterator[Fragile]:
     if house.processes["serve"].poll() is not None:
         house.start_process("serve")
     await house.wait_ready()
-    await fragile.until_status("ready", within_s=20)
+    await fragile.until_status("ready")
 
 
 async def test_health_and_readiness_say_what_they_looked_at(town: Town) -> None:
@@ -57,15 +58,25 @@ async def test_the_figures_of_both_processes_add_up(running: Fragile) -> None:
     before = (await figures(base_url)).get(key, 0)
 
     async def ask() -> None:
-        async with httpx.AsyncClient(base_url=base_url, trust_env=False, timeout=10) as http:
+        async with httpx.AsyncClient(base_url=base_url, trust_env=False, timeout=30) as http:
             assert (await http.get("/api/mp/v1/me")).status_code == 401
 
+    async def all_counted() -> bool:  # a request is counted when it is over, which is after its answer
+        return (await figures(base_url)).get(key, 0) - before >= asked
+
     await asyncio.gather(*(ask() for _ in range(asked)))
+    await until("the count of all requests", all_counted)
     for _ in range(6):
         assert (await figures(base_url))[key] - before == asked, "whoever is asked adds up all"
-    async with httpx.AsyncClient(base_url=base_url, trust_env=False, timeout=10) as http:
-        text = (await http.get("/metrics")).text
-    assert "chengxin_ready_workers 2.0" in text
+    await two_processes_take_requests(running.town)
+
+
+async def two_processes_take_requests(town: Town) -> None:
+    async def ready() -> bool:
+        async with httpx.AsyncClient(base_url=town.base_url, trust_env=False, timeout=30) as http:
+            return b"chengxin_ready_workers 2.0" in (await http.get("/metrics")).content
+
+    await until("two processes taking requests", ready)
 
 
 async def test_no_figure_has_a_person_or_an_id_in_it(town: Town) -> None:
@@ -118,15 +129,13 @@ async def test_a_process_killed_with_9_is_replaced_and_requests_keep_being_serve
                 continue
     assert len(receipts) >= 10
     assert all(receipt == receipts[0] for receipt in receipts)
-    deadline = time.monotonic() + 20
-    while len(set(running.http_processes()) - {before[0]}) < 2:
-        assert time.monotonic() < deadline, f"{running.http_processes()} after {before}"
-        await asyncio.sleep(0.1)
+
+    async def replaced() -> bool:
+        return len(set(running.http_processes()) - {before[0]}) >= 2
+
+    await until("the replacement", replaced)
     assert before[1] in running.http_processes(), "the other one went on"
-    deadline = time.monotonic() + 20
-    while b"chengxin_ready_workers 2.0" not in (await town.http.get("/metrics")).content:
-        assert time.monotonic() < deadline, "the replacement takes no requests"
-        await asyncio.sleep(0.1)
+    await two_processes_take_requests(town)
     assert len(await rows(town, "SELECT 1 FROM vault.redemption WHERE coupon_id = $1::uuid", shown.coupon_id)) == 1
     await books_balance(town)
 
@@ -143,26 +152,25 @@ async def test_on_sigterm_readiness_flips_and_requests_in_flight_are_answered(ru
         async with owner(town) as connection, connection.transaction():
             await connection.execute("SELECT FROM vault.wallet WHERE owner = $1 FOR UPDATE", owner_id)
             redeeming = asyncio.create_task(phone.redeem(text))
-            await asyncio.sleep(0.3)
+            await somebody_waits_for(connection)
             serve.send_signal(signal.SIGTERM)
-            await asyncio.sleep(0.5)
+            await until("the end of readiness", partial(no_longer_ready, town))
             assert not redeeming.done()
             assert serve.poll() is None, "it waits for what is under way"
-            await no_longer_ready(town)
-        receipt = await asyncio.wait_for(redeeming, 10)
+        receipt = await asyncio.wait_for(redeeming, PATIENCE_S)
     assert receipt["discount_fen"] == 300
-    assert await asyncio.to_thread(serve.wait, 30) == 0
+    assert await asyncio.to_thread(serve.wait, PATIENCE_S) == 0
     assert len(await rows(town, "SELECT 1 FROM vault.redemption WHERE id = $1::uuid", receipt["id"])) == 1
 
 
-async def no_longer_ready(town: Town) -> None:
-    """Whoever asks now is told not to come, or not let in at all."""
+async def no_longer_ready(town: Town) -> bool:
+    """Whether who asks now is told not to come, or not let in at all."""
     try:
-        async with httpx.AsyncClient(base_url=town.base_url, trust_env=False, timeout=1) as http:
+        async with httpx.AsyncClient(base_url=town.base_url, trust_env=False, timeout=30) as http:
             answer = await http.get("/readyz")
     except (httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError):
-        return
-    assert (answer.status_code, answer.json()["status"]) == (503, "not_ready")
+        return True
+    return (answer.status_code, answer.json()["status"]) == (503, "not_ready")
 
 
 async def test_the_lanes_tell_what_they_sent_over_all_processes(fragile: Fragile) -> None:
@@ -170,7 +178,7 @@ async def test_the_lanes_tell_what_they_sent_over_all_processes(fragile: Fragile
     assert resident is not None and counter is not None
 
     async def sent() -> tuple[float, float]:
-        async with httpx.AsyncClient(base_url=fragile.town.base_url, trust_env=False, timeout=10) as http:
+        async with httpx.AsyncClient(base_url=fragile.town.base_url, trust_env=False, timeout=30) as http:
             text = (await http.get("/metrics")).text
         read = {name: float(value) for name, value in re.findall(r"^chengxin_vault_(\w+) (\S+)$", text, re.MULTILINE)}
         return read["calls_total"], read["items_total"]
@@ -178,6 +186,10 @@ async def test_the_lanes_tell_what_they_sent_over_all_processes(fragile: Fragile
     calls, items = await sent()
     for _ in range(5):
         assert (await counter.verify("81" + "0" * 17 + str(luhn_digit("81" + "0" * 17))))["result"] == "not_valid"
-    await asyncio.sleep(2.5)  # every process reports once a second
+
+    async def reported() -> bool:  # every process reports once a second
+        return (await sent())[1] >= items + 5
+
+    await until("the report of what was sent", reported)
     calls_after, items_after = await sent()
     assert items_after >= items + 5 and calls < calls_after <= items_after

@@ -20,6 +20,10 @@ Step = Callable[[], Awaitable[None]]
 MAIN_JOB_WITHIN_S = 60.0
 #: News are waited for; a long poll that nobody wakes ends after NEWS_WAIT_S, with nothing.
 NEWS_WITHIN_S, NEWS_WAIT_S = 15.0, 20
+#: A health check that waited for a frozen cache would get no answer at all.
+AT_ONCE_S = 15.0
+#: More than two processes let through in one minute; and in the minute before, when the tests began at its end.
+ATTEMPTS = 125
 #: Well formed, and nobody's.
 UNKNOWN = code_of("81", 0, bytes(20), 0)
 
@@ -106,12 +110,14 @@ async def test_wrong_codes_are_limited_without_a_cache_as_well(fragile: Fragile)
     await fragile.stop_cache()
     counter = await fragile.town.counter(GYM_STORE)
     answers = []
-    for _ in range(70):
+    for _ in range(ATTEMPTS):
+        if "too_many_failures" in answers:
+            break
         try:
             answers.append((await counter.verify(UNKNOWN))["result"])
         except Refusal as refusal:
             answers.append(str(refusal.code))
-    assert "too_many_failures" in answers, "two processes of 30 failures each let 70 through"
+    assert "too_many_failures" in answers, f"two processes of 30 failures a minute each let {ATTEMPTS} through"
     blocked = await send(counter, "POST", "/merchant/verifications", json={"code": UNKNOWN})
     if blocked.status_code == 429:
         refused(blocked, 429, "too_many_failures")
@@ -123,4 +129,4 @@ async def test_health_answers_fast_while_the_cache_is_frozen(fragile: Fragile, p
     fragile.freeze_cache(frozen=True)
     started = time.monotonic()
     assert (await fragile.town.http.get(path)).status_code == 200
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < AT_ONCE_S

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import AsyncExitStack
@@ -13,8 +14,9 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from tests.support.databases import Database
+from tests.support.databases import Database, connected
 from tests.support.ledger import COUNTER, Ledger, open_ledger, post
+from tests.support.patience import PATIENCE_S, until
 from wallet import CouponTerms, Op, QueueFull, Refused, Vault, VaultError, bucket_of
 from wallet.items import Item
 
@@ -224,34 +226,41 @@ async def test_one_item_that_fails_does_not_fail_its_batch(ledger: Ledger) -> No
 async def test_a_killed_connection_in_the_middle_loses_and_doubles_nothing(ledger: Ledger, vaults: list[Vault]) -> None:
     terms, residents = await ledger.template(stock=100_000), await many(ledger, 40)
     ids = [(one, ledger.id7()) for one in residents for _ in range(15)]
-    superuser = await asyncpg.connect(ledger.database.superuser)
+
+    async def kill() -> int:
+        return await superuser.fetchval(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND usename = 'chengxin_app' AND query LIKE '%post_batch%'"
+        )
 
     async def killer() -> int:
         killed = 0
         for _ in range(6):
             await asyncio.sleep(0.04)
-            killed += await superuser.fetchval(
-                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database()"
-                " AND usename = 'chengxin_app' AND query LIKE '%post_batch%'"
-            )
-        return killed
+            killed += await kill()
+        return killed or await until("a connection to kill", kill)
 
     async def persistent(resident: int, id: Any, vault: Vault) -> Any:
-        for _ in range(20):
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
             try:
                 return (await ledger.claim(resident, terms, id=id, vault=vault)).result
             except VaultError as problem:
                 assert problem.status in (409, 503) and problem.code in ("vault_unavailable", "in_flight"), problem.code
-        raise AssertionError("no answer after 20 attempts")
+                await asyncio.sleep(0.02)
+        raise AssertionError(f"no answer within {PATIENCE_S:.0f} s")
 
-    killing = asyncio.create_task(killer())
-    answers = []
-    for start in range(0, len(ids), 60):
-        group = ids[start : start + 60]
-        answers += await asyncio.gather(*(persistent(one, id, vaults[n % 4]) for n, (one, id) in enumerate(group)))
-        await asyncio.sleep(0.02)
-    assert await killing > 0
-    await superuser.close()
+    async def everything() -> list[Any]:
+        answers: list[Any] = []
+        for start in range(0, len(ids), 60):
+            group = ids[start : start + 60]
+            answers += await asyncio.gather(*(persistent(one, id, vaults[n % 4]) for n, (one, id) in enumerate(group)))
+            await asyncio.sleep(0.02)
+        return answers
+
+    async with connected(ledger.database.superuser) as superuser:
+        killed, answers = await asyncio.gather(killer(), everything())
+    assert killed > 0
     assert [one.id for one in answers] == [id for _, id in ids]
     assert await ledger.left(terms.stock_budget) == 100_000 - len(ids)
 

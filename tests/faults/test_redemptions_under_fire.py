@@ -62,7 +62,7 @@ async def ground(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Grou
         database = Database.at(urls, "chengxin")
         async with Proxy.before(urls.postgres_port, posted) as proxy:
             through = replace(urls, postgres_port=proxy.port).dsn("app", "chengxin")
-            extra = {"CHENGXIN_DATABASE_URL": through, "CHENGXIN_ACCESS_TTL_S": "3600"}
+            extra = {"CHENGXIN_DATABASE_URL": through}
             async with settle(urls, database, folder=folder / "house", redis_url=urls.redis, extra=extra) as town:
                 yield Ground(engines, town, await market_stock(town), proxy)
                 for process in psutil.Process(town.house.processes["serve"].pid).children():

@@ -9,7 +9,6 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
@@ -17,10 +16,10 @@ import pytest
 
 from server.sandbox.engine_postgres import free_port
 from tests.support.databases import Database
+from tests.support.patience import PATIENCE_S, until
 from tests.support.serving import settings
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 60.0
 
 
 def environment(database: Database, port: int, **changes: str) -> dict[str, str]:
@@ -32,16 +31,6 @@ def environment(database: Database, port: int, **changes: str) -> dict[str, str]
     return {**os.environ, "PYTHONPATH": str(ROOT), **values, **changes}
 
 
-async def until(what: str, check: Any) -> Any:
-    deadline = asyncio.get_running_loop().time() + PATIENCE_S
-    while asyncio.get_running_loop().time() < deadline:
-        found = await check()
-        if found:
-            return found
-        await asyncio.sleep(0.1)
-    raise AssertionError(f"{what} did not happen within {PATIENCE_S:.0f} s")
-
-
 @asynccontextmanager
 async def supervised(database: Database) -> AsyncIterator[tuple[asyncio.subprocess.Process, httpx.AsyncClient]]:
     port = free_port()
@@ -49,7 +38,7 @@ async def supervised(database: Database) -> AsyncIterator[tuple[asyncio.subproce
         sys.executable, "-m", "server.supervisor", env=environment(database, port), cwd=ROOT,
         stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
-    client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=5, headers={"Connection": "close"})
+    client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30, headers={"Connection": "close"})
 
     async def both_ready() -> bool:
         try:

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import asyncpg
@@ -43,13 +42,10 @@ async def test_a_wrong_password_is_refused(own_engines: Engines) -> None:
         await one(own_engines.urls.superuser.replace(right, "wrong"), "SELECT 1")
 
 
-async def test_starting_again_reuses_the_running_engines_in_less_than_a_second(own_engines: Engines) -> None:
+async def test_starting_again_reuses_the_running_engines(own_engines: Engines) -> None:
     pid = own_engines.postgres.pid()
     second = Engines(own_engines.folder)
-    began = time.monotonic()
-    urls = second.start()
-    assert time.monotonic() - began < 1.0
-    assert urls == own_engines.urls
+    assert second.start() == own_engines.urls
     assert second.postgres.pid() == pid
     assert second.stop() is False
 
@@ -152,12 +148,10 @@ async def test_a_folder_closed_to_others_works(tmp_path: Path) -> None:
 async def test_valkey_wants_its_password_and_keeps_nothing_on_disk(own_engines: Engines) -> None:
     url = own_engines.urls.redis
     assert url is not None
-    client = Redis.from_url(url)
-    await client.set("a", "1")
-    assert await client.config_get("save") == {"save": ""}
-    await client.aclose()
+    async with Redis.from_url(url) as client:
+        await client.set("a", "1")
+        assert await client.config_get("save") == {"save": ""}
     own_engines.valkey.stop()
     assert own_engines.start().redis == url
-    client = Redis.from_url(url)
-    assert await client.get("a") is None
-    await client.aclose()
+    async with Redis.from_url(url) as client:
+        assert await client.get("a") is None

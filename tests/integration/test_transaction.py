@@ -119,8 +119,8 @@ async def test_a_connection_lost_inside_leaves_as_unavailable_and_the_next_one_w
     with pytest.raises(TemporarilyUnavailable):
         async with transaction() as tx:
             pid = (await tx.execute_query_dict("SELECT pg_backend_pid() AS pid"))[0]["pid"]
-            await killer.execute("SELECT pg_terminate_backend($1)", pid)
-            await asyncio.sleep(0.1)
+            # Answers when the process is gone, or false when it would not go.
+            assert await killer.fetchval("SELECT pg_terminate_backend($1, 60000)", pid)
             await tx.execute_query("INSERT INTO thing VALUES (3, 0)")
     await killer.close()
     async with transaction() as tx:
@@ -132,11 +132,13 @@ async def test_a_cancelled_block_rolls_back_and_gives_its_connection_back(house:
     async def wait() -> None:
         async with transaction() as tx:
             await tx.execute_query("INSERT INTO thing VALUES (3, 0)")
-            await asyncio.sleep(10)
+            written.set()
+            await asyncio.Event().wait()
 
     for _ in range(5):
+        written = asyncio.Event()
         task = asyncio.create_task(wait())
-        await asyncio.sleep(0.05)
+        await written.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

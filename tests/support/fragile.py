@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ import psutil  # type: ignore[import-untyped,unused-ignore]
 from redis.asyncio import Redis
 
 from server.sandbox.engine_valkey import Valkey
+from tests.support.patience import until
 from tests.support.town import Town
 
 PASSWORD = "of-the-tests"
@@ -58,15 +58,16 @@ class Fragile:
 
     async def readiness(self) -> tuple[int, dict[str, Any]]:
         """/readyz on a fresh connection."""
-        async with httpx.AsyncClient(base_url=self.town.base_url, trust_env=False, timeout=10) as client:
+        async with httpx.AsyncClient(base_url=self.town.base_url, trust_env=False, timeout=30) as client:
             answer = await client.get("/readyz")
             return answer.status_code, answer.json()
 
-    async def until_status(self, status: str, *, within_s: float = 10, in_a_row: int = 6) -> None:
+    async def until_status(self, status: str, *, in_a_row: int = 6) -> None:
         """Returns once /readyz says `status` several times in a row (there are several processes)."""
-        deadline, seen = time.monotonic() + within_s, 0
-        while seen < in_a_row:
-            code, body = await self.readiness()
-            seen = seen + 1 if body["status"] == status else 0
-            assert time.monotonic() < deadline, f"still {code} {body}, expected {status}"
-            await asyncio.sleep(0.05)
+        answers: list[str] = []
+
+        async def said() -> bool:
+            answers.append((await self.readiness())[1]["status"])
+            return answers[-in_a_row:] == [status] * in_a_row
+
+        await until(f"the readiness {status!r}", said)

@@ -19,13 +19,11 @@ PATIENCE_S = 60.0
 T = TypeVar("T")
 
 
-async def until(
-    what: str, check: Callable[[], Awaitable[T]], *, within_s: float = PATIENCE_S, every_s: float = 0.05
-) -> T:
+async def until(what: str, check: Callable[[], Awaitable[T]], *, every_s: float = 0.05) -> T:
     """The first answer of `check` that is true; AssertionError, with the last answer, when none came in time."""
-    deadline = time.monotonic() + within_s
+    deadline = time.monotonic() + PATIENCE_S
     while not (found := await check()):
-        assert time.monotonic() < deadline, f"{what} did not happen within {within_s:.0f} s; last seen: {found!r}"
+        assert time.monotonic() < deadline, f"{what} did not happen within {PATIENCE_S:.0f} s; last seen: {found!r}"
         await asyncio.sleep(every_s)
     return found
 

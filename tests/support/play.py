@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +16,7 @@ import pyotp
 
 from server.sandbox.environment import ADMIN_PASSWORD, ADMINISTRATORS
 from server.sandbox.phone import CounterPhone, Handle, ResidentPhone
+from tests.support.patience import until
 from tests.support.town import Town
 from wallet.audit import prove
 
@@ -79,10 +79,12 @@ class Console:
         made = await self.call("editor", "POST", "/coupon-templates", body)
         await self.call("editor", "POST", f"/coupon-templates/{made['id']}/submit")
         await self.call("approver", "POST", f"/coupon-templates/{made['id']}/activate")
-        deadline = time.monotonic() + 10
-        while (await self.call("approver", "GET", f"/coupon-templates/{made['id']}"))["status"] != "active":
-            assert time.monotonic() < deadline, "the template does not become active"
-            await asyncio.sleep(0.1)
+
+        async def active() -> bool:
+            seen = await self.call("approver", "GET", f"/coupon-templates/{made['id']}")
+            return bool(seen["status"] == "active")
+
+        await until("the template becoming active", active)
         return str(made["id"])
 
 
@@ -118,14 +120,14 @@ def refused(answer: httpx.Response, status: int, code: str, field: str | None = 
         assert seen.get("field") == field, seen
 
 
-async def until_state(shown: ResidentPhone, coupon_id: str, state: str, *, within_s: float = 5) -> None:
+async def until_state(shown: ResidentPhone, coupon_id: str, state: str) -> None:
     """Returns once the resident sees the coupon in a state."""
-    deadline, seen = time.monotonic() + within_s, ""
-    while seen != state:
-        assert time.monotonic() < deadline, f"the coupon is {seen!r}, expected {state!r}"
+
+    async def seen() -> bool:
         answer = await send(shown, "GET", f"/coupons/{coupon_id}")
-        seen = answer.json().get("state", f"{answer.status_code}")
-        await asyncio.sleep(0.02)
+        return bool(answer.json().get("state") == state)
+
+    await until(f"the coupon's state {state!r}", seen)
 
 
 async def books_balance(town: Town) -> None:
@@ -147,6 +149,16 @@ async def owner(town: Town) -> AsyncIterator[asyncpg.Connection]:
         yield connection
     finally:
         await connection.close()
+
+
+async def somebody_waits_for(connection: asyncpg.Connection) -> None:
+    """Returns once another session wants a row that this connection's transaction has locked."""
+
+    async def waiting() -> int:
+        sql = "SELECT count(*) FROM pg_locks WHERE NOT granted AND transactionid = pg_current_xact_id()::xid"
+        return int(await connection.fetchval(sql))
+
+    await until("somebody waiting for the lock", waiting, every_s=0.02)
 
 
 def key_at(at: datetime, rest: int = 0) -> UUID:

@@ -50,7 +50,7 @@ async def serving(app: Sanic[Any, Any]) -> AsyncIterator[httpx.AsyncClient]:
     listener = bind("127.0.0.1", 0)
     listener.setblocking(False)
     port = listener.getsockname()[1]
-    async with running(app, listener), httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+    async with running(app, listener), httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
         yield client
 
 

@@ -17,7 +17,7 @@ from wallet.audit import prove
 #: How many tickets a storm redeems; `make faults` sets 10,000.
 REDEMPTIONS = int(os.environ.get("CHENGXIN_FAULT_REDEMPTIONS", "300"))
 CLIENTS = 32
-ATTEMPT_S, PATIENCE_S = 2.0, 60.0
+ATTEMPT_S, PATIENCE_S = 2.0, 180.0
 PAUSE_S = 0.05
 #: What a retrying client may be told while engines and processes die: try again, in other words.
 PASSING = frozenset({409, 503})
@@ -75,9 +75,11 @@ class Storm:
 
         async def client() -> None:
             line = Line(self._port)
-            for place in places:
-                await act(line, place)
-            line.close()
+            try:
+                for place in places:
+                    await act(line, place)
+            finally:
+                line.close()
 
         async with asyncio.TaskGroup() as clients:
             for _ in range(CLIENTS):

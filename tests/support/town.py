@@ -86,12 +86,14 @@ async def settle(
 ) -> AsyncIterator[Town]:
     """Starts a house on this database, loads the city, and ends everything afterwards."""
     limits = {f"CHENGXIN_{name}_PER_MINUTE": "1000000" for name in ("LOGIN", "RESIDENT", "COUNTER", "ADMIN", "ADDRESS")}
+    # No session ends because the tests of one house take long.
+    lives = {"CHENGXIN_ACCESS_TTL_S": "3600"}
     house = House(
         urls,
         database.name,
         folder=folder,
         workers=workers,
-        extra={"CHENGXIN_REDIS_URL": redis_url or "", **limits, **(extra or {})},
+        extra={"CHENGXIN_REDIS_URL": redis_url or "", **limits, **lives, **(extra or {})},
     )
     house.start_wechat()
     settings = Settings(**{name.removeprefix("CHENGXIN_").lower(): value for name, value in house.environment.items()})  # type: ignore[arg-type]
