@@ -30,9 +30,11 @@ APP_LABEL: Final = "migrations"
 MODEL_MODULES: Final[list[str]] = [
     "server.kit.outbox",
     "server.kit.audit",
+    "server.kit.passes",
     "server.people.models",
     "server.merchants.models",
     "server.incentives.models",
+    "server.notices.models",
 ]
 STATEMENT_TIMEOUT_S: Final = 10
 BEGIN_ATTEMPTS: Final = 2

@@ -1,0 +1,1 @@
+"""Expiry: points past their day are booked, holds and locks past their life are given back."""

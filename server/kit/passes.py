@@ -1,0 +1,138 @@
+"""Daily passes: long jobs that walk through a whole table in pages, once a day, and may be killed at any moment.
+
+    begin(name, day)  ──►  a lease on the pass of that day, at the position where it stopped
+    advance(…)        ──►  the position after a page that is done; the lease is prolonged
+                           no position any more: the pass of that day is finished
+
+One row per job, so that nothing grows. A new day begins the pass anew; a pass that another process holds is left alone
+until its lease is over, which is how a killed process is succeeded. A page may be done twice (its process died before
+`advance`), so whatever a page does must be safe to repeat; the counts are then those of the second time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from tortoise import fields
+from tortoise.models import Model
+
+from server.kit.db import fetch
+
+LEASE_S: Final = 60
+
+Position = tuple[int | str, ...]
+
+
+class DailyPass(Model):
+    """How far the pass of `day` has come: `position` is the key of the last row done, null at the start."""
+
+    name = fields.CharField(max_length=32, primary_key=True)
+    day = fields.DateField()
+    position: Any = fields.JSONField(null=True)
+    seen = fields.BigIntField(default=0)
+    done = fields.BigIntField(default=0)
+    failed = fields.BigIntField(default=0)
+    amount = fields.BigIntField(default=0)
+    started_at = fields.DatetimeField()
+    finished_at = fields.DatetimeField(null=True)
+    holder = fields.UUIDField(null=True)
+    held_until = fields.DatetimeField(null=True)
+
+    class Meta:
+        table = "daily_pass"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one page did. `position` is None after the last one; `amount` counts in the job's own unit."""
+
+    position: Position | None
+    seen: int = 0
+    done: int = 0
+    failed: int = 0
+    amount: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PassState:
+    """A pass as it stands; counts are since its beginning."""
+
+    name: str
+    day: date
+    position: Position | None
+    seen: int
+    done: int
+    failed: int
+    amount: int
+    started_at: datetime
+    finished_at: datetime | None
+
+    @property
+    def finished(self) -> bool:
+        """Whether every row has been looked at."""
+        return self.finished_at is not None
+
+
+_COLUMNS: Final = "name, day, position::text AS position, seen, done, failed, amount, started_at, finished_at"
+_NEW_DAY: Final = (
+    "INSERT INTO daily_pass (name, day, seen, done, failed, amount, started_at) VALUES ($1, $2, 0, 0, 0, 0, $3)"
+    " ON CONFLICT (name) DO UPDATE SET day = EXCLUDED.day, position = NULL, seen = 0, done = 0, failed = 0, amount = 0,"
+    " started_at = EXCLUDED.started_at, finished_at = NULL, holder = NULL, held_until = NULL"
+    " WHERE daily_pass.day < EXCLUDED.day"
+)
+_LEASE: Final = (
+    "UPDATE daily_pass SET holder = $3, held_until = $5 WHERE name = $1 AND day = $2 AND finished_at IS NULL"
+    f" AND (holder IS NULL OR holder = $3 OR held_until < $4) RETURNING {_COLUMNS}"
+)
+_ADVANCE: Final = (
+    "UPDATE daily_pass SET position = $4::jsonb, seen = seen + $5, done = done + $6, failed = failed + $7,"
+    " amount = amount + $8, finished_at = CASE WHEN $4::jsonb IS NULL THEN $9::timestamptz END, held_until = $10"
+    f" WHERE name = $1 AND day = $2 AND holder = $3 AND finished_at IS NULL RETURNING {_COLUMNS}"
+)
+
+
+async def begin(name: str, day: date, holder: UUID, now: datetime, *, lease_s: int = LEASE_S) -> PassState | None:
+    """The pass of `day`, leased to `holder`; None when it is finished, of a later day, or held by somebody else."""
+    known = await look(name)
+    if known is None or known.day < day:
+        await fetch(_NEW_DAY, name, day, now)
+    elif known.day > day or known.finished:
+        return None
+    rows = await fetch(_LEASE, name, day, holder, now, now + timedelta(seconds=lease_s))
+    return _state(rows[0]) if rows else None
+
+
+async def advance(
+    state: PassState, holder: UUID, page: Page, now: datetime, *, lease_s: int = LEASE_S
+) -> PassState | None:
+    """Notes a page that is done; None when the lease was lost meanwhile: then somebody else goes on from before it."""
+    position = None if page.position is None else msgspec.json.encode(page.position).decode()
+    rows = await fetch(
+        _ADVANCE, state.name, state.day, holder, position, page.seen, page.done, page.failed, page.amount, now,
+        now + timedelta(seconds=lease_s),
+    )  # fmt: skip
+    return _state(rows[0]) if rows else None
+
+
+async def look(name: str) -> PassState | None:
+    """The newest pass of a job as it stands, None when it never ran."""
+    rows = await fetch(f"SELECT {_COLUMNS} FROM daily_pass WHERE name = $1", name)  # noqa: S608
+    return _state(rows[0]) if rows else None
+
+
+async def again(name: str) -> None:
+    """Makes a finished pass begin anew on the same day; one that is under way goes on as it is."""
+    await fetch(
+        "UPDATE daily_pass SET position = NULL, seen = 0, done = 0, failed = 0, amount = 0, finished_at = NULL,"
+        " holder = NULL, held_until = NULL WHERE name = $1 AND finished_at IS NOT NULL",
+        name,
+    )
+
+
+def _state(row: dict[str, Any]) -> PassState:
+    position = row["position"]
+    return PassState(**(row | {"position": position and msgspec.json.decode(position, type=Position)}))
