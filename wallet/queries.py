@@ -11,6 +11,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from wallet.due import Due
 from wallet.items import Op, bucket_of
 
 # A coupon whose last day is over is expired, whether or not a job has booked it.
@@ -98,11 +99,8 @@ class RedemptionView:
     void_reason: str | None
 
 
-class Queries:
-    """Reads over one pool."""
-
-    def __init__(self, pool: asyncpg.Pool) -> None:
-        self._pool = pool
+class Queries(Due):
+    """Reads over one pool; what is due for jobs is in `wallet.due`."""
 
     async def wallet(self, resident_id: int) -> WalletView | None:
         """A resident's wallet, None when it was never opened."""
