@@ -59,7 +59,7 @@ class Due:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
 
-    async def lots(self, after: tuple[int, int] | None, *, first: date, last: date, limit: int) -> LotPage:
+    async def lots_ending(self, after: tuple[int, int] | None, *, first: date, last: date, limit: int) -> LotPage:
         """The lots that end between `first` and `last`, both included, in the `limit` wallets after `after` (a bucket
         and an owner; None: from the beginning). A wallet's lots come soonest first."""
         b, owner = after or (-1, -1)
@@ -85,7 +85,9 @@ class Due:
             return LotPage(0, None, [])
         return LotPage(end["seen"], (end["b"], end["owner"]) if end["seen"] == limit else None, found)
 
-    async def coupons(self, after: tuple[int, int, UUID] | None, *, first: date, last: date, limit: int) -> CouponPage:
+    async def coupons_ending(
+        self, after: tuple[int, int, UUID] | None, *, first: date, last: date, limit: int
+    ) -> CouponPage:
         """The unused coupons whose last day is between `first` and `last`, both included, among the `limit` coupons
         after `after` (bucket, owner, coupon; None: from the beginning)."""
         b, owner, id = after or (-1, -1, UUID(int=0))
