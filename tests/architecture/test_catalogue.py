@@ -6,12 +6,11 @@ import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from server.kit.bootstrap import missing_grants
 from server.kit.migrations import migrate, names_on_disk, pending
-from tests.support.databases import Database
+from tests.support.databases import Database, connected
 
 SQL = Path(__file__).resolve().parents[2] / "migrations" / "sql"
 LITERAL = r"(?!%)\"?(\w+)\"?"
@@ -52,13 +51,12 @@ def uncommented(path: Path) -> str:
 
 @pytest.mark.parametrize("path", FORWARD, ids=lambda path: f"{path.parent.name}/{path.name}")
 async def test_everything_a_file_declares_is_in_the_database(database: Database, path: Path) -> None:
-    connection = await asyncpg.connect(database.owner)
-    text = uncommented(path)
-    missing = []
-    for kind, pattern in DECLARED.items():
-        present = {row[0] for row in await connection.fetch(PRESENT[kind])}
-        missing += [f"{kind} {name}" for name in pattern.findall(text) if name not in present]
-    await connection.close()
+    async with connected(database.owner) as connection:
+        text = uncommented(path)
+        missing = []
+        for kind, pattern in DECLARED.items():
+            present = {row[0] for row in await connection.fetch(PRESENT[kind])}
+            missing += [f"{kind} {name}" for name in pattern.findall(text) if name not in present]
     assert missing == []
 
 
@@ -72,10 +70,8 @@ async def test_up_down_up_ends_where_it_began(new_database: Callable[[], Awaitab
     database = await new_database()
 
     async def catalogue() -> set[tuple[str, str]]:
-        connection = await asyncpg.connect(database.owner)
-        rows = {(row["kind"], row["it"]) for row in await connection.fetch(EVERYTHING)}
-        await connection.close()
-        return rows
+        async with connected(database.owner) as connection:
+            return {(row["kind"], row["it"]) for row in await connection.fetch(EVERYTHING)}
 
     before = await catalogue()
     assert await migrate(database.owner, "zero") == list(reversed(names_on_disk()))
@@ -96,7 +92,6 @@ async def test_two_migrators_at_once_take_turns(new_database: Callable[[], Await
 
 async def test_a_migrated_database_has_nothing_pending_and_its_grants(database: Database) -> None:
     for dsn in (database.app, database.worker):
-        connection = await asyncpg.connect(dsn)
-        assert await pending(connection.fetch) == []
-        assert await missing_grants(connection.fetch) == []
-        await connection.close()
+        async with connected(dsn) as connection:
+            assert await pending(connection.fetch) == []
+            assert await missing_grants(connection.fetch) == []

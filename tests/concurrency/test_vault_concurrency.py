@@ -132,9 +132,9 @@ async def test_duplicates_in_one_batch_replay(ledger: Ledger) -> None:
     resident, terms = await ledger.resident(points=25), await ledger.template(price_points=10)
     item = {"op": 2, "b": resident & 1023, "owner": resident, "hash": "\\xab", "terms": terms.id}
     first, second, third = ledger.id7(), ledger.id7(), ledger.id7()
-    connection = await asyncpg.connect(ledger.database.app)
-    answers = await post(connection, "post_batch", *({**item, "id": id} for id in (first, first, second, first, third)))
-    await connection.close()
+    items = [{**item, "id": id} for id in (first, first, second, first, third)]
+    async with connected(ledger.database.app) as connection:
+        answers = await post(connection, "post_batch", *items)
     assert [(status, again) for status, again, _ in answers] == [
         (0, False), (0, True), (0, False), (0, True), (10, False)]  # fmt: skip
     assert answers[0][2] == answers[1][2] == answers[3][2]
@@ -150,17 +150,16 @@ async def test_mixed_batches_over_wallets_and_slots_in_opposite_order_never_dead
     ]
 
     async def lane(number: int, order: int) -> int:
-        connection = await asyncpg.connect(ledger.database.app)
-        chance = random.Random(number)
-        for _ in range(25):
-            plain = {"op": 2, "hash": "\\xab"}
-            items = [
-                {**plain, "b": one & 1023, "owner": one, "id": ledger.id7(), "terms": chance.choice(terms).id}
-                for one in residents[::order]
-            ]
-            answers = await post(connection, "post_batch", *items, lane=number % 2)
-            assert {status for status, _, _ in answers} <= {0, 11}
-        await connection.close()
+        async with connected(ledger.database.app) as connection:
+            chance = random.Random(number)
+            for _ in range(25):
+                plain = {"op": 2, "hash": "\\xab"}
+                items = [
+                    {**plain, "b": one & 1023, "owner": one, "id": ledger.id7(), "terms": chance.choice(terms).id}
+                    for one in residents[::order]
+                ]
+                answers = await post(connection, "post_batch", *items, lane=number % 2)
+                assert {status for status, _, _ in answers} <= {0, 11}
         return number
 
     async def balance() -> None:
@@ -178,16 +177,12 @@ async def test_an_expiry_and_a_claim_of_one_template_take_their_slots_in_one_ord
     owners, other = [await ledger.resident() for _ in range(2)], await ledger.resident()
     coupons = [await ledger.coupon(one, terms) for one in owners]
     await ledger.move_clock(days=3)
-    gate = await asyncpg.connect(ledger.database.owner)
-    held = gate.transaction()
-    await held.start()
-    await gate.execute("SELECT FROM vault.slot WHERE budget = $1 FOR UPDATE", fen)
-    claim = asyncio.create_task(ledger.claim(other, terms))
-    await asyncio.sleep(0.2)
-    expiry = asyncio.create_task(ledger.worker.expire_coupon(owners[0], ledger.id8(), coupon_id=coupons[0]))
-    await asyncio.sleep(0.2)
-    await held.rollback()
-    await gate.close()
+    async with connected(ledger.database.owner) as gate, gate.transaction():
+        await gate.execute("SELECT FROM vault.slot WHERE budget = $1 FOR UPDATE", fen)
+        claim = asyncio.create_task(ledger.claim(other, terms))
+        await asyncio.sleep(0.2)
+        expiry = asyncio.create_task(ledger.worker.expire_coupon(owners[0], ledger.id8(), coupon_id=coupons[0]))
+        await asyncio.sleep(0.2)
     await asyncio.gather(claim, expiry)
     await ledger.restore_clock()
 

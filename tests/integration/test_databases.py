@@ -4,31 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-import asyncpg
 import pytest
 
 from server.kit.bootstrap import missing_grants
-from tests.support.databases import Database
+from tests.support.databases import Database, connected
 
 
 @pytest.mark.parametrize("role", ["app", "worker"])
 async def test_a_cloned_database_has_its_grants_again(database: Database, role: str) -> None:
-    connection = await asyncpg.connect(getattr(database, role))
-    try:
+    async with connected(getattr(database, role)) as connection:
         assert await missing_grants(connection.fetch) == []
         assert await connection.fetchval("SELECT to_regclass('vault.journal') IS NOT NULL")
-    finally:
-        await connection.close()
 
 
 async def test_two_databases_do_not_see_each_other(new_database: Callable[[], Awaitable[Database]]) -> None:
     first, second = await new_database(), await new_database()
     assert first.name != second.name
-    connection = await asyncpg.connect(first.owner)
-    await connection.execute("CREATE TABLE only_here ()")
-    await connection.close()
-    connection = await asyncpg.connect(second.owner)
-    try:
+    async with connected(first.owner) as connection:
+        await connection.execute("CREATE TABLE only_here ()")
+    async with connected(second.owner) as connection:
         assert await connection.fetchval("SELECT to_regclass('public.only_here') IS NULL")
-    finally:
-        await connection.close()

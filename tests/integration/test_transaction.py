@@ -15,7 +15,7 @@ from server.kit import db
 from server.kit.audit import Actor, AuditEntry, record
 from server.kit.db import Conflict, NestedTransaction, close_house, fetch, open_house, retry_on_conflict, transaction
 from server.kit.errors import TemporarilyUnavailable
-from tests.support.databases import Database
+from tests.support.databases import Database, connected
 
 NOW = datetime(2026, 7, 1, tzinfo=UTC)
 ADMIN = Actor("admin", "1")
@@ -24,14 +24,13 @@ ADMIN = Actor("admin", "1")
 @pytest_asyncio.fixture
 async def house(database: Database) -> AsyncIterator[Database]:
     await open_house(database.app, pool_max=3)
-    owner = await asyncpg.connect(database.owner)
-    await owner.execute(
-        "CREATE TABLE IF NOT EXISTS thing (id int PRIMARY KEY, n int NOT NULL,"
-        " partner int REFERENCES thing (id) DEFERRABLE INITIALLY DEFERRED)"
-    )
-    await owner.execute("DELETE FROM thing")
-    await owner.execute("INSERT INTO thing VALUES (1, 0), (2, 0)")
-    await owner.close()
+    async with connected(database.owner) as owner:
+        await owner.execute(
+            "CREATE TABLE IF NOT EXISTS thing (id int PRIMARY KEY, n int NOT NULL,"
+            " partner int REFERENCES thing (id) DEFERRABLE INITIALLY DEFERRED)"
+        )
+        await owner.execute("DELETE FROM thing")
+        await owner.execute("INSERT INTO thing VALUES (1, 0), (2, 0)")
     yield database
     await close_house()
 
@@ -103,26 +102,21 @@ async def test_a_deadlock_leaves_as_conflict_and_a_retry_succeeds(house: Databas
 
 
 async def test_a_lock_that_is_not_given_leaves_as_conflict(house: Database) -> None:
-    holder = await asyncpg.connect(house.app)
-    held = holder.transaction()
-    await held.start()
-    await holder.execute("SELECT 1 FROM thing WHERE id = 1 FOR UPDATE")
-    with pytest.raises(Conflict):
-        async with transaction() as tx:
-            await tx.execute_query("SELECT 1 FROM thing WHERE id = 1 FOR UPDATE NOWAIT")
-    await held.rollback()
-    await holder.close()
+    async with connected(house.app) as holder, holder.transaction():
+        await holder.execute("SELECT 1 FROM thing WHERE id = 1 FOR UPDATE")
+        with pytest.raises(Conflict):
+            async with transaction() as tx:
+                await tx.execute_query("SELECT 1 FROM thing WHERE id = 1 FOR UPDATE NOWAIT")
 
 
 async def test_a_connection_lost_inside_leaves_as_unavailable_and_the_next_one_works(house: Database) -> None:
-    killer = await asyncpg.connect(house.superuser)
-    with pytest.raises(TemporarilyUnavailable):
-        async with transaction() as tx:
-            pid = (await tx.execute_query_dict("SELECT pg_backend_pid() AS pid"))[0]["pid"]
-            # Answers when the process is gone, or false when it would not go.
-            assert await killer.fetchval("SELECT pg_terminate_backend($1, 60000)", pid)
-            await tx.execute_query("INSERT INTO thing VALUES (3, 0)")
-    await killer.close()
+    async with connected(house.superuser) as killer:
+        with pytest.raises(TemporarilyUnavailable):
+            async with transaction() as tx:
+                pid = (await tx.execute_query_dict("SELECT pg_backend_pid() AS pid"))[0]["pid"]
+                # Answers when the process is gone, or false when it would not go.
+                assert await killer.fetchval("SELECT pg_terminate_backend($1, 60000)", pid)
+                await tx.execute_query("INSERT INTO thing VALUES (3, 0)")
     async with transaction() as tx:
         await tx.execute_query("INSERT INTO thing VALUES (4, 0)")
     assert await count() == 3
@@ -154,11 +148,10 @@ async def test_an_audit_entry_commits_with_its_change_and_can_not_be_changed(hou
     entry = await AuditEntry.filter(object_kind="t").first()
     assert entry is not None and entry.after == {"n": 1}
     for role in (house.app, house.owner):
-        connection = await asyncpg.connect(role)
-        for change in ("UPDATE audit_entry SET action = 'x'", "DELETE FROM audit_entry", "TRUNCATE audit_entry"):
-            with pytest.raises((asyncpg.InsufficientPrivilegeError, asyncpg.RestrictViolationError)):
-                await connection.execute(change)
-        await connection.close()
+        async with connected(role) as connection:
+            for change in ("UPDATE audit_entry SET action = 'x'", "DELETE FROM audit_entry", "TRUNCATE audit_entry"):
+                with pytest.raises((asyncpg.InsufficientPrivilegeError, asyncpg.RestrictViolationError)):
+                    await connection.execute(change)
 
 
 def test_a_url_with_a_socket_folder_is_understood() -> None:

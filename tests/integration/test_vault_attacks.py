@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from tests.support.databases import Database
+from tests.support.databases import Database, connected
 from tests.support.ledger import Ledger, open_ledger, post
 
 GRANTS = Path(__file__).resolve().parents[2] / "migrations/sql/vault/090_grants.sql"
@@ -36,9 +36,8 @@ async def intruder(ledger: Ledger, request: pytest.FixtureRequest) -> AsyncItera
     """A connection of a role that serves, after one coupon was redeemed and another one issued."""
     await ledger.redeemed(await ledger.template())
     await ledger.claim(await ledger.resident(points=100), await ledger.template(price_points=10))
-    connection = await asyncpg.connect(getattr(ledger.database, request.param))
-    yield connection
-    await connection.close()
+    async with connected(getattr(ledger.database, request.param)) as connection:
+        yield connection
 
 
 def table_of_grants() -> dict[str, set[str]]:
@@ -104,19 +103,17 @@ async def test_internal_functions_refuse_by_privilege(intruder: asyncpg.Connecti
 
 async def test_each_role_stays_before_its_own_door(ledger: Ledger) -> None:
     for dsn, door in ((ledger.database.app, "post_internal"), (ledger.database.worker, "post_batch")):
-        connection = await asyncpg.connect(dsn)
-        with pytest.raises(DENIED):
-            await post(connection, door)
-        await connection.close()
+        async with connected(dsn) as connection:
+            with pytest.raises(DENIED):
+                await post(connection, door)
 
 
 async def test_the_app_earns_nothing_through_its_own_door(ledger: Ledger) -> None:
     resident, campaign = await ledger.resident(), await ledger.campaign()
-    connection = await asyncpg.connect(ledger.database.app)
-    item = {"b": resident & 1023, "owner": resident, "hash": "\\xab", "terms": campaign, "earned_on": ledger.today()}
-    answers = await post(connection, "post_batch", *[{**item, "op": op, "id": id} for op in (1, 5, 6, 7)
-                                                     for id in (ledger.id7(), ledger.id8())])
-    await connection.close()
+    async with connected(ledger.database.app) as connection:
+        item = {"b": resident & 1023, "owner": resident, "hash": "\\xab", "terms": campaign, "earned_on": ledger.today()}
+        answers = await post(connection, "post_batch", *[{**item, "op": op, "id": id} for op in (1, 5, 6, 7)
+                                                         for id in (ledger.id7(), ledger.id8())])
     assert {status for status, _, _ in answers} == {6} and await ledger.rows(resident) == 0
 
 
@@ -124,12 +121,11 @@ async def test_no_flag_and_no_field_of_a_caller_mints_points(ledger: Ledger) -> 
     """The prototype believed `p_slot=false` and made a million points; here the operation decides what it debits (D2)."""
     resident = await ledger.resident()
     campaign = await ledger.campaign(points=500, budget=await ledger.budget("points", 0))
-    connection = await asyncpg.connect(ledger.database.worker)
-    item = {"op": 1, "b": resident & 1023, "owner": resident, "hash": "\\xab", "terms": campaign,
-            "earned_on": ledger.today(), "amount": 10**6, "slot": False, "p_slot": False, "peer": 1,
-            "takes": [[1, 0, -(10**6)]], "slot_a": None}
-    answers = await post(connection, "post_internal", {**item, "id": ledger.id8()}, {**item, "id": ledger.id8()})
-    await connection.close()
+    async with connected(ledger.database.worker) as connection:
+        item = {"op": 1, "b": resident & 1023, "owner": resident, "hash": "\\xab", "terms": campaign,
+                "earned_on": ledger.today(), "amount": 10**6, "slot": False, "p_slot": False, "peer": 1,
+                "takes": [[1, 0, -(10**6)]], "slot_a": None}
+        answers = await post(connection, "post_internal", {**item, "id": ledger.id8()}, {**item, "id": ledger.id8()})
     assert [status for status, _, _ in answers] == [11, 11]
     assert await ledger.balance(resident) == 0 and await ledger.rows(resident) == 0
 
@@ -144,16 +140,15 @@ async def test_temporary_tables_cannot_be_made_and_could_not_hijack(intruder: as
     # Even one who may make them: the owner's session shadows every table of the vault, and the door does not see it.
     resident = await ledger.resident()
     terms = await ledger.template(stock=0)
-    owner = await asyncpg.connect(ledger.database.owner)
-    for name in ("wallet", "slot", "budget", "coupon", "allowance", "journal", "journal_month", "coupon_terms"):
-        await owner.execute(f"CREATE TEMP TABLE {name} (LIKE vault.{name} INCLUDING DEFAULTS)")
-    await owner.execute(f"INSERT INTO pg_temp.slot SELECT pb, budget, slot, 1000, true FROM vault.slot WHERE budget = {terms.stock_budget}")
-    item = {"op": 2, "b": resident & 1023, "owner": resident, "id": ledger.id7(), "hash": "\\xab", "terms": terms.id}
-    for path in ("pg_temp, vault", "vault, pg_temp", "public"):
-        await owner.execute(f"SET search_path = {path}")
-        assert [status for status, _, _ in await post(owner, "post_batch", item)] == [11]
-    assert await owner.fetchval("SELECT count(*) FROM pg_temp.journal") == 0
-    await owner.close()
+    async with connected(ledger.database.owner) as owner:
+        for name in ("wallet", "slot", "budget", "coupon", "allowance", "journal", "journal_month", "coupon_terms"):
+            await owner.execute(f"CREATE TEMP TABLE {name} (LIKE vault.{name} INCLUDING DEFAULTS)")
+        await owner.execute(f"INSERT INTO pg_temp.slot SELECT pb, budget, slot, 1000, true FROM vault.slot WHERE budget = {terms.stock_budget}")
+        item = {"op": 2, "b": resident & 1023, "owner": resident, "id": ledger.id7(), "hash": "\\xab", "terms": terms.id}
+        for path in ("pg_temp, vault", "vault, pg_temp", "public"):
+            await owner.execute(f"SET search_path = {path}")
+            assert [status for status, _, _ in await post(owner, "post_batch", item)] == [11]
+        assert await owner.fetchval("SELECT count(*) FROM pg_temp.journal") == 0
 
 
 async def test_no_setting_moves_the_clock_or_lifts_a_trigger(intruder: asyncpg.Connection) -> None:
@@ -264,30 +259,27 @@ async def test_a_scan_with_a_hole_in_it_is_a_status_and_claims_nothing(ledger: L
     at = _counter()
     scan = {"op": 20, "handle": showing.handle, "code_ok": True, "merchant": at.merchant_id, "store": at.store_id,
             "terminal": at.terminal_id, "redemption": ledger.id7(), "void": ledger.id7()} | {missing: None}
-    app = await asyncpg.connect(ledger.database.app)
-    assert await post(app, "post_batch", scan) == [(5, False, None)]
-    await app.close()
+    async with connected(ledger.database.app) as app:
+        assert await post(app, "post_batch", scan) == [(5, False, None)]
     await ledger.scan(showing)
 
 
 async def test_a_day_outside_every_calendar_is_a_status(ledger: Ledger) -> None:
     resident, terms = await ledger.resident(), await ledger.campaign()
-    worker = await asyncpg.connect(ledger.database.worker)
-    earn = {"op": 1, "b": resident & 1023, "owner": resident, "hash": "\\x00", "terms": terms}
-    days = {"5874897-12-31": 5, "infinity": 5, None: 5, "-infinity": 16, "4713-01-01 BC": 16}
-    for day, status in days.items():
-        answers = await post(worker, "post_internal", earn | {"id": ledger.id8(), "earned_on": day})
-        assert [answer[0] for answer in answers] == [status], day
-    await worker.close()
+    async with connected(ledger.database.worker) as worker:
+        earn = {"op": 1, "b": resident & 1023, "owner": resident, "hash": "\\x00", "terms": terms}
+        days = {"5874897-12-31": 5, "infinity": 5, None: 5, "-infinity": 16, "4713-01-01 BC": 16}
+        for day, status in days.items():
+            answers = await post(worker, "post_internal", earn | {"id": ledger.id8(), "earned_on": day})
+            assert [answer[0] for answer in answers] == [status], day
 
 
 async def test_a_budget_entry_without_an_id_or_beyond_all_money_is_invalid(ledger: Ledger) -> None:
     budget = await ledger.budget("points", 10)
     sql = "SELECT vault.put_budget_entry($1, $2, 'topup', $3, 1, 2, 'doc')"
-    app = await asyncpg.connect(ledger.database.app)
-    for id, amount in ((None, 5), (ledger.id7(), 2**63 - 1), (ledger.id7(), 0), (ledger.id7(), None)):
-        assert await app.fetchval(sql, budget, id, amount) == "invalid"
-    await app.close()
+    async with connected(ledger.database.app) as app:
+        for id, amount in ((None, 5), (ledger.id7(), 2**63 - 1), (ledger.id7(), 0), (ledger.id7(), None)):
+            assert await app.fetchval(sql, budget, id, amount) == "invalid"
     assert await ledger.left(budget) == 10
 
 

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from tests.support.databases import Database
+from tests.support.databases import Database, connected
 from tests.support.ledger import COUNTER, Ledger, open_ledger
 from wallet.audit import CHECKS, prove
 
@@ -81,12 +81,11 @@ def test_every_check_has_a_canary() -> None:
 
 
 async def test_a_committed_break_is_reported_with_its_rows(database: Database, ledger: Ledger) -> None:
-    superuser = await asyncpg.connect(database.superuser)
-    await superuser.execute("UPDATE vault.slot SET avail = avail + 5 WHERE budget = (SELECT min(budget) FROM vault.budget)"
-                            " AND slot = 0")
-    findings = {one.check: one for one in await prove(database.worker)}
-    await superuser.execute("UPDATE vault.slot SET avail = avail - 5 WHERE budget = (SELECT min(budget) FROM vault.budget)"
-                            " AND slot = 0")
-    await superuser.close()
+    async with connected(database.superuser) as superuser:
+        await superuser.execute("UPDATE vault.slot SET avail = avail + 5 WHERE budget = (SELECT min(budget) FROM vault.budget)"
+                                " AND slot = 0")
+        findings = {one.check: one for one in await prove(database.worker)}
+        await superuser.execute("UPDATE vault.slot SET avail = avail - 5 WHERE budget = (SELECT min(budget) FROM vault.budget)"
+                                " AND slot = 0")
     assert {name: one.broken for name, one in findings.items() if one.broken} == {"budget_is_its_entries": 1}
     assert len(findings["budget_is_its_entries"].examples) == 1 and len(findings) == len(CHECKS)

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from server.kit.ids import uuid7, uuid8
-from tests.support.databases import Database
+from tests.support.databases import Database, connected
 from tests.support.ledger import COUNTER, JOB_KEY, Ledger, open_ledger, post, refusal
 from wallet import Refused
 
@@ -34,9 +34,8 @@ async def ledger(_ledger: Ledger) -> AsyncIterator[Ledger]:
 
 @pytest_asyncio.fixture
 async def app(ledger: Ledger) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(ledger.database.app)
-    yield connection
-    await connection.close()
+    async with connected(ledger.database.app) as connection:
+        yield connection
 
 
 async def test_a_claim_again_under_its_id_is_the_same_answer_and_no_second_coupon(ledger: Ledger) -> None:
