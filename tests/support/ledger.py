@@ -9,7 +9,7 @@ import itertools
 import json
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -20,7 +20,7 @@ import asyncpg
 import pytest
 
 from server.kit.ids import uuid7, uuid8
-from tests.support.databases import Database
+from tests.support.databases import Database, connected
 from wallet import Acceptor, CouponTerms, Done, Redeemed, Refused, ScannedCredential, Vault
 from wallet.audit import prove
 
@@ -279,18 +279,16 @@ def refusal(code: str) -> Any:
 @asynccontextmanager
 async def open_ledger(database: Database, **vault: Any) -> AsyncIterator[Ledger]:
     """Vaults of both roles on a database, with two merchants ready at their counters."""
-    owner = await asyncpg.connect(database.owner)
-    app = await Vault.connect(database.app, role="app", **vault)
-    worker = await Vault.connect(database.worker, role="worker")
-    ledger = Ledger(database, app, worker, owner)
-    for place in COUNTERS:
-        await app.set_acceptor("merchant", place.merchant_id, place.merchant_id, None, True)
-        await app.set_acceptor("store", place.store_id, place.merchant_id, place.store_id, True)
-        await app.set_acceptor("terminal", place.terminal_id, place.merchant_id, place.store_id, True)
-        await app.set_acceptor("staff", place.staff_id or 0, place.merchant_id, None, True)
-    try:
+    async with AsyncExitStack() as opened:
+        owner = await opened.enter_async_context(connected(database.owner))
+        app = await Vault.connect(database.app, role="app", **vault)
+        opened.push_async_callback(app.close)
+        worker = await Vault.connect(database.worker, role="worker")
+        opened.push_async_callback(worker.close)
+        ledger = Ledger(database, app, worker, owner)
+        for place in COUNTERS:
+            await app.set_acceptor("merchant", place.merchant_id, place.merchant_id, None, True)
+            await app.set_acceptor("store", place.store_id, place.merchant_id, place.store_id, True)
+            await app.set_acceptor("terminal", place.terminal_id, place.merchant_id, place.store_id, True)
+            await app.set_acceptor("staff", place.staff_id or 0, place.merchant_id, None, True)
         yield ledger
-    finally:
-        await app.close()
-        await worker.close()
-        await owner.close()
