@@ -7,6 +7,7 @@ bootstrap-db   roles, database and grants, once, as a superuser
 migrate        tables and functions, at each release
 create-admin   an administrator with password and TOTP
 check-ledger   the proof that the books balance
+ledger-month   old months of the journal leave for the archive and come back
 load-sample    the sample city, into a sandbox
 
 Commands import what they need themselves, so that a process starts with nothing more than it runs.
@@ -23,6 +24,7 @@ import asyncpg
 import click
 import msgspec
 
+from server.cli_months import ledger_month
 from server.config import EX_CONFIG, Settings, UnsafeSettings
 from server.kit.errors import AppError
 from server.kit.logging import configure_logging
@@ -57,6 +59,9 @@ class Commands(click.Group):
 @click.version_option(package_name="chengxin")
 def main() -> None:
     """Chengxin (澄信): a city's voluntary credit-points programme."""
+
+
+main.add_command(ledger_month)
 
 
 def _settings() -> Settings:

@@ -1,4 +1,173 @@
--- House-keeping: directory rows 7 days after expiry, scans after 90 days. Bounded per call; returns rows deleted.
+-- Keeping: months that leave the journal and come back, and rows that have been kept long enough.
+
+-- Whether something that was booked under an id of these bounds is alive: postings look up what they give back (a claim's slots, a
+-- price's lots) in the journal, so its month stays there. NULL, or 'live_coupons', 'open_holds'.
+CREATE FUNCTION vault.alive_in(p_lower uuid, p_upper uuid) RETURNS text
+LANGUAGE plpgsql SET search_path = vault, pg_temp AS $$
+BEGIN
+  IF EXISTS (SELECT FROM vault.hold h WHERE h.id >= p_lower AND h.id < p_upper) THEN
+    RETURN 'open_holds';
+  ELSIF EXISTS (SELECT FROM vault.coupon c WHERE c.id >= p_lower AND c.id < p_upper
+                AND (c.state IN ('issued', 'locked') OR c.reserved_fen > 0))
+     OR EXISTS (SELECT FROM vault.redemption r WHERE r.void_until >= vault.now() AND r.coupon_id >= p_lower AND r.coupon_id < p_upper) THEN
+    RETURN 'live_coupons';
+  END IF;
+  RETURN NULL;
+END $$;
+
+-- Whether every row of these bounds lies below the last seal.
+CREATE FUNCTION vault.sealed_in(p_lower uuid, p_upper uuid) RETURNS boolean
+LANGUAGE plpgsql SET search_path = vault, pg_temp AS $$
+DECLARE
+  e vault.seal_epoch;
+  s vault.seal;
+BEGIN
+  SELECT * INTO STRICT e FROM vault.seal_epoch x ORDER BY x.epoch DESC LIMIT 1;
+  SELECT * INTO s FROM vault.seal x WHERE x.epoch = e.epoch ORDER BY x.n DESC LIMIT 1;
+  RETURN NOT EXISTS (
+    SELECT FROM vault.journal j
+    WHERE j.id >= p_lower AND j.id < p_upper AND j.at >= e.began_at AND j.txid >= coalesce(s.hi_txid, 0)
+      AND (s.n IS NULL OR (j.txid, j.b, j.owner, j.seq) >= (s.hi_txid, s.hi_b, s.hi_owner, s.hi_seq)));
+END $$;
+
+-- Takes a month out of the journal; nothing is copied. From here on its ids are old ids (status 3): a posting holds a lock on the
+-- journal from its replay look-up on, so none is between the look-up and the month's check while the month leaves.
+-- Answers: 'detached', 'already', 'unknown', 'too_young', 'live_coupons', 'open_holds', 'not_sealed'.
+CREATE FUNCTION vault.detach_month(p_month date, p_keep_months integer) RETURNS text
+LANGUAGE plpgsql SET search_path = vault, pg_temp AS $$
+DECLARE
+  m vault.journal_month;
+  v_name text := 'journal_' || to_char(p_month, 'YYYYMM');
+  v_alive text;
+BEGIN
+  IF p_keep_months < 3 THEN
+    RAISE EXCEPTION 'at least 3 whole months stay in the journal, not %', p_keep_months;
+  END IF;
+  PERFORM pg_advisory_xact_lock(hashtext('vault.journal_month'));
+  IF EXISTS (SELECT FROM vault.archived_month x WHERE x.month = p_month) THEN
+    RETURN 'already';
+  END IF;
+  SELECT * INTO m FROM vault.journal_month x WHERE x.month = p_month;
+  IF NOT FOUND THEN
+    RETURN 'unknown';
+  ELSIF p_month >= date_trunc('month', vault.now() AT TIME ZONE 'UTC') - make_interval(months => p_keep_months) THEN
+    RETURN 'too_young';
+  END IF;
+  v_alive := vault.alive_in(m.lower_id, m.upper_id);
+  IF v_alive IS NOT NULL THEN
+    RETURN v_alive;
+  ELSIF NOT vault.sealed_in(m.lower_id, m.upper_id) THEN
+    RETURN 'not_sealed';
+  END IF;
+  LOCK TABLE ONLY vault.journal IN ACCESS EXCLUSIVE MODE;
+  -- A job may have booked a late row meanwhile; nobody can now.
+  IF NOT vault.sealed_in(m.lower_id, m.upper_id) THEN
+    RETURN 'not_sealed';
+  END IF;
+  EXECUTE format('ALTER TABLE vault.journal DETACH PARTITION vault.%I', v_name);
+  EXECUTE format('ALTER TABLE vault.journal_archive ATTACH PARTITION vault.%I FOR VALUES FROM (%L) TO (%L)', v_name, m.lower_id, m.upper_id);
+  DELETE FROM vault.journal_month x WHERE x.month = p_month;
+  INSERT INTO vault.archived_month (month, lower_id, upper_id, detached_at) VALUES (m.month, m.lower_id, m.upper_id, vault.now());
+  RETURN 'detached';
+END $$;
+
+-- What an archived month holds: its rows, and a digest over their sealed bytes in the order of the key.
+CREATE FUNCTION vault.month_content(p_month date, OUT entries bigint, OUT digest bytea)
+LANGUAGE plpgsql STABLE SET search_path = vault, pg_temp AS $$
+BEGIN
+  SELECT coalesce(sum(x.n), 0), sha256(coalesce(string_agg(x.digest, '' ORDER BY x.b), '')) INTO entries, digest
+  FROM (SELECT j.b, count(*) AS n,
+               sha256(string_agg(sha256(vault.sealed_bytes(ROW(j.*)::vault.journal)), '' ORDER BY j.owner, j.id)) AS digest
+        FROM vault.journal_archive j JOIN vault.archived_month m ON m.month = p_month AND j.id >= m.lower_id AND j.id < m.upper_id
+        GROUP BY j.b) x;
+END $$;
+
+-- Measures an archived month: the first time its content is recorded, afterwards compared. Answers: 'recorded', 'same', 'changed', 'unknown'.
+CREATE FUNCTION vault.prove_month(p_month date, OUT answer text, OUT entries bigint, OUT digest bytea)
+LANGUAGE plpgsql SET search_path = vault, pg_temp AS $$
+DECLARE
+  m vault.archived_month;
+BEGIN
+  SELECT * INTO m FROM vault.archived_month x WHERE x.month = p_month FOR UPDATE;
+  IF NOT FOUND THEN
+    answer := 'unknown';
+    RETURN;
+  END IF;
+  SELECT c.entries, c.digest INTO entries, digest FROM vault.month_content(p_month) c;
+  IF m.digest IS NULL THEN
+    UPDATE vault.archived_month x SET entries = prove_month.entries, digest = prove_month.digest WHERE x.month = p_month;
+    answer := 'recorded';
+  ELSE
+    answer := CASE WHEN (m.entries, m.digest) = (entries, digest) THEN 'same' ELSE 'changed' END;
+  END IF;
+END $$;
+
+-- Puts a month back; its replays are answered again. `p_digest` is what `prove_month` has just found: nothing else comes back.
+-- Answers: 'attached', 'already', 'unknown', 'changed'.
+CREATE FUNCTION vault.attach_month(p_month date, p_digest bytea) RETURNS text
+LANGUAGE plpgsql SET search_path = vault, pg_temp AS $$
+DECLARE
+  m vault.archived_month;
+  v_name text := 'journal_' || to_char(p_month, 'YYYYMM');
+BEGIN
+  PERFORM pg_advisory_xact_lock(hashtext('vault.journal_month'));
+  IF EXISTS (SELECT FROM vault.journal_month x WHERE x.month = p_month) THEN
+    RETURN 'already';
+  END IF;
+  SELECT * INTO m FROM vault.archived_month x WHERE x.month = p_month;
+  IF NOT FOUND THEN
+    RETURN 'unknown';
+  ELSIF (m.digest = p_digest) IS NOT TRUE THEN
+    RETURN 'changed';
+  END IF;
+  -- The same order as detaching, and as strong: no posting looks an id up before and finds the month after.
+  LOCK TABLE ONLY vault.journal IN ACCESS EXCLUSIVE MODE;
+  EXECUTE format('ALTER TABLE vault.journal_archive DETACH PARTITION vault.%I', v_name);
+  EXECUTE format('ALTER TABLE vault.journal ATTACH PARTITION vault.%I FOR VALUES FROM (%L) TO (%L)', v_name, m.lower_id, m.upper_id);
+  DELETE FROM vault.archived_month x WHERE x.month = p_month;
+  INSERT INTO vault.journal_month (month, lower_id, upper_id) VALUES (m.month, m.lower_id, m.upper_id);
+  RETURN 'attached';
+END $$;
+
+-- How far the purge of showings has come: nothing older is left but what was redeemed.
+CREATE TABLE vault.purged_until (
+  name text        PRIMARY KEY,
+  at   timestamptz NOT NULL
+);
+
+-- Showings that were never redeemed, 90 days after they expired; a redeemed one is proof that its code was used once, and stays.
+-- Their ids carry their time, so the key itself finds them (an index on the state would end their HOT updates): hour by hour
+-- from where the last call ended, at most 200 hours and about `p_limit` rows a call. A showing lives less than a day.
+CREATE FUNCTION vault.purge_credentials(p_limit integer) RETURNS bigint
+LANGUAGE plpgsql SET search_path = vault, pg_temp AS $$
+DECLARE
+  v_end timestamptz := date_trunc('hour', vault.now() - interval '91 days');
+  v_at timestamptz;
+  v_deleted bigint := 0;
+  v_step bigint;
+BEGIN
+  SELECT p.at INTO v_at FROM vault.purged_until p WHERE p.name = 'credential' FOR UPDATE;
+  IF NOT FOUND THEN
+    SELECT date_trunc('hour', vault.id_time(x.id)) INTO v_at
+    FROM generate_series(0, 1023) n, LATERAL (SELECT c.id FROM vault.credential c WHERE c.b = n ORDER BY c.id LIMIT 1) x
+    ORDER BY x.id LIMIT 1;
+    v_at := coalesce(v_at, v_end);
+    INSERT INTO vault.purged_until VALUES ('credential', v_at) ON CONFLICT DO NOTHING;
+  END IF;
+  FOR n IN 1..200 LOOP
+    EXIT WHEN v_at >= v_end OR v_deleted >= p_limit;
+    DELETE FROM vault.credential c USING generate_series(0, 1023) n
+    WHERE c.b = n AND c.id >= vault.id_floor(v_at) AND c.id < vault.id_floor(v_at + interval '1 hour')
+      AND c.state <> 'redeemed' AND c.expires_at < vault.now() - interval '90 days';
+    GET DIAGNOSTICS v_step = ROW_COUNT;
+    v_deleted := v_deleted + v_step;
+    v_at := v_at + interval '1 hour';
+  END LOOP;
+  UPDATE vault.purged_until p SET at = v_at WHERE p.name = 'credential';
+  RETURN v_deleted;
+END $$;
+
+-- House-keeping: directory rows 7 days after expiry, scans after 90 days, showings by the rule above. Bounded per call; returns rows deleted.
 CREATE FUNCTION vault.purge(p_limit integer) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = vault, pg_temp AS $$
 DECLARE
@@ -11,5 +180,5 @@ BEGIN
   DELETE FROM vault.scan_log WHERE (b, id) IN (
     SELECT s.b, s.id FROM vault.scan_log s WHERE s.at < vault.now() - interval '90 days' LIMIT p_limit);
   GET DIAGNOSTICS v_scans = ROW_COUNT;
-  RETURN v_handles + v_scans;
+  RETURN v_handles + v_scans + vault.purge_credentials(p_limit);
 END $$;
