@@ -35,7 +35,6 @@ def _lane_reporter() -> Callable[[Services], None]:
     report = metrics.LaneReport()
 
     def take(services: Services) -> None:
-        lanes = services.vault.lanes
-        report.take(calls=lanes.sent_batches, items=lanes.sent_items, waiting=lanes.depth)
+        report.take(services.vault.lanes)
 
     return take

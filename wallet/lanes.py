@@ -1,12 +1,12 @@
 """Lanes: group posting (D20).
 
-    callers ──post(item)──▶ bounded queue ──▶ lane 0 ─┐  one connection each; a lane takes what is queued (at most
-                                          └─▶ lane 1 ─┴▶ `batch`) and sends it as one call. No timer: the busy lane
-                                                         is the window.
+    callers ──post(item)──▶ FairQueue ──▶ lane 0 ─┐  one connection each; a lane takes what is waiting (at most what
+                                     └──▶ lane 1 ─┴▶ `BatchSize` allows) and sends it as one call. No timer: the busy
+                                                     lane is the window.
 
 A lane survives everything: a caller that hangs up, an item that fails (the rest is sent again one by one under the
 same ids), a connection that dies (it is replaced and the batch is sent again: every id is answered exactly once, so
-this is safe).
+this is safe), a lock that nobody gives back. Every caller gets an answer; one whose outcome is not known is told so.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -21,7 +23,9 @@ from dataclasses import dataclass
 import asyncpg
 import msgspec
 
+from wallet.batch_size import BatchSize
 from wallet.errors import InFlight, QueueFull, VaultUnavailable
+from wallet.fair_queue import Entry, FairQueue
 from wallet.items import Item
 
 log = logging.getLogger("wallet.lanes")
@@ -40,12 +44,16 @@ CONNECTION_LOST = (
     OSError,
     asyncio.TimeoutError,
 )
-TOOK_TOO_LONG = (
-    asyncpg.LockNotAvailableError,
-    asyncpg.QueryCanceledError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.SerializationError,
-)
+LOCKED = (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError)
+ROLLED_BACK = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+TOOK_TOO_LONG = (*LOCKED, *ROLLED_BACK)
+
+ATTEMPTS = 2
+#: After a batch met a lock that nobody gave back: how long each of its items may wait, and all of them together.
+HURRIED_LOCK_TIMEOUT_MS, HURRY_S = 250, 2.0
+MAX_RETRY_AFTER_S = 30
+#: Calls that are remembered for whoever reports them; the weight of the newest call in the running means.
+REMEMBERED, NEWEST = 4096, 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,25 +66,71 @@ class Answer:
     body: str | None
 
 
-class Lanes:
-    """Sends items to one posting function over `count` connections, grouped by what happens to be waiting."""
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call that was answered. `waited_s`: how long the item waited that waited longest."""
 
-    def __init__(self, connect: Connect, function: str, *, first: int, count: int, queue: int, batch: int) -> None:
+    size: int
+    waited_s: float
+    took_s: float
+
+
+@dataclass(slots=True)
+class Counts:
+    """What the lanes did so far. `lock_timeouts` and the like count calls, the others items."""
+
+    calls: int = 0
+    items: int = 0
+    resent: int = 0
+    refused: int = 0
+    connections_lost: int = 0
+    lock_timeouts: int = 0
+    deadlocks: int = 0
+    failures: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Lane:
+    number: int
+    connection: asyncpg.Connection | None
+    calling_since: float | None = None
+
+
+class Lanes:
+    """Sends items to one posting function over `count` connections, grouped by what happens to be waiting.
+
+    `queue`: how many items may wait. `batch`: the most items of one call; `latency_ms`: how much time the items of a
+    call may add to it (see `BatchSize`)."""
+
+    def __init__(
+        self,
+        connect: Connect,
+        function: str,
+        *,
+        first: int,
+        count: int,
+        queue: int,
+        batch: int,
+        latency_ms: float = 25,
+    ) -> None:
         self._connect = connect
         self._sql = f"SELECT n, status, replayed, answer FROM vault.{function}($1::jsonb, $2::smallint)"  # noqa: S608
-        self._first, self._count, self._limit, self._batch = first, count, queue, batch
-        self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
+        self._lanes = [_Lane(number, None) for number in range(first, first + count)]
+        self._queue: FairQueue[Answer] = FairQueue(queue)
+        self._size = BatchSize(batch, latency_ms / 1000)
         self._arrived = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
-        self.sent_batches = 0
-        self.sent_items = 0
+        self._per_item_s = self._per_call_s = 0.0
+        self.counts = Counts()
+        self.calls: deque[Call] = deque(maxlen=REMEMBERED)
 
     async def open(self) -> None:
         """Connects and starts the lanes; raises `VaultUnavailable` when the database cannot be reached."""
-        for number in range(self._first, self._first + self._count):
-            connection = await self._reconnect()
-            self._tasks.append(asyncio.create_task(self._run(number, connection), name=f"lane-{number}"))
+        for lane in self._lanes:
+            if not await self._connected(lane):
+                raise VaultUnavailable
+            self._tasks.append(asyncio.create_task(self._run(lane), name=f"lane-{lane.number}"))
 
     async def close(self) -> None:
         """Sends what is queued, then ends the lanes and their connections."""
@@ -87,112 +141,179 @@ class Lanes:
     @property
     def depth(self) -> int:
         """How many items are waiting now."""
-        return len(self._waiting)
+        return self._queue.depth
+
+    @property
+    def dropped(self) -> int:
+        """How many items were never sent, because their callers hung up while they waited."""
+        return self._queue.dropped
+
+    @property
+    def batch_limit(self) -> int:
+        """How many items a call may carry now."""
+        return self._size.now
 
     async def post(self, item: Item) -> Answer:
         """The vault's answer to one item. Raises `QueueFull` before anything is sent; `InFlight` or
         `VaultUnavailable` when the outcome is not known, and then the same item may be posted again. A caller that is
-        cancelled loses nothing but the answer."""
-        if self._closing or len(self._waiting) >= self._limit:
-            raise QueueFull
+        cancelled while its item waits has not sent it; later it loses only the answer."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
+        if self._closing or not self._queue.put(item, future):
+            self.counts.refused += 1
+            full = QueueFull()
+            full.retry_after_s = min(max(math.ceil(self._drain_s(item)), 1), MAX_RETRY_AFTER_S)
+            raise full
         self._arrived.set()
         return await future
 
-    async def _run(self, number: int, connection: asyncpg.Connection | None) -> None:
+    def _drain_s(self, item: Item) -> float:
+        """How long what waits before an item will take: all of it, its own chain, or the call that is stuck now."""
+        now = time.monotonic()
+        stuck_s = max((now - lane.calling_since for lane in self._lanes if lane.calling_since), default=0.0)
+        return max(
+            self._queue.depth * self._per_item_s / len(self._lanes),
+            self._queue.chained(item) * self._per_call_s,
+            stuck_s,
+        )
+
+    async def _run(self, lane: _Lane) -> None:
         try:
             while True:
-                if not self._waiting:
-                    if self._closing:
-                        return
+                taken = self._queue.take(self._size.now)
+                if taken:
+                    await self._serve(lane, taken)
+                elif self._closing and not self._queue.depth:
+                    return
+                else:
                     self._arrived.clear()
                     await self._arrived.wait()
-                    continue
-                taken = [self._waiting.popleft() for _ in range(min(self._batch, len(self._waiting)))]
-                try:
-                    connection = await self._send(number, connection, taken)
-                except Exception as problem:  # a lane must outlive whatever one batch met
-                    log.exception("lane %d: batch of %d failed", number, len(taken))
-                    for _, future in taken:
-                        _fail(future, problem)
         finally:
-            if connection is not None:
+            self._arrived.set()  # for lanes that wait for the last of this one's chains
+            if lane.connection is not None:
                 with contextlib.suppress(Exception):
-                    await connection.close(timeout=2)
+                    await lane.connection.close(timeout=2)
 
-    async def _send(
-        self, number: int, connection: asyncpg.Connection | None, taken: list[tuple[Item, asyncio.Future[Answer]]]
-    ) -> asyncpg.Connection | None:
-        """Sends one group and hands out its answers; returns the connection to use next."""
-        problem: Exception
-        for attempt in range(2):
-            if connection is None or connection.is_closed():
-                try:
-                    connection = await self._reconnect()
-                except VaultUnavailable as unreachable:
-                    for _, future in taken:
-                        _fail(future, unreachable)
-                    return None
+    async def _serve(self, lane: _Lane, taken: list[Entry[Answer]]) -> None:
+        """Has every taken entry answered, whatever happens."""
+        lane.calling_since = time.monotonic()
+        try:
+            await self._deliver(lane, taken)
+        except Exception:  # a lane must outlive whatever one batch met
+            log.exception("lane %d: batch of %d failed", lane.number, len(taken))
+        finally:
+            lane.calling_since = None
+            for entry in taken:
+                _fail(entry, VaultUnavailable())
+                self._queue.finish(entry)
+            self._arrived.set()
+
+    async def _deliver(self, lane: _Lane, taken: list[Entry[Answer]]) -> None:
+        """Sends one group; when it fails as a group, its items one by one."""
+        problem: Exception = VaultUnavailable()
+        for _ in range(ATTEMPTS):
+            if not await self._connected(lane):
+                _fail_all(taken, VaultUnavailable)
+                return
             try:
-                await self._call(number, connection, taken)
-                return connection
+                await self._call(lane, taken)
+                return
             except CONNECTION_LOST as lost:
-                log.warning(
-                    "lane %d: connection lost (%s), sending %d items again", number, type(lost).__name__, len(taken)
-                )
-                connection.terminate()
-                connection, problem = None, VaultUnavailable()
-            except TOOK_TOO_LONG as slow:
-                log.warning("lane %d: %s in a batch of %d", number, type(slow).__name__, len(taken))
+                _tell(lane, lost, taken)
+                self.counts.connections_lost += 1
+                assert lane.connection is not None
+                lane.connection.terminate()
+                lane.connection, problem = None, VaultUnavailable()
+            except ROLLED_BACK as undone:
+                _tell(lane, undone, taken)
+                self.counts.deadlocks += 1
                 problem = InFlight()
-                break
+                if len(taken) > 1:
+                    break
+            except LOCKED as slow:
+                _tell(lane, slow, taken)
+                self.counts.lock_timeouts += 1
+                await self._hurry(lane, taken)
+                return
             except Exception as refused:
-                # Never its text: PostgreSQL quotes the row it refused.
-                log.warning("lane %d: %s in a batch of %d", number, type(refused).__name__, len(taken))
+                _tell(lane, refused, taken)
+                self.counts.failures += 1
                 problem = refused
                 break
-            if attempt:
-                break
-        if len(taken) > 1:
-            for place, one in enumerate(taken):
-                if connection is None:
-                    try:
-                        connection = await self._reconnect()
-                    except VaultUnavailable as unreachable:  # gone for all of them: nobody waits for his own try
-                        for _, future in taken[place:]:
-                            _fail(future, unreachable)
-                        return None
-                connection = await self._send(number, connection, [one])
+        if len(taken) == 1:
+            _fail(taken[0], problem)
         else:
-            _fail(taken[0][1], problem)
-        return connection
+            await self._one_by_one(lane, taken, until=math.inf)
 
-    async def _call(
-        self, number: int, connection: asyncpg.Connection, taken: list[tuple[Item, asyncio.Future[Answer]]]
-    ) -> None:
-        for n, (item, _) in enumerate(taken):
-            item.n = n
-        payload = msgspec.json.encode([item for item, _ in taken]).decode()
-        rows = await connection.fetch(self._sql, payload, number)
-        self.sent_batches += 1
-        self.sent_items += len(taken)
+    async def _one_by_one(self, lane: _Lane, taken: list[Entry[Answer]], *, until: float) -> None:
+        for place, entry in enumerate(taken):
+            if entry.future.done():
+                continue
+            if time.monotonic() > until:
+                _fail_all(taken[place:], InFlight)
+                return
+            if not await self._connected(lane):  # gone for all of them: nobody waits for his own try
+                _fail_all(taken[place:], VaultUnavailable)
+                return
+            self.counts.resent += 1
+            await self._deliver(lane, [entry])
+
+    async def _hurry(self, lane: _Lane, taken: list[Entry[Answer]]) -> None:
+        """After a wait that was too long: one by one with little patience, as those who do not need what is locked
+        must not wait for those who do. What follows in the chain of one that must be given up is given up with it."""
+        if len(taken) == 1:
+            _fail_all([taken[0], *self._queue.followers(taken[0])], InFlight)
+            return
+        assert lane.connection is not None
+        await lane.connection.execute(f"SET lock_timeout = {HURRIED_LOCK_TIMEOUT_MS}")
+        await self._one_by_one(lane, taken, until=time.monotonic() + HURRY_S)
+        if lane.connection is not None:
+            await lane.connection.execute("RESET lock_timeout")
+
+    async def _call(self, lane: _Lane, taken: list[Entry[Answer]]) -> None:
+        assert lane.connection is not None
+        for n, entry in enumerate(taken):
+            entry.item.n = n
+        payload = msgspec.json.encode([entry.item for entry in taken]).decode()
+        began = time.monotonic()
+        rows = await lane.connection.fetch(self._sql, payload, lane.number)
+        size, took_s = len(taken), time.monotonic() - began
+        self._size.learn(size, took_s)
+        self._per_item_s += NEWEST * (took_s / size - self._per_item_s)
+        self._per_call_s += NEWEST * (took_s - self._per_call_s)
+        self.counts.calls += 1
+        self.counts.items += size
+        self.calls.append(Call(size, began - min(entry.queued_at for entry in taken), took_s))
         for n, status, replayed, body in rows:
-            future = taken[n][1]
+            future = taken[n].future
             if not future.done():  # its caller may have hung up
                 future.set_result(Answer(status, replayed, body))
 
-    async def _reconnect(self) -> asyncpg.Connection:
+    async def _connected(self, lane: _Lane) -> bool:
+        """Whether the lane has a connection, made anew when the old one died."""
+        if lane.connection is not None and not lane.connection.is_closed():
+            return True
+        lane.connection = None
         for pause_s in (*RECONNECT_PAUSES_S, None):
             try:
-                return await self._connect()
+                lane.connection = await self._connect()
+                return True
             except CONNECTION_LOST:
                 if pause_s is None or self._closing:
                     break
                 await asyncio.sleep(pause_s)
-        raise VaultUnavailable
+        return False
 
 
-def _fail(future: asyncio.Future[Answer], problem: Exception) -> None:
-    if not future.done():
-        future.set_exception(problem)
+def _tell(lane: _Lane, problem: Exception, taken: list[Entry[Answer]]) -> None:
+    """Never its text: PostgreSQL quotes the row it refused."""
+    log.warning("lane %d: %s in a batch of %d", lane.number, type(problem).__name__, len(taken))
+
+
+def _fail(entry: Entry[Answer], problem: Exception) -> None:
+    if not entry.future.done():
+        entry.future.set_exception(problem)
+
+
+def _fail_all(entries: list[Entry[Answer]], problem: type[InFlight] | type[VaultUnavailable]) -> None:
+    for entry in entries:
+        _fail(entry, problem())

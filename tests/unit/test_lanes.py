@@ -1,30 +1,46 @@
-"""Lanes with a database that dies in the worst moments. What a real one answers is tested in tests/concurrency."""
+"""Lanes with a database that dies in the worst moments, and who is served when. What a real one answers is tested in
+tests/concurrency."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import msgspec
 import pytest
 
-from wallet import VaultUnavailable, lanes
+from wallet import InFlight, QueueFull, VaultUnavailable, lanes
 from wallet.items import Item, Op
 from wallet.lanes import Answer, Lanes
 
+OWNER, OTHER = 7, 8
+
 
 class Wire:
-    """A connection that answers every item, or dies in the middle of every call."""
+    """A connection that answers every item, fails as told, and remembers what each call carried."""
 
-    def __init__(self, *, dies: bool) -> None:
-        self._dies, self._closed = dies, False
+    def __init__(self, *, fails: Callable[[list[Any]], Exception | None] = lambda items: None) -> None:
+        self._fails, self._closed = fails, False
+        self.batches: list[list[Any]] = []
+        self.said: list[str] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
 
     async def fetch(self, _sql: str, payload: str, _lane: int) -> list[tuple[int, int, bool, None]]:
+        items = msgspec.json.decode(payload)
+        self.batches.append(items)
         await asyncio.sleep(0)
-        if self._dies:
-            raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
-        return [(item["n"], 0, False, None) for item in msgspec.json.decode(payload)]
+        await self.gate.wait()
+        problem = self._fails(items)
+        if problem is not None:
+            raise problem
+        return [(item["n"], 0, False, None) for item in items]
+
+    async def execute(self, sql: str) -> None:
+        self.said.append(sql)
 
     def is_closed(self) -> bool:
         return self._closed
@@ -36,10 +52,30 @@ class Wire:
         self._closed = True
 
 
+async def opened(*wires: Wire, queue: int = 4096, batch: int = 100) -> Lanes:
+    waiting = iter(wires)
+
+    async def connect() -> Any:
+        return next(waiting)
+
+    made = Lanes(connect, "post_batch", first=0, count=len(wires), queue=queue, batch=batch)
+    await made.open()
+    return made
+
+
+def claim(owner: int, place: int = 0) -> Item:
+    return Item(Op.CLAIM, owner=owner, terms=place)
+
+
+def redemption(owner: int, terminal: int) -> Item:
+    return Item(Op.REDEEM, owner=owner, terminal=terminal)
+
+
 async def test_a_database_that_is_gone_is_not_called_once_for_every_item_that_waits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(lanes, "RECONNECT_PAUSES_S", (0.01,))
+    gone = asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
     calls = 0
 
     async def connect() -> Any:
@@ -47,23 +83,163 @@ async def test_a_database_that_is_gone_is_not_called_once_for_every_item_that_wa
         calls += 1
         if calls > 2:
             raise ConnectionRefusedError
-        return Wire(dies=True)
+        return Wire(fails=lambda items: gone)
 
-    lane = Lanes(connect, "post_batch", first=0, count=1, queue=100, batch=100)
+    lane = Lanes(connect, "post_batch", first=0, count=1, queue=400, batch=100)
     await lane.open()
-    answers = await asyncio.gather(*(lane.post(Item(Op.CLAIM)) for _ in range(50)), return_exceptions=True)
+    answers = await asyncio.gather(*(lane.post(claim(n)) for n in range(50)), return_exceptions=True)
     assert [type(answer) for answer in answers] == [VaultUnavailable] * 50
     assert calls < 10
     await lane.close()
 
 
 async def test_an_item_that_cannot_be_sent_fails_alone() -> None:
-    async def connect() -> Any:
-        return Wire(dies=False)
-
-    lane = Lanes(connect, "post_batch", first=0, count=1, queue=100, batch=100)
-    await lane.open()
-    items = [Item(Op.CLAIM, reason="\ud800" if n == 3 else "fine") for n in range(6)]
+    lane = await opened(Wire())
+    items = [Item(Op.CLAIM, owner=n, reason="\ud800" if n == 3 else "fine") for n in range(6)]
     answers = await asyncio.gather(*(lane.post(item) for item in items), return_exceptions=True)
     assert [isinstance(answer, Answer) for answer in answers] == [True, True, True, False, True, True]
     await lane.close()
+
+
+async def test_a_caller_with_a_thousand_items_makes_nobody_else_wait_behind_them() -> None:
+    wire = Wire()
+    lane = await opened(wire, batch=10)
+    wire.gate.clear()
+    greedy = [asyncio.create_task(lane.post(claim(OWNER, n))) for n in range(1000)]
+    tills = [asyncio.create_task(lane.post(redemption(10_000 + n, terminal=1))) for n in range(500)]
+    await asyncio.sleep(0.01)
+    single = asyncio.create_task(lane.post(claim(OTHER)))
+    await asyncio.sleep(0)
+    called = len(wire.batches)
+    wire.gate.set()
+    await single
+    assert [OTHER in [item["owner"] for item in batch] for batch in wire.batches[called:][:2]].count(True) == 1
+    assert sum(task.done() for task in greedy) <= 4
+    await asyncio.gather(*greedy, *tills)
+    await lane.close()
+
+
+async def test_items_of_one_wallet_run_one_at_a_time_in_their_order_over_all_lanes() -> None:
+    wires = [Wire(), Wire(), Wire()]
+    lane = await opened(*wires)
+    sent: list[int] = []
+    for wire in wires:
+        wire._fails = lambda items: sent.extend(item["terms"] for item in items if item["owner"] == OWNER)  # type: ignore[func-returns-value]
+    others = [lane.post(claim(1000 + n, -1)) for n in range(200)]
+    await asyncio.gather(*(lane.post(claim(OWNER, n)) for n in range(1, 60)), *others)
+    assert sent == list(range(1, 60))
+    owners = [[item["owner"] for item in batch] for wire in wires for batch in wire.batches]
+    assert all(batch.count(OWNER) <= 1 for batch in owners)
+    await lane.close()
+
+
+async def test_one_terminal_alone_fills_whole_batches() -> None:
+    wire = Wire()
+    lane = await opened(wire, batch=50)
+    await asyncio.gather(*(lane.post(redemption(n, terminal=1)) for n in range(200)))
+    assert [len(batch) for batch in wire.batches] == [50] * 4
+    await lane.close()
+
+
+async def test_scans_and_voids_chain_by_what_they_name() -> None:
+    wire = Wire()
+    lane = await opened(wire)
+    same = UUID(int=1)
+    voids = [Item(Op.VOID, redemption=same, reason=f"{n}", terminal=n) for n in range(3)]
+    scans = [Item(Op.CLAIM_CREDENTIAL, handle=5, terminal=n) for n in range(3)]
+    await asyncio.gather(*(lane.post(item) for item in (*voids, *scans)))
+    assert [len(batch) for batch in wire.batches] == [2, 2, 2]
+    await lane.close()
+
+
+async def test_a_caller_that_hangs_up_before_its_item_is_sent_has_not_sent_it() -> None:
+    wire = Wire()
+    lane = await opened(wire)
+    wire.gate.clear()
+    first = asyncio.create_task(lane.post(claim(1)))
+    await asyncio.sleep(0.01)
+    later = [asyncio.create_task(lane.post(claim(owner))) for owner in (2, 3, 4, 4, 4, 1, 1)]
+    await asyncio.sleep(0)
+    for task in (later[0], later[2], later[3], later[5]):
+        task.cancel()
+    await asyncio.sleep(0)
+    wire.gate.set()
+    await asyncio.gather(first, later[1], later[4], later[6])
+    sent = sorted(item["owner"] for batch in wire.batches for item in batch)
+    assert sent == [1, 1, 3, 4] and lane.dropped == 4 and lane.depth == 0
+    await lane.close()
+
+
+async def test_a_full_queue_says_how_long_it_will_take_to_drain() -> None:
+    wire = Wire()
+    lane = await opened(wire, queue=40, batch=2)
+    wire.gate.clear()
+    waiting = [asyncio.create_task(lane.post(claim(n))) for n in range(2)]
+    await asyncio.sleep(0.01)
+    waiting += [asyncio.create_task(lane.post(claim(n))) for n in range(2, 42)]
+    await asyncio.sleep(0.01)
+    lane._per_item_s = 0.5
+    with pytest.raises(QueueFull) as full:
+        await lane.post(claim(99))
+    assert full.value.retry_after_s == 20
+    wire.gate.set()
+    await asyncio.gather(*waiting)
+    await lane.close()
+
+
+async def test_one_caller_leaves_room_in_the_queue_for_others() -> None:
+    wire = Wire()
+    lane = await opened(wire, queue=40)
+    wire.gate.clear()
+    mine = [asyncio.create_task(lane.post(claim(OWNER, n))) for n in range(50)]
+    await asyncio.sleep(0.01)
+    assert sum(task.done() and isinstance(task.exception(), QueueFull) for task in mine) == 40
+    others = [asyncio.create_task(lane.post(claim(100 + n))) for n in range(30)]
+    await asyncio.sleep(0)
+    wire.gate.set()
+    await asyncio.gather(*others, *(task for task in mine if not task.done()))
+    assert lane.counts.refused == 40
+    await lane.close()
+
+
+async def test_a_deadlocked_batch_is_sent_again_one_by_one() -> None:
+    wire = Wire(fails=lambda items: asyncpg.DeadlockDetectedError() if len(items) > 1 else None)
+    lane = await opened(wire)
+    await asyncio.gather(*(lane.post(claim(n)) for n in range(20)))
+    assert [len(batch) for batch in wire.batches] == [20] + [1] * 20
+    assert lane.counts.deadlocks == 1 and lane.counts.resent == 20
+    await lane.close()
+
+
+async def test_who_waits_for_a_lock_too_long_is_told_so_and_with_him_who_waits_behind_him() -> None:
+    wire = Wire(fails=lambda items: asyncpg.LockNotAvailableError() if OWNER in [i["owner"] for i in items] else None)
+    lane = await opened(wire)
+    answers = await asyncio.gather(
+        *(lane.post(claim(owner)) for owner in (1, OWNER, OWNER, OTHER)), return_exceptions=True
+    )
+    assert [type(answer) for answer in answers] == [Answer, InFlight, InFlight, Answer]
+    assert wire.said == ["SET lock_timeout = 250", "RESET lock_timeout"]
+    assert [len(batch) for batch in wire.batches] == [3, 1, 1, 1]
+    await lane.close()
+
+
+async def test_an_answer_that_is_missing_is_told_as_unknown_and_stops_nothing() -> None:
+    class Forgetful(Wire):
+        async def fetch(self, _sql: str, payload: str, _lane: int) -> list[tuple[int, int, bool, None]]:
+            return [row for row in await super().fetch(_sql, payload, _lane) if row[0] != 1]
+
+    lane = await opened(Forgetful())
+    answers = await asyncio.gather(*(lane.post(claim(n)) for n in range(3)), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [Answer, VaultUnavailable, Answer]
+    assert isinstance(await lane.post(claim(5)), Answer)
+    await lane.close()
+
+
+async def test_closing_sends_what_waits_in_lines_and_chains() -> None:
+    lane = await opened(Wire(), Wire(), batch=3)
+    waiting = [asyncio.create_task(lane.post(claim(n % 4, n))) for n in range(60)]
+    await asyncio.sleep(0)
+    await lane.close()
+    assert all(isinstance(task.result(), Answer) for task in waiting)
+    with pytest.raises(QueueFull):
+        await lane.post(claim(1))
