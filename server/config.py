@@ -21,6 +21,11 @@ SANDBOX_MARK: Final = "sandbox"
 EX_CONFIG: Final = 78
 WECHAT_HOST: Final = "api.weixin.qq.com"
 
+#: Days before a last day, such as `30,7`; at most 99.
+_LEADS: Final = r"^([1-9][0-9]?(,[1-9][0-9]?)*)?$"
+#: A WeChat template and what its keywords say, such as `templateid;title=thing1;day=date3`.
+_MESSAGE: Final = r"^([A-Za-z0-9_-]{{1,64}}(;({})=[a-z_]+[0-9]{{1,2}})+)?$"
+
 
 class UnsafeSettings(RuntimeError):
     """A production start with settings that must not reach production; the message names them, never their values."""
@@ -72,6 +77,17 @@ class Settings(BaseSettings):
     lane_queue: int = Field(default=2048, ge=1)
     lane_batch: int = Field(default=128, ge=1, le=1024)
     budget_slots: int = Field(default=8, ge=1, le=64)
+
+    expiry_per_second: int = Field(default=1000, ge=50, le=1_000_000)
+    expiry_share: int = Field(default=50, ge=10, le=100)
+    notice_points_days: str = Field(default="30,7", pattern=_LEADS)
+    notice_coupon_days: str = Field(default="7", pattern=_LEADS)
+    notice_points_message: str = Field(default="", pattern=_MESSAGE.format("title|points|day|advice"))
+    notice_coupon_message: str = Field(default="", pattern=_MESSAGE.format("title|name|day|advice"))
+    notice_page: str = Field(default="", pattern=r"^[^/].*$|^$", max_length=255)
+    notice_from_hour: int = Field(default=9, ge=0, le=23)
+    notice_until_hour: int = Field(default=20, ge=1, le=24)
+    notice_per_second: int = Field(default=50, ge=1, le=1000)
 
     login_per_minute: int = Field(default=30, ge=1)
     resident_per_minute: int = Field(default=120, ge=1)

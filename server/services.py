@@ -12,19 +12,23 @@ from dataclasses import dataclass
 import structlog
 
 from server.config import Settings, UnsafeSettings, secret_bytes
+from server.expiry.points import PointsExpiry
 from server.incentives.awards import AwardService
 from server.incentives.budgets import BudgetService
 from server.incentives.campaigns import CampaignService
 from server.incentives.coupons import CouponService
+from server.incentives.errors import TemplateNotFound
 from server.incentives.facts import record_fact
 from server.incentives.templates import TemplateService
 from server.kit.clock import Clock
 from server.kit.counts import WindowCounts
 from server.kit.crypto import BlindIndex, Envelope, Keyring
 from server.kit.db import close_house, open_house
+from server.kit.pace import Pace
 from server.kit.redis import Cache
 from server.kit.tasks import end
 from server.merchants.service import MerchantService
+from server.notices.service import NoticeService
 from server.people.administrators import AdministratorService
 from server.people.realname import HttpRealNameVerifier
 from server.people.residents import ResidentService
@@ -62,6 +66,8 @@ class Services:
     templates: TemplateService
     coupons: CouponService
     awards: AwardService
+    expiry: PointsExpiry
+    notices: NoticeService
     showing: ShowingService
     news: News
     counter: CounterService
@@ -173,6 +179,13 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
         templates=templates,
         coupons=CouponService(vault=vault, templates=templates),
         awards=AwardService(vault=vault, clock=clock, job_key=secret_bytes(settings.job_key)),
+        expiry=PointsExpiry(
+            vault=vault,
+            clock=clock,
+            job_key=secret_bytes(settings.job_key),
+            pace=Pace(per_second=settings.expiry_per_second, share=settings.expiry_share),
+        ),
+        notices=_notices(settings, clock, vault, wechat, envelope, templates),
         showing=ShowingService(
             vault=vault,
             clock=clock,
@@ -193,6 +206,32 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
             ticket_ttl_s=settings.ticket_ttl_s,
         ),
         background=(asyncio.create_task(_follow_clock(clock, vault)), asyncio.create_task(counts.run())),
+    )
+
+
+def _notices(
+    settings: Settings, clock: Clock, vault: Vault, wechat: WeChat, envelope: Envelope, templates: TemplateService
+) -> NoticeService:
+    async def coupon_title(template_id: int) -> str:
+        try:
+            return (await templates.benefit(template_id)).title
+        except TemplateNotFound:
+            return ""
+
+    return NoticeService(
+        clock=clock,
+        vault=vault,
+        wechat=wechat,
+        envelope=envelope,
+        coupon_title=coupon_title,
+        points_days=settings.notice_points_days,
+        coupon_days=settings.notice_coupon_days,
+        points_message=settings.notice_points_message,
+        coupon_message=settings.notice_coupon_message,
+        message_page=settings.notice_page,
+        message_hours=(settings.notice_from_hour, settings.notice_until_hour),
+        messages_per_second=settings.notice_per_second,
+        pace=Pace(per_second=settings.expiry_per_second, share=settings.expiry_share),
     )
 
 

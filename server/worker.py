@@ -2,7 +2,11 @@
 
     relay     every 0.2 s   house events, in order, to the rooms that wait for them: facts become points
     redrive   every 5 s     what a crash left between house and vault is finished under the same ids (D18)
-    expire    every 30 s    coupons past their last day; what redemptions left in reserve after the void window
+    expire    every 30 s    coupons past their last day; what redemptions left in reserve after the void window; holds
+                            and locks whose life is over
+    breakage  every 60 s    points past their last day, a page at a time, once a day through all wallets
+    notify    every 60 s    the inbox: what ends soon, a page at a time, once a day through all wallets and coupons
+    send      every 10 s    notices for which a resident has left a grant, through WeChat
     upkeep    every 10 min  the journal's coming months; rows and counts past their keeping time
 
 Each step is safe to repeat and to run twice at once; a step that fails is logged and tried again.
@@ -32,6 +36,7 @@ MONTHS_AHEAD = 3
 LOOK_BACK = timedelta(days=8)
 JOB_BATCH = 500
 PURGE_BATCH = 10_000
+LOCK_OVER = "the lock's life is over"
 
 log = structlog.get_logger(__name__)
 
@@ -75,6 +80,8 @@ class Worker:
         since = None if self._booked_until is None else self._booked_until - LOOK_BACK
         coupons = await vault.read.due_coupons(since and since.astimezone(clock.zone).date(), JOB_BATCH)
         releases = await vault.read.due_releases(since, JOB_BATCH)
+        holds = await vault.read.due_holds(JOB_BATCH)
+        locks = await vault.read.due_locks(since, JOB_BATCH)
         done = 0
         for resident_id, coupon_id, last_day in coupons:
             at = clock.midnight_after(last_day)
@@ -83,9 +90,29 @@ class Worker:
         for resident_id, coupon_id, void_until, redemption_id in releases:
             posting = uuid8(void_until, "release_subsidy", str(redemption_id), self._job_key)
             done += await self._settle(vault.release_subsidy(resident_id, posting, coupon_id=coupon_id))
-        if len(coupons) < JOB_BATCH and len(releases) < JOB_BATCH and not self._failed:
+        for resident_id, hold_id, until in holds:
+            posting = uuid8(until, "release_hold", str(hold_id), self._job_key)
+            done += await self._settle(vault.release(resident_id, posting, hold_id=hold_id))
+        for resident_id, coupon_id, lock_id, until in locks:
+            posting = uuid8(until, "unlock_coupon", str(lock_id), self._job_key)
+            done += await self._settle(
+                vault.unlock_coupon(resident_id, posting, coupon_id=coupon_id, lock_id=lock_id, reason=LOCK_OVER)
+            )
+        if max(len(coupons), len(releases), len(locks)) < JOB_BATCH and not self._failed:
             self._booked_until = started
         return done
+
+    async def breakage(self) -> int:
+        """A page of today's walk over all wallets; returns whether there is more to do."""
+        return await self._services.expiry.step()
+
+    async def notify(self) -> int:
+        """A page of today's walks that fill the inbox; returns whether there is more to do."""
+        return await self._services.notices.writer.step()
+
+    async def send(self) -> int:
+        """A batch of notices through WeChat; returns how many went out."""
+        return await self._services.notices.sender.step()
 
     async def upkeep(self) -> int:
         """Months ahead, and what has been kept long enough; returns how many rows and months."""
@@ -93,11 +120,15 @@ class Worker:
         made = await vault.ensure_partitions(MONTHS_AHEAD)
         await self._services.administrators.lockout.purge()
         await self._services.sessions.purge()
+        await self._services.notices.writer.purge(PURGE_BATCH)
         return made + await vault.purge(PURGE_BATCH)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Repeats every step at its pace until `stop`."""
-        paces = ((self.relay, 0.2), (self.redrive, 5.0), (self.expire, 30.0), (self.upkeep, 600.0))
+        paces = (
+            (self.relay, 0.2), (self.redrive, 5.0), (self.expire, 30.0), (self.breakage, 60.0), (self.notify, 60.0),
+            (self.send, 10.0), (self.upkeep, 600.0),
+        )  # fmt: skip
         await asyncio.gather(*(self._repeat(step, pause_s, stop) for step, pause_s in paces))
 
     async def _repeat(self, step: Callable[[], Awaitable[int]], pause_s: float, stop: asyncio.Event) -> None:

@@ -11,20 +11,25 @@ until its lease is over, which is how a killed process is succeeded. A page may 
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
+import structlog
 from tortoise import fields
 from tortoise.models import Model
 
+from server.kit.clock import Clock
 from server.kit.db import fetch
 
 LEASE_S: Final = 60
 
 Position = tuple[int | str, ...]
+
+log = structlog.get_logger(__name__)
 
 
 class DailyPass(Model):
@@ -77,7 +82,6 @@ class PassState:
         return self.finished_at is not None
 
 
-_COLUMNS: Final = "name, day, position::text AS position, seen, done, failed, amount, started_at, finished_at"
 _NEW_DAY: Final = (
     "INSERT INTO daily_pass (name, day, seen, done, failed, amount, started_at) VALUES ($1, $2, 0, 0, 0, 0, $3)"
     " ON CONFLICT (name) DO UPDATE SET day = EXCLUDED.day, position = NULL, seen = 0, done = 0, failed = 0, amount = 0,"
@@ -86,13 +90,33 @@ _NEW_DAY: Final = (
 )
 _LEASE: Final = (
     "UPDATE daily_pass SET holder = $3, held_until = $5 WHERE name = $1 AND day = $2 AND finished_at IS NULL"
-    f" AND (holder IS NULL OR holder = $3 OR held_until < $4) RETURNING {_COLUMNS}"
+    " AND (holder IS NULL OR holder = $3 OR held_until < $4) RETURNING *"
 )
 _ADVANCE: Final = (
     "UPDATE daily_pass SET position = $4::jsonb, seen = seen + $5, done = done + $6, failed = failed + $7,"
     " amount = amount + $8, finished_at = CASE WHEN $4::jsonb IS NULL THEN $9::timestamptz END, held_until = $10"
-    f" WHERE name = $1 AND day = $2 AND holder = $3 AND finished_at IS NULL RETURNING {_COLUMNS}"
+    " WHERE name = $1 AND day = $2 AND holder = $3 AND finished_at IS NULL RETURNING *"
 )
+
+
+class Walk:
+    """One process's part in the daily pass of a job."""
+
+    def __init__(self, name: str, clock: Clock) -> None:
+        self._name, self._clock = name, clock
+        self._holder = uuid4()
+
+    async def page(self, work: Callable[[PassState], Awaitable[Page]]) -> PassState | None:
+        """Does one page of today's pass and notes it; None when there is nothing to do: the pass is finished, or
+        another process is at it. When `work` raises, the page is done again later."""
+        state = await begin(self._name, self._clock.today(), self._holder, self._clock.now())
+        if state is None:
+            return None
+        page = await work(state)
+        noted = await advance(state, self._holder, page, self._clock.now())
+        if noted is None:
+            log.warning("pass_lost", job=self._name)
+        return noted
 
 
 async def begin(name: str, day: date, holder: UUID, now: datetime, *, lease_s: int = LEASE_S) -> PassState | None:
@@ -120,7 +144,7 @@ async def advance(
 
 async def look(name: str) -> PassState | None:
     """The newest pass of a job as it stands, None when it never ran."""
-    rows = await fetch(f"SELECT {_COLUMNS} FROM daily_pass WHERE name = $1", name)  # noqa: S608
+    rows = await fetch("SELECT * FROM daily_pass WHERE name = $1", name)
     return _state(rows[0]) if rows else None
 
 
@@ -135,4 +159,14 @@ async def again(name: str) -> None:
 
 def _state(row: dict[str, Any]) -> PassState:
     position = row["position"]
-    return PassState(**(row | {"position": position and msgspec.json.decode(position, type=Position)}))
+    return PassState(
+        name=row["name"],
+        day=row["day"],
+        position=None if position is None else msgspec.json.decode(position, type=Position),
+        seen=row["seen"],
+        done=row["done"],
+        failed=row["failed"],
+        amount=row["amount"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+    )

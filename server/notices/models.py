@@ -17,8 +17,8 @@ class Notice(Model):
     """Something a resident is told. kind: points_expiring | coupon_expiring; `subject`: the lot's last day or the
     coupon's id; `last_day`: through which it can be used; `lead_days`: how long before this is the notice.
 
-    push: none | due | sending | sent | no_grant | refused | unknown | late, what became of it at WeChat; `push_at`: when
-    it is due, or was taken up. `identity_id` belongs to the people room, hence no foreign key.
+    push: none | due | sending | sent | no_grant | refused | unknown | late, what became of it at WeChat; `push_at`:
+    when it is due, or was taken up. `identity_id` belongs to the people room, hence no foreign key.
     """
 
     id = fields.BigIntField(primary_key=True)

@@ -9,6 +9,7 @@ import base64
 from dataclasses import dataclass
 
 from server.sandbox.engines import EngineUrls
+from server.sandbox.wechat import SANDBOX_COUPON_MESSAGE, SANDBOX_POINTS_MESSAGE
 
 ADMIN_PASSWORD = "sandbox-only-2026"
 
@@ -50,6 +51,8 @@ def sandbox_environment(
         "wechat_api_base": wechat_base,
         "realname_base": wechat_base,
         "realname_key": realname_key,
+        "notice_points_message": SANDBOX_POINTS_MESSAGE,
+        "notice_coupon_message": SANDBOX_COUPON_MESSAGE,
         "log_level": "warning",
     }
     return {f"CHENGXIN_{name.upper()}": value for name, value in settings.items()}

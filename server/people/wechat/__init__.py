@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from server.people.wechat.client import WeChat, WeChatLogin
+from server.people.wechat.client import Delivery, WeChat, WeChatLogin
 
-__all__ = ["WeChat", "WeChatLogin"]
+__all__ = ["Delivery", "WeChat", "WeChatLogin"]

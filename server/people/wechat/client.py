@@ -2,18 +2,20 @@
 
 code_to_session  GET  /sns/jscode2session                one try: a code is used up by the first
 phone_number     POST /wxa/business/getuserphonenumber   one try, and one more when the token (not the code) was refused
+send_message     POST /cgi-bin/message/subscribe/send    likewise; the answer says whether the message may have gone out
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 from server.kit.clock import Clock
 from server.kit.redis import Cache
-from server.people.wechat.errors import TOKEN_BAD, Errcode, meaning
+from server.people.wechat.errors import BUSY, NOT_SUBSCRIBED, QUOTA_OUT, TOKEN_BAD, Errcode, WeChatBusy, meaning
 from server.people.wechat.token import StableToken
 from server.people.wechat.wire import Unanswered, Wire, unreachable
 
@@ -24,6 +26,16 @@ class WeChatLogin:
 
     openid: str = field(repr=False)
     unionid: str | None = field(repr=False)
+
+
+class Delivery(Enum):
+    """What became of a message. Only after NOT_NOW may the same message be sent again: it certainly did not go out."""
+
+    SENT = "sent"
+    NO_GRANT = "no_grant"
+    REFUSED = "refused"
+    NOT_NOW = "not_now"
+    UNKNOWN = "unknown"
 
 
 class WeChat:
@@ -71,6 +83,36 @@ class WeChat:
             raise meaning(refused, phone=True) from None
         except Unanswered:
             raise unreachable() from None
+
+    async def send_message(
+        self, openid: str, template_id: str, values: Mapping[str, str], *, page: str = ""
+    ) -> Delivery:
+        """One subscribe message, tried once. NO_GRANT: the person has asked for none (43101); REFUSED: what we sent is
+        wrong (40003 openid, 40037 template, 47003 a value); NOT_NOW: busy, quota used up, not reached; UNKNOWN: it may
+        have gone out, nobody knows."""
+        body: dict[str, Any] = {
+            "touser": openid,
+            "template_id": template_id,
+            "data": {key: {"value": value} for key, value in values.items()},
+        }
+        if page:
+            body["page"] = page
+        try:
+            await self._token.get()
+        except (Errcode, Unanswered, WeChatBusy):
+            return Delivery.NOT_NOW
+        try:
+            await self._with_token("/cgi-bin/message/subscribe/send", body)
+        except Errcode as refused:
+            if refused.errcode == NOT_SUBSCRIBED:
+                return Delivery.NO_GRANT
+            passing = refused.errcode == BUSY or refused.errcode in QUOTA_OUT | TOKEN_BAD
+            return Delivery.NOT_NOW if passing else Delivery.REFUSED
+        except WeChatBusy:
+            return Delivery.NOT_NOW
+        except Unanswered as lost:
+            return Delivery.UNKNOWN if lost.arrived else Delivery.NOT_NOW
+        return Delivery.SENT
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -9,6 +9,8 @@ from server.kit.errors import AppError
 BUSY: Final = -1
 TOKEN_BAD: Final = frozenset({40001, 40014, 42001})
 QUOTA_OUT: Final = frozenset({45009, 45011})
+#: The person has not asked for (any more of) these messages, or takes none.
+NOT_SUBSCRIBED: Final = 43101
 
 
 class LoginCodeRejected(AppError):

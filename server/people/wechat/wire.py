@@ -18,6 +18,7 @@ CONNECT_TIMEOUT_S: Final = 3.0
 READ_TIMEOUT_S: Final = 5.0
 MAX_CONNECTIONS: Final = 32
 _RID: Final = re.compile(r"rid: ([0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8})")
+_NOT_CONNECTED: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _log = structlog.get_logger(__name__)
 
 # httpx writes whole URLs at INFO, and WeChat wants the app's secret and the access token in the URL.
@@ -26,11 +27,13 @@ for _noisy in ("httpx", "httpcore"):
 
 
 class Unanswered(Exception):
-    """No usable answer. `timed_out` tells a slow server from a broken line."""
+    """No usable answer. `timed_out` tells a slow server from a broken line; `arrived`: whether the call may have taken
+    its effect. It has not when no connection was made."""
 
-    def __init__(self, *, timed_out: bool) -> None:
+    def __init__(self, *, timed_out: bool, arrived: bool = True) -> None:
         super().__init__("timed out" if timed_out else "no usable answer")
         self.timed_out = timed_out
+        self.arrived = arrived
 
 
 class Wire:
@@ -80,7 +83,7 @@ class Wire:
             timed_out = isinstance(failure, httpx.TimeoutException)
             _log.warning("wechat_unanswered", path=path, failure=type(failure).__name__)
             # The original carries the URL, and the URL carries secrets.
-            raise Unanswered(timed_out=timed_out) from None
+            raise Unanswered(timed_out=timed_out, arrived=not isinstance(failure, _NOT_CONNECTED)) from None
         try:
             answer = msgspec.json.decode(response.content) if response.status_code == httpx.codes.OK else None
         except msgspec.DecodeError:

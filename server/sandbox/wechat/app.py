@@ -12,7 +12,8 @@ from sanic import HTTPResponse, Request, Sanic
 from sanic.response import json as json_reply
 from sanic.response import raw
 
-from server.sandbox.wechat.world import Fault, Refused, World
+from server.sandbox.wechat.messages import Refused
+from server.sandbox.wechat.world import Fault, World
 
 Handler = Callable[[Request], dict[str, Any]]
 Serve = Callable[[Request], Coroutine[Any, Any, HTTPResponse]]
@@ -47,7 +48,7 @@ def _served(world: World, path: str, handle: Handler, content_type: str) -> Serv
             world.count(path)
             return handle(request)
         except Refused as refused:
-            return world.error(refused.errcode)
+            return world.error(refused.errcode, refused.detail)
 
     async def serve(request: Request) -> HTTPResponse:
         fault = world.next_fault(path)
@@ -110,11 +111,16 @@ def _add_wechat(app: Sanic[Any, Any], world: World) -> None:
         world.check_app(appid, str(body.get("secret", "")))
         return world.stable_token(appid, force=body.get("force_refresh") is True)
 
+    def subscribe_send(request: Request) -> dict[str, Any]:
+        world.app_of(request.args.get("access_token"))
+        return world.messages.send(_body(request))
+
     plain, typed = "text/plain", "application/json; encoding=utf-8"
     for method, path, handler, content_type in (
         ("GET", "/sns/jscode2session", jscode2session, plain),
         ("POST", "/wxa/business/getuserphonenumber", getuserphonenumber, typed),
         ("POST", "/cgi-bin/stable_token", stable_token, typed),
+        ("POST", "/cgi-bin/message/subscribe/send", subscribe_send, typed),
     ):
         app.add_route(_served(world, path, handler, content_type), path, methods=[method])
 
@@ -160,6 +166,16 @@ def _add_control(app: Sanic[Any, Any], world: World) -> None:
     async def people(request: Request) -> HTTPResponse:
         world.people |= {person["id_number"]: person["name"] for person in request.json["people"]}
         return json_reply({"people": len(world.people)}, status=201)
+
+    @app.post("/_sim/subscriptions")
+    async def subscriptions(request: Request) -> HTTPResponse:
+        body = request.json
+        left = world.messages.subscribe(body["openid"], body["template_id"], int(body.get("count", 1)))
+        return json_reply({"left": left}, status=201)
+
+    @app.get("/_sim/messages")
+    async def messages(_: Request) -> HTTPResponse:
+        return json_reply({"messages": list(world.messages.sent)})
 
     @app.post("/_sim/faults")
     async def faults(request: Request) -> HTTPResponse:

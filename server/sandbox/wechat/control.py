@@ -82,6 +82,18 @@ class StandInControl:
         """Make the name-and-ID check know these (name, ID number) pairs."""
         await self._post("people", {"people": [{"name": name, "id_number": number} for name, number in people]})
 
+    async def subscribe(self, openid: str, template_id: str, *, count: int = 1) -> int:
+        """What "accept" on the phone of `openid` does, `count` times; how many messages WeChat would deliver now."""
+        answer = await self._post("subscriptions", {"openid": openid, "template_id": template_id, "count": count})
+        return int(answer["left"])
+
+    async def messages(self) -> list[dict[str, Any]]:
+        """The subscribe messages that reached phones, in order: touser, template_id, page, data."""
+        answer = await self._http.get("/_sim/messages")
+        answer.raise_for_status()
+        sent: list[dict[str, Any]] = answer.json()["messages"]
+        return sent
+
     async def fault(self, path: str, *, times: int = 1, **what: Any) -> None:
         """Plan what goes wrong next on `path`: errcode=, delay_ms=, reset=, malformed=, html502=.
 

@@ -12,6 +12,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from server.sandbox.wechat.messages import Messages, Refused
+
 CODE_LIFE_S: Final = 300
 TOKEN_LIFE_S: Final = 7200
 TOKEN_OVERLAP_S: Final = 300
@@ -24,19 +26,24 @@ ERRORS: Final[dict[int, str]] = {
     -1: "system error",
     40001: "invalid credential, access_token is invalid or not latest",
     40002: "invalid grant_type",
+    40003: "invalid openid",
     40013: "invalid appid",
     40014: "invalid access_token",
     40029: "invalid code",
+    40037: "invalid template_id",
     40125: "invalid appsecret",
     40163: "code been used",
     40226: "high risk user, code blocked",
     41001: "access_token missing",
     41008: "missing code",
+    41030: "invalid page",
     42001: "access_token expired",
+    43101: "user refuse to accept the msg",
     43104: "appid does not match openid",
     45009: "reach max api daily quota limit",
     45011: "api minute-quota reach limit, must slower, retry next minute",
     47001: "data format error",
+    47003: "argument invalid!",
 }
 
 #: path -> (calls a minute, errcode above that)
@@ -44,15 +51,8 @@ QUOTAS: Final[dict[str, tuple[int, int]]] = {
     "/sns/jscode2session": (100_000, 45011),
     "/wxa/business/getuserphonenumber": (100_000, 45011),
     "/cgi-bin/stable_token": (10_000, 45009),
+    "/cgi-bin/message/subscribe/send": (100_000, 45009),
 }
-
-
-class Refused(Exception):
-    """An errcode instead of an answer."""
-
-    def __init__(self, errcode: int) -> None:
-        super().__init__(errcode)
-        self.errcode = errcode
 
 
 @dataclass
@@ -105,6 +105,7 @@ class World:
     tokens: dict[str, list[Token]] = field(default_factory=dict)
     forced: dict[str, list[float]] = field(default_factory=dict)
     people: dict[str, str] = field(default_factory=dict)
+    messages: Messages = field(default_factory=Messages)
     quotas: dict[str, tuple[int, int]] = field(default_factory=lambda: dict(QUOTAS))
     minutes: Counter[tuple[str, int]] = field(default_factory=Counter)
     faults: list[Fault] = field(default_factory=list)
@@ -123,10 +124,11 @@ class World:
         """A request id as WeChat writes it at the end of every errmsg."""
         return f"{int(self.now()):08x}-{secrets.token_hex(4)}-{secrets.token_hex(4)}"
 
-    def error(self, errcode: int) -> dict[str, Any]:
+    def error(self, errcode: int, detail: str = "") -> dict[str, Any]:
         """The body of a refusal."""
         self.errcodes[str(errcode)] += 1
-        return {"errcode": errcode, "errmsg": f"{ERRORS.get(errcode, 'unknown error')}, rid: {self.rid()}"}
+        text = " ".join(filter(None, (ERRORS.get(errcode, "unknown error"), detail)))
+        return {"errcode": errcode, "errmsg": f"{text}, rid: {self.rid()}"}
 
     def count(self, path: str) -> None:
         """One more call; `Refused` above the minute's quota."""
@@ -147,12 +149,14 @@ class World:
 
     def mint_login(self, openid: str, unionid: str | None, *, blocked: bool) -> str:
         """What wx.login would hand to the phone of `openid`."""
+        self.messages.openids.add(openid)
         code = "0" + secrets.token_hex(15) + "w"
         self.login_codes[code] = Code(openid, unionid, self.now(), blocked=blocked)
         return code
 
     def mint_phone(self, openid: str, phone: str) -> str:
         """What the phone-number button would hand to the phone of `openid`."""
+        self.messages.openids.add(openid)
         code = secrets.token_hex(32)
         self.phone_codes[code] = Code(openid, phone, self.now())
         return code
