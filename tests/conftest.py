@@ -109,9 +109,11 @@ def _valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest_asyncio.fixture
-async def valkey(_valkey_server: str) -> str:
+async def valkey(_valkey_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     from redis.asyncio import Redis
 
+    # A busy machine takes longer over an answer than a request would wait for it.
+    monkeypatch.setattr("server.kit.redis.TIMEOUT_S", 10.0)
     client = Redis.from_url(_valkey_server)
     try:
         await client.flushall()

@@ -45,11 +45,16 @@ async def running(fragile: Fragile) -> AsyncIterator[Fragile]:
 
 
 async def test_health_and_readiness_say_what_they_looked_at(town: Town) -> None:
-    alive, ready = await town.http.get("/healthz"), await town.http.get("/readyz")
+    alive = await town.http.get("/healthz")
     assert (alive.status_code, alive.json()) == (200, {"status": "ok"})
-    assert ready.status_code == 200
     checks = dict.fromkeys(("database", "migrations", "grants", "vault_grants", "partitions", "cache"), "ok")
-    assert ready.json() == {"status": "ready", "checks": checks}
+
+    async def all_well() -> bool:  # a cache that answers slowly counts as unreachable for a second
+        ready = await town.http.get("/readyz")
+        assert (ready.status_code, ready.json()["checks"].keys()) == (200, checks.keys())
+        return bool(ready.json() == {"status": "ready", "checks": checks})
+
+    await until("readiness", all_well)
 
 
 async def test_the_figures_of_both_processes_add_up(running: Fragile) -> None:

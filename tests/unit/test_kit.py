@@ -95,13 +95,14 @@ async def test_processes_agree_through_the_cache_and_count_alone_without_it(valk
     assert await one.sync() and await two.sync()
     with pytest.raises(RateLimited):
         two.hit("l", "a", 4)
-    alone = WindowCounts(Cache("redis://127.0.0.1:1/0"), unix=lambda: 600.0)
+    nowhere = Cache("redis://127.0.0.1:1/0")
+    alone = WindowCounts(nowhere, unix=lambda: 600.0)
     for _ in range(4):
         alone.hit("l", "a", 4)
     assert not await alone.sync()
     with pytest.raises(RateLimited):
         alone.hit("l", "a", 4)
-    for cache in caches:
+    for cache in (*caches, nowhere):
         await cache.close()
 
 
