@@ -186,16 +186,31 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
         DISTINCT FROM r.id""",
     ),
     (
-        "allowances_are_the_claims",
-        "what is counted against each person's cap is what they claimed and earned, and never above the cap",
+        "allowances_are_the_journal",
+        "what is counted against each person's limits is what the journal says, and never above the widest cap",
         """
-        SELECT coalesce(a.owner, j.owner), coalesce(a.limit_id, j.limit_id), a.used, j.n FROM vault.allowance a
-        FULL JOIN (SELECT x.b, x.owner, t.limit_id, max(t.per_person) AS cap, count(*) AS n FROM vault.journal x
-                   JOIN (SELECT terms, 2 AS op, limit_id, per_person FROM vault.coupon_terms
-                         UNION ALL SELECT terms, 1, limit_id, per_person FROM vault.earn_terms) t ON t.op = x.op AND
-                         t.terms = x.terms
-                   WHERE x.st = 0 GROUP BY 1, 2, 3) j ON j.b = a.b AND j.owner = a.owner AND j.limit_id = a.limit_id
-        WHERE a.used IS DISTINCT FROM j.n::integer OR a.used > j.cap""",
+        SELECT coalesce(a.owner, j.owner), coalesce(a.limit_id, j.limit_id), a.period_start, a.used, j.used
+        FROM vault.allowance a FULL JOIN (
+          SELECT x.b, x.owner, l.limit_id,
+            CASE l.period WHEN 'total' THEN date '1970-01-01' ELSE date_trunc(l.period, x.day::timestamp)::date END
+              AS period_start,
+            max(l.cap) AS cap,
+            sum(x.sign * CASE l.measure WHEN 'count' THEN 1 WHEN 'points' THEN x.points ELSE x.fen END) AS used
+          FROM (
+            SELECT j.b, j.owner, 'earn' AS action, 1 AS sign, t.points, 0 AS fen, t.person_limits,
+              (j.at AT TIME ZONE vault.zone())::date AS day
+            FROM vault.journal j JOIN vault.earn_terms t ON t.terms = j.terms WHERE j.op = 1 AND j.st = 0
+            UNION ALL
+            SELECT j.b, j.owner, 'issue', 1, t.price_points, t.face_value_fen, t.person_limits,
+              (j.at AT TIME ZONE vault.zone())::date
+            FROM vault.journal j JOIN vault.coupon_terms t ON t.terms = j.terms WHERE j.op = 2 AND j.st = 0
+            UNION ALL
+            SELECT r.b, r.owner, 'redeem', CASE WHEN v.id IS NULL THEN 1 ELSE 0 END, 0, r.discount_fen, t.person_limits,
+              r.business_date
+            FROM vault.redemption r JOIN vault.coupon_terms t ON t.terms = r.terms
+            LEFT JOIN vault.redemption_void v ON v.b = r.b AND v.redemption_id = r.id) x, unnest(x.person_limits) l
+          WHERE l.action = x.action GROUP BY 1, 2, 3, 4) j USING (b, owner, limit_id, period_start)
+        WHERE coalesce(a.used, 0) <> coalesce(j.used, 0) OR a.used > j.cap""",
     ),
     (
         "buckets_are_right",

@@ -10,6 +10,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import IntEnum
+from typing import Literal
 from uuid import UUID
 
 import msgspec
@@ -25,6 +26,17 @@ class Op(IntEnum):
     EXPIRE_COUPON = 5
     RELEASE_SUBSIDY = 6
     EXPIRE_POINTS = 7
+    SPEND = 8
+    HOLD = 9
+    CAPTURE = 10
+    RELEASE = 11
+    REFUND = 12
+    ADJUST = 13
+    LOCK_COUPON = 14
+    UNLOCK_COUPON = 15
+    VOID_COUPON = 16
+    FREEZE = 17
+    UNFREEZE = 18
     CLAIM_CREDENTIAL = 20
 
 
@@ -52,7 +64,21 @@ class Item(msgspec.Struct, omit_defaults=True):
     ticket_expires_at: datetime | None = None
     handle: int | None = None
     code_ok: bool | None = None
+    points: int | None = None
+    payee: int | None = None
+    posting: UUID | None = None
+    lock: UUID | None = None
+    life_s: int | None = None
+    validity_months: int | None = None
+    freeze_kind: str | None = None
+    until: datetime | None = None
+    authority: str | None = None
+    actor: int | None = None
+    approver: int | None = None
     reason: str | None = None
+    document: str | None = None
+    request_no: str | None = None
+    memo: str | None = None
 
 
 class Refill(msgspec.Struct, frozen=True):
@@ -107,10 +133,91 @@ class Voided(Posted, frozen=True, kw_only=True):
     sponsor_fen: int
     reason: str
     expires_on: date
+    state: str
 
 
 class CouponExpired(Posted, frozen=True, kw_only=True):
     coupon_id: UUID
+
+
+class CouponLocked(Posted, frozen=True, kw_only=True):
+    coupon_id: UUID
+    locked_until: datetime
+    request_no: str
+
+
+class CouponUnlocked(Posted, frozen=True, kw_only=True):
+    coupon_id: UUID
+    lock_id: UUID
+
+
+class CouponVoided(Posted, frozen=True, kw_only=True):
+    """`points`: the price that went back into the wallet."""
+
+    coupon_id: UUID
+    points: int
+    reason: str
+
+
+class Spent(Posted, frozen=True, kw_only=True):
+    points: int
+    payee: int
+
+
+class Held(Posted, frozen=True, kw_only=True):
+    points: int
+    payee: int
+    until: datetime
+
+
+class Captured(Posted, frozen=True, kw_only=True):
+    """`points` went to the payee, `given_back` back to the wallet."""
+
+    hold_id: UUID
+    payee: int
+    points: int
+    given_back: int
+
+
+class Released(Posted, frozen=True, kw_only=True):
+    hold_id: UUID
+    payee: int
+    points: int
+    lapsed: bool
+
+
+class Refunded(Posted, frozen=True, kw_only=True):
+    """`refunded_points`: of this spend so far. `renewed_points`: those of this refund whose own lot was past its day."""
+
+    posting_id: UUID
+    points: int
+    payee: int
+    refunded_points: int
+    renewed_points: int
+    reason: str
+
+
+class Adjusted(Posted, frozen=True, kw_only=True):
+    points: int
+    expires_on: date | None
+    reason: str
+    document: str
+    actor: int
+    approver: int
+
+
+class PointsExpired(Posted, frozen=True, kw_only=True):
+    points: int
+
+
+class FreezeChanged(Posted, frozen=True, kw_only=True):
+    """How a wallet stands after an authority's order: `freeze` is open, debit_frozen or frozen."""
+
+    freeze: str
+    authority: str
+    reason: str
+    until: datetime | None
+    actor: int
 
 
 class ScannedCredential(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,15 +242,35 @@ class Acceptor:
     staff_id: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class CouponTerms:
-    """An approved template version, immutable once put. `pay_bp`: of a discount, what the customer pays, in basis
-    points;
-    `sponsor_bp`: the sponsor's share of the discount. `merchants` empty means any. `valid_days` 0 means until
-    `valid_until`."""
+class PersonLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """How much one person may have: `cap` of `measure` per `period`. `limit_id` belongs to the campaign or template, not
+    to one version of its terms, so that a new version counts on (D17). Weeks begin on Monday, days are city days."""
 
-    id: int
-    template_id: int
+    limit_id: str
+    cap: int
+    action: Literal["issue", "redeem", "earn"]
+    measure: Literal["count", "points", "face_value_fen"] = "count"
+    period: Literal["total", "day", "week", "month"] = "total"
+
+
+class EarnTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """An approved campaign version's earning, immutable once put. A lot lives until the end of the month that lies
+    `validity_months` after the day of earning."""
+
+    id: int = msgspec.field(name="terms")
+    points_budget: int
+    points: int
+    validity_months: int = 24
+    person_limits: tuple[PersonLimit, ...] = ()
+
+
+class CouponTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """An approved template version, immutable once put. `pay_bp`: of a discount, what the customer pays, in basis
+    points; `sponsor_bp`: the sponsor's share of the discount. `merchants` empty means any. `valid_days` 0 means until
+    `valid_until`. `grace_days`: the least life of a coupon that a void gives back."""
+
+    id: int = msgspec.field(name="terms")
+    template_id: int = msgspec.field(name="template")
     version: int
     kind: str
     stock_budget: int
@@ -154,7 +281,7 @@ class CouponTerms:
     cap_fen: int
     threshold_fen: int
     sponsor_bp: int
-    per_person: int
+    person_limits: tuple[PersonLimit, ...]
     valid_days: int
     valid_until: date | None
     merchants: tuple[int, ...]

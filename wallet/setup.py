@@ -12,10 +12,11 @@ from typing import Any, Literal
 from uuid import UUID
 
 import asyncpg
+import msgspec
 
 from wallet import statuses
 from wallet.errors import BudgetRefused, InFlight, Refused, TermsConflict, VaultUnavailable
-from wallet.items import CouponTerms
+from wallet.items import CouponTerms, EarnTerms
 from wallet.lanes import CONNECTION_LOST, TOOK_TOO_LONG
 from wallet.queries import BudgetView, Queries
 
@@ -105,61 +106,16 @@ class Setup:
         """The exact state of budgets, from the ledger."""
         return await self.read.budgets(ids)
 
-    async def put_earn_terms(
-        self,
-        terms_id: int,
-        points_budget: int,
-        points: int,
-        validity_months: int,
-        per_person: int,
-        limit_id: str | None = None,
-    ) -> None:
-        """Writes a campaign's earning terms, immutable; raises `TermsConflict` when other terms stand under this id."""
-        same = await self._value(
-            "SELECT vault.put_earn_terms(ROW($1::bigint, $2::bigint, $3::bigint, $4::smallint, $5::text, $6::integer))",
-            terms_id,
-            points_budget,
-            points,
-            validity_months,
-            limit_id or f"campaign:{terms_id}",
-            per_person,
-        )
-        if not same:
+    async def put_earn_terms(self, terms: EarnTerms) -> None:
+        """Writes a campaign's earning terms, immutable; raises `TermsConflict` when other terms stand under this id, or
+        when the budget is unknown or in another unit."""
+        if not await self._value("SELECT vault.put_earn_terms($1::jsonb)", msgspec.json.encode(terms).decode()):
             raise TermsConflict
 
     async def put_coupon_terms(self, terms: CouponTerms) -> None:
-        """Writes an approved template version, immutable; raises `TermsConflict` when other terms stand under this
-        id."""
-        same = await self._value(
-            """SELECT vault.put_coupon_terms(ROW($1::bigint, $2::bigint, $3::integer, $4::text, $5::bigint,
-            $6::bigint, $7::bigint,
-            $8::bigint, $9::integer, $10::bigint, $11::bigint, $12::integer, $13::text, $14::integer, $15::integer,
-            $16::date,
-            $17::bigint[], $18::integer, $19::integer, $20::boolean, $21::timestamptz, $22::timestamptz))""",
-            terms.id,
-            terms.template_id,
-            terms.version,
-            terms.kind,
-            terms.stock_budget,
-            terms.fen_budget,
-            terms.price_points,
-            terms.face_value_fen,
-            terms.pay_bp,
-            terms.cap_fen,
-            terms.threshold_fen,
-            terms.sponsor_bp,
-            f"template:{terms.template_id}",
-            terms.per_person,
-            terms.valid_days,
-            terms.valid_until,
-            list(terms.merchants),
-            terms.void_window_s,
-            terms.grace_days,
-            terms.return_stock,
-            terms.claim_from,
-            terms.claim_until,
-        )
-        if not same:
+        """Writes an approved template version, immutable; raises `TermsConflict` when other terms stand under this id,
+        or when a budget is unknown or in another unit."""
+        if not await self._value("SELECT vault.put_coupon_terms($1::jsonb)", msgspec.json.encode(terms).decode()):
             raise TermsConflict
 
     async def set_acceptor(self, kind: Party, id: int, merchant_id: int, store_id: int | None, open: bool) -> None:

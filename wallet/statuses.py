@@ -52,6 +52,16 @@ REDEMPTION_UNKNOWN = Status(38, "redemption_not_found", 404, "未找到该核销
 CREDENTIAL_SPENT = Status(39, "credential_spent", 409, "此码已失效，请居民重新出示")
 NOT_DUE = Status(40, "not_due", 409, "尚未到处理时间")
 WRONG_STORE = Status(41, "wrong_store", 403, "该核销记录属于其他门店")
+LOCK_EXPIRED = Status(42, "lock_expired", 409, "锁券已超时，请重新下单")
+
+HOLD_UNKNOWN = Status(50, "hold_not_found", 409, "未找到该笔预扣积分，可能已完成或已释放", written=True, sticky=True)
+HOLD_EXPIRED = Status(51, "hold_expired", 409, "预扣积分已超时，请重新发起", written=True, sticky=True)
+REFUND_TOO_LARGE = Status(52, "refund_too_large", 409, "退还积分超过原支出积分", written=True, sticky=True)
+POSTING_UNKNOWN = Status(53, "posting_not_found", 404, "未找到可退还的积分支出")
+ACCOUNT_FROZEN = Status(54, "account_frozen", 409, "积分账户已冻结，请联系管理部门")
+CAPTURE_TOO_LARGE = Status(55, "capture_too_large", 422, "扣减积分超过预扣积分")
+TWO_PEOPLE = Status(56, "two_people_required", 422, "申请人与审批人须为不同的人")
+NOT_FROZEN = Status(57, "account_not_frozen", 409, "积分账户未冻结")
 
 STATUSES: dict[int, Status] = {
     status.number: status for status in list(globals().values()) if isinstance(status, Status)

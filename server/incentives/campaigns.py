@@ -11,7 +11,7 @@ from server.incentives.errors import CampaignNotFound
 from server.incentives.models import Budget, Campaign
 from server.incentives.wording import campaign_text
 from server.kit.clock import Clock
-from wallet import Vault
+from wallet import EarnTerms, PersonLimit, Vault
 
 SHOWN_TO_RESIDENTS = 100
 
@@ -110,4 +110,13 @@ class CampaignService:
         return CampaignView(row, await self._budgets.states(budgets), self.text(row))
 
     async def _put_terms(self, row: Campaign, budgets: dict[str, int]) -> None:
-        await self._vault.put_earn_terms(row.id, budgets["points"], row.points, row.validity_months, row.per_person)
+        limit = PersonLimit(limit_id=f"campaign:{row.id}", cap=row.per_person, action="earn")
+        await self._vault.put_earn_terms(
+            EarnTerms(
+                id=row.id,
+                points_budget=budgets["points"],
+                points=row.points,
+                validity_months=row.validity_months,
+                person_limits=(limit,),
+            )
+        )

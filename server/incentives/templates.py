@@ -12,7 +12,7 @@ from server.incentives.errors import TemplateNotFound
 from server.incentives.models import Budget, CouponTemplate
 from server.incentives.wording import benefit_text, template_text
 from server.kit.clock import Clock
-from wallet import CouponTerms, Vault
+from wallet import CouponTerms, PersonLimit, Vault
 
 SHOWN_TO_RESIDENTS = 100
 
@@ -173,11 +173,12 @@ class TemplateService:
         return TemplateView(row, await self._budgets.states(budgets), self.text(row))
 
     async def _put_terms(self, row: CouponTemplate, budgets: dict[str, int]) -> None:
+        limit = PersonLimit(limit_id=f"template:{row.id}", cap=row.per_person, action="issue")
         terms = CouponTerms(
             id=row.id, template_id=row.id, version=row.version, kind=row.kind,
             stock_budget=budgets["coupons"], fen_budget=budgets.get("fen"), price_points=row.price_points,
             face_value_fen=row.face_value_fen, pay_bp=row.pay_bp, cap_fen=row.cap_fen, threshold_fen=row.threshold_fen,
-            sponsor_bp=row.sponsor_bp, per_person=row.per_person, valid_days=row.valid_days,
+            sponsor_bp=row.sponsor_bp, person_limits=(limit,), valid_days=row.valid_days,
             valid_until=row.valid_until, merchants=tuple(row.merchants),
             void_window_s=row.void_window_s, return_stock=row.return_stock,
             claim_from=row.starts_at, claim_until=row.ends_at,

@@ -7,9 +7,16 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 import pytest_asyncio
+from msgspec import structs
 
 from tests.support.databases import Database
 from tests.support.ledger import CITY, COUNTER, Ledger, open_ledger, refusal
+from wallet import EarnTerms, PersonLimit
+
+
+def earning(id: int, budget: int, points: int) -> EarnTerms:
+    limit = PersonLimit(limit_id=f"campaign:{id}", cap=1, action="earn")
+    return EarnTerms(id=id, points_budget=budget, points=points, validity_months=12, person_limits=(limit,))
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -167,7 +174,7 @@ async def test_expired_points_cannot_be_spent_even_if_no_job_ran(ledger: Ledger)
     assert wallet is not None and (wallet.points, wallet.lots) == (0, ())
 
 
-async def test_an_earn_first_books_expired_points_as_a_row_of_their_own(ledger: Ledger) -> None:
+async def test_an_earn_books_points_past_their_day_as_a_row_of_their_own(ledger: Ledger) -> None:
     resident = await ledger.resident()
     await ledger.earn(resident, await ledger.campaign(points=100, months=1))
     await ledger.earn(resident, await ledger.campaign(points=30, months=5))
@@ -175,13 +182,13 @@ async def test_an_earn_first_books_expired_points_as_a_row_of_their_own(ledger: 
     await ledger.worker.ensure_partitions(3)
     id = ledger.id8()
     done = await ledger.earn(resident, await ledger.campaign(points=7, months=1), id=id)
-    assert (done.result.seq, done.result.points_after) == (4, 37)
+    assert (done.result.seq, done.result.points_after) == (3, 37)
     booked = await ledger.owner.fetchrow("SELECT * FROM vault.journal WHERE owner = $1 AND op = 7", resident)
     assert (booked["seq"], booked["d_avail"], booked["d_peer"], booked["avail_after"], booked["ref"]) == (
-        3,
+        4,
         -100,
         100,
-        30,
+        37,
         id,
     )
     assert sum((await ledger.lots(resident)).values()) == 37
@@ -344,19 +351,17 @@ async def test_a_budget_changes_by_entries_of_two_people_only(ledger: Ledger) ->
 
 
 async def test_terms_are_written_once(ledger: Ledger) -> None:
-    from dataclasses import replace
-
     from wallet import TermsConflict
 
     terms = await ledger.template()
     await ledger.app.put_coupon_terms(terms)
     with pytest.raises(TermsConflict):
-        await ledger.app.put_coupon_terms(replace(terms, face_value_fen=2000))
+        await ledger.app.put_coupon_terms(structs.replace(terms, face_value_fen=2000))
     budget = await ledger.budget("points", 10)
-    await ledger.worker.put_earn_terms(terms.id, budget, 5, 12, 1)
-    await ledger.worker.put_earn_terms(terms.id, budget, 5, 12, 1)
+    await ledger.worker.put_earn_terms(earning(terms.id, budget, 5))
+    await ledger.worker.put_earn_terms(earning(terms.id, budget, 5))
     with pytest.raises(TermsConflict):
-        await ledger.worker.put_earn_terms(terms.id, budget, 6, 12, 1)
+        await ledger.worker.put_earn_terms(earning(terms.id, budget, 6))
 
 
 async def test_terms_cannot_draw_on_a_budget_of_another_unit(ledger: Ledger) -> None:
@@ -364,7 +369,7 @@ async def test_terms_cannot_draw_on_a_budget_of_another_unit(ledger: Ledger) -> 
 
     points, fen = await ledger.budget("points", 1000), await ledger.budget("fen", 1000)
     with pytest.raises(TermsConflict):
-        await ledger.worker.put_earn_terms(ledger.number(), fen, 5, 12, 1)
+        await ledger.worker.put_earn_terms(earning(ledger.number(), fen, 5))
     with pytest.raises(TermsConflict):
         await ledger.template(stock_budget=points)
     with pytest.raises(TermsConflict):

@@ -10,7 +10,7 @@ import json
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -18,10 +18,11 @@ from zoneinfo import ZoneInfo
 
 import asyncpg
 import pytest
+from msgspec import structs
 
 from server.kit.ids import uuid7, uuid8
 from tests.support.databases import Database, connected
-from wallet import Acceptor, CouponTerms, Done, Redeemed, Refused, ScannedCredential, Vault
+from wallet import Acceptor, CouponTerms, Done, EarnTerms, PersonLimit, Redeemed, Refused, ScannedCredential, Vault
 from wallet.audit import prove
 
 CITY = ZoneInfo("Asia/Shanghai")
@@ -52,11 +53,13 @@ class Ledger:
         self.database, self.app, self.worker, self.owner = database, app, worker, owner
         self._numbers = itertools.count(1001)
         self._offset_s = 0.0
+        self._stopped: datetime | None = None
 
     # -- clock --------------------------------------------------------------------------------------------------------
 
     async def move_clock(self, **by: float) -> None:
         """Moves the vault's clock by a `timedelta(**by)`; negative goes back."""
+        self._stopped = None
         self._offset_s += timedelta(**by).total_seconds()
         await self.owner.execute(
             "CREATE OR REPLACE FUNCTION vault.now() RETURNS timestamptz LANGUAGE sql VOLATILE AS "
@@ -70,8 +73,21 @@ class Ledger:
     async def restore_clock(self) -> None:
         await self.move_clock(seconds=-self._offset_s)
 
+    async def stop_clock(self, at: datetime) -> None:
+        """The vault's clock stands still at this instant, to the microsecond, until it is stopped elsewhere."""
+        if self._stopped is None:
+            await self.owner.execute(
+                "CREATE TABLE IF NOT EXISTS vault.stopped_clock (at timestamptz NOT NULL);"
+                "GRANT SELECT ON vault.stopped_clock TO chengxin_app, chengxin_worker;"
+                "TRUNCATE vault.stopped_clock; INSERT INTO vault.stopped_clock VALUES (clock_timestamp());"
+                "CREATE OR REPLACE FUNCTION vault.now() RETURNS timestamptz LANGUAGE sql VOLATILE AS "
+                "$$SELECT c.at FROM vault.stopped_clock c$$"
+            )
+        await self.owner.execute("UPDATE vault.stopped_clock SET at = $1", at)
+        self._stopped = at
+
     def now(self) -> datetime:
-        return datetime.now(UTC) + timedelta(seconds=self._offset_s)
+        return self._stopped or datetime.now(UTC) + timedelta(seconds=self._offset_s)
 
     def today(self) -> date:
         return self.now().astimezone(CITY).date()
@@ -121,10 +137,15 @@ class Ledger:
     ) -> int:
         terms = self.number()
         budget = budget or await self.budget("points", total)
-        await self.worker.put_earn_terms(terms, budget, points, months, per_person)
+        limit = PersonLimit(limit_id=f"campaign:{terms}", cap=per_person, action="earn")
+        await self.worker.put_earn_terms(
+            EarnTerms(id=terms, points_budget=budget, points=points, validity_months=months, person_limits=(limit,))
+        )
         return terms
 
-    async def template(self, *, stock: int = 1000, fen: int = PLENTY, **changes: Any) -> CouponTerms:
+    async def template(
+        self, *, stock: int = 1000, fen: int = PLENTY, per_person: int = 1000, **changes: Any
+    ) -> CouponTerms:
         """Coupon terms: 10 yuan off, the sponsor pays all of it, 30 days, any merchant, void within half an hour."""
         changes.setdefault("stock_budget", None)
         if changes["stock_budget"] is None:
@@ -145,7 +166,7 @@ class Ledger:
             cap_fen=0,
             threshold_fen=0,
             sponsor_bp=10_000,
-            per_person=1000,
+            person_limits=(),
             valid_days=30,
             valid_until=None,
             merchants=(),
@@ -154,7 +175,9 @@ class Ledger:
             claim_from=None,
             claim_until=None,
         )
-        terms = replace(plain, **changes)
+        cap = changes.pop("per_person", 1000)
+        limit = PersonLimit(limit_id=f"template:{changes.get('template_id', number)}", cap=cap, action="issue")
+        terms = structs.replace(plain, **{"person_limits": (limit,), **changes})
         await self.app.put_coupon_terms(terms)
         return terms
 

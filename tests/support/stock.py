@@ -72,8 +72,8 @@ FILL = (
        SELECT s.owner & 1023, s.owner, s.coupon, p.terms, 'issued', p.expires_on, coalesce(p.reserved, 0), vault.now()
        FROM stock s, plan p""",
     """INSERT INTO vault.allowance (b, owner, limit_id, period_start, used)
-       SELECT s.owner & 1023, s.owner, t.limit_id, 'epoch', 1 FROM stock s, plan p, vault.coupon_terms t
-         WHERE t.terms = p.terms""",
+       SELECT s.owner & 1023, s.owner, l.limit_id, 'epoch', 1
+       FROM stock s, plan p, vault.coupon_terms t, unnest(t.person_limits) l WHERE t.terms = p.terms""",
     """INSERT INTO vault.credential_handle
        SELECT handle, owner & 1023, owner, credential, p.until FROM stock, plan p""",
     """INSERT INTO vault.credential (b, id, owner, epoch, coupon_id, handle, state, issued_at, expires_at,

@@ -62,6 +62,28 @@ END $$;
 CREATE FUNCTION vault.share_of(amount bigint, share_bp integer) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$SELECT (amount * share_bp + 5000) / 10000$$;
 
+-- The first day of the period that a day lies in; weeks begin on Monday. 'total' is one period for ever.
+CREATE FUNCTION vault.period_start(period text, day date) RETURNS date LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$SELECT CASE period WHEN 'total' THEN date 'epoch' WHEN 'day' THEN day ELSE date_trunc(period, day::timestamp)::date END$$;
+
+-- How much one person may have: `cap` of `measure` in each `period`, counted under `limit_id`, which belongs to the campaign or
+-- template and not to one version of its terms (D17).
+CREATE TYPE vault.person_limit AS (
+  limit_id text,
+  action   text,
+  measure  text,
+  period   text,
+  cap      bigint
+);
+
+CREATE FUNCTION vault.limits_ok(limits vault.person_limit[]) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT cardinality(limits) <= 8
+     AND count(DISTINCT l.limit_id) = cardinality(limits)
+     AND coalesce(bool_and(coalesce(length(l.limit_id) BETWEEN 1 AND 100 AND l.action IN ('issue', 'redeem', 'earn')
+       AND l.measure IN ('count', 'points', 'face_value_fen') AND l.period IN ('total', 'day', 'week', 'month') AND l.cap > 0, false)), true)
+  FROM unnest(limits) l
+$$;
+
 -- Whoever changes what is append-only is told so.
 CREATE FUNCTION vault.append_only() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -11,6 +11,8 @@ CREATE TABLE vault.wallet (
   lot_expiry   date[]      NOT NULL DEFAULT '{}',
   lot_points   bigint[]    NOT NULL DEFAULT '{}',
   epoch        integer     NOT NULL DEFAULT 0,
+  status       text        NOT NULL DEFAULT 'open' CONSTRAINT wallet_status CHECK (status IN ('open', 'debit_frozen', 'frozen')),
+  frozen_until timestamptz CONSTRAINT wallet_frozen_until CHECK (status <> 'open' OR frozen_until IS NULL),
   opened_at    timestamptz NOT NULL DEFAULT vault.now(),
   PRIMARY KEY (b, owner),
   CONSTRAINT wallet_b CHECK (b = (owner & 1023)),
@@ -51,14 +53,13 @@ CREATE TABLE vault.budget_entry (
   CONSTRAINT budget_entry_two_people CHECK (actor <> approver)
 );
 
--- Approved terms are written once and never changed (D16). limit_id belongs to the campaign or template, not to a version.
+-- Approved terms are written once and never changed (D16). What they limit per person is a list of limits (D17).
 CREATE TABLE vault.earn_terms (
   terms           bigint   PRIMARY KEY,
   points_budget   bigint   NOT NULL REFERENCES vault.budget,
   points          bigint   NOT NULL CONSTRAINT earn_terms_points CHECK (points > 0),
   validity_months smallint NOT NULL CONSTRAINT earn_terms_validity CHECK (validity_months BETWEEN 1 AND 24),
-  limit_id        text     NOT NULL,
-  per_person      integer  NOT NULL CONSTRAINT earn_terms_cap CHECK (per_person > 0)
+  person_limits   vault.person_limit[] NOT NULL CONSTRAINT earn_terms_limits CHECK (vault.limits_ok(person_limits))
 );
 
 CREATE TABLE vault.coupon_terms (
@@ -74,8 +75,7 @@ CREATE TABLE vault.coupon_terms (
   cap_fen        bigint   NOT NULL CONSTRAINT coupon_terms_cap_fen CHECK (cap_fen >= 0),
   threshold_fen  bigint   NOT NULL CONSTRAINT coupon_terms_threshold CHECK (threshold_fen >= 0),
   sponsor_bp     integer  NOT NULL CONSTRAINT coupon_terms_sponsor CHECK (sponsor_bp BETWEEN 0 AND 10000),
-  limit_id       text     NOT NULL,
-  per_person     integer  NOT NULL CONSTRAINT coupon_terms_cap CHECK (per_person > 0),
+  person_limits  vault.person_limit[] NOT NULL CONSTRAINT coupon_terms_limits CHECK (vault.limits_ok(person_limits)),
   valid_days     integer  NOT NULL CONSTRAINT coupon_terms_days CHECK (valid_days BETWEEN 0 AND 3660),
   valid_until    date,
   merchants      bigint[] NOT NULL,
@@ -134,7 +134,8 @@ CREATE TABLE vault.journal (
 CREATE INDEX journal_statement ON vault.journal (b, owner, seq DESC);
 CREATE INDEX journal_txid ON vault.journal USING brin (txid) WITH (pages_per_range = 32);
 
--- One coupon per claim: its id is the claim's id. reserved_fen is what the sponsor's budget still holds for it.
+-- One coupon per claim: its id is the claim's id. reserved_fen is what the sponsor's budget still holds for it. A locked coupon is
+-- kept for one partner's order until locked_until and counts as issued afterwards, whether or not a job has booked that.
 CREATE TABLE vault.coupon (
   b             smallint    NOT NULL,
   owner         bigint      NOT NULL,
@@ -144,23 +145,54 @@ CREATE TABLE vault.coupon (
   expires_on    date        NOT NULL,
   reserved_fen  bigint      NOT NULL CONSTRAINT coupon_reserved CHECK (reserved_fen >= 0),
   redemption_id uuid,
+  lock_id       uuid,
+  locked_until  timestamptz,
   issued_at     timestamptz NOT NULL,
   PRIMARY KEY (b, owner, id),
   CONSTRAINT coupon_b CHECK (b = (owner & 1023)),
+  CONSTRAINT coupon_locked CHECK (num_nulls(lock_id, locked_until) = CASE WHEN state = 'locked' THEN 0 ELSE 2 END),
   CONSTRAINT coupon_redeemed CHECK ((state = 'redeemed') = (redemption_id IS NOT NULL))
 ) WITH (fillfactor = 70);
 CREATE INDEX coupon_terms_id ON vault.coupon (terms);
 -- Summaries of pages: the expiry job finds its days, and updates of other columns stay HOT.
 CREATE INDEX coupon_expiry ON vault.coupon USING brin (expires_on) WITH (pages_per_range = 32);
 
--- How often a resident used a limit in a period (D17); the cap comes from the terms.
+-- Open holds only: points set aside for a payee, out of which lots, and until when they can be captured.
+CREATE TABLE vault.hold (
+  b      smallint    NOT NULL,
+  owner  bigint      NOT NULL,
+  id     uuid        NOT NULL,
+  points bigint      NOT NULL CONSTRAINT hold_points CHECK (points > 0),
+  lots   jsonb       NOT NULL,
+  payee  bigint      NOT NULL,
+  until  timestamptz NOT NULL,
+  PRIMARY KEY (b, owner, id),
+  CONSTRAINT hold_b CHECK (b = (owner & 1023))
+) WITH (fillfactor = 70);
+CREATE INDEX hold_until ON vault.hold (until);
+
+-- How much of a spend or capture was given back so far, and the day that points of expired lots were renewed to, once (D9).
+CREATE TABLE vault.refunded (
+  b             smallint NOT NULL,
+  owner         bigint   NOT NULL,
+  ref           uuid     NOT NULL,
+  done          bigint   NOT NULL,
+  cap           bigint   NOT NULL,
+  renewed_until date,
+  PRIMARY KEY (b, owner, ref),
+  CONSTRAINT refunded_b CHECK (b = (owner & 1023)),
+  CONSTRAINT refunded_cap CHECK (done BETWEEN 0 AND cap)
+) WITH (fillfactor = 70);
+
+-- How much a resident used of a limit in a period (D17); the cap comes from the terms.
 CREATE TABLE vault.allowance (
   b            smallint NOT NULL,
   owner        bigint   NOT NULL,
   limit_id     text     NOT NULL,
   period_start date     NOT NULL,
-  used         integer  NOT NULL CONSTRAINT allowance_used CHECK (used >= 0),
-  PRIMARY KEY (b, owner, limit_id, period_start)
+  used         bigint   NOT NULL CONSTRAINT allowance_used CHECK (used >= 0),
+  PRIMARY KEY (b, owner, limit_id, period_start),
+  CONSTRAINT allowance_b CHECK (b = (owner & 1023))
 ) WITH (fillfactor = 70);
 
 -- Who may accept coupons now: one row per merchant, store, terminal and staff member. Checked in the same call as the value.
@@ -213,6 +245,7 @@ CREATE TABLE vault.redemption_ref (
   owner         bigint   NOT NULL
 );
 
+-- credential_id is what was spent: the showing of the coupon, or the lock of a partner's order.
 CREATE TABLE vault.redemption (
   b                smallint    NOT NULL,
   id               uuid        NOT NULL,

@@ -115,32 +115,34 @@ END $$;
 
 -- Terms: written once; the same content again is a no-op (true); other content under the same id, or a budget that is unknown or
 -- of another unit than the terms take from it, is refused (false).
-CREATE FUNCTION vault.put_earn_terms(p_terms vault.earn_terms) RETURNS boolean
+CREATE FUNCTION vault.put_earn_terms(p_terms jsonb) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = vault, pg_temp AS $$
 DECLARE
+  v_new vault.earn_terms := jsonb_populate_record(NULL::vault.earn_terms, p_terms);
   v_old vault.earn_terms;
 BEGIN
-  IF NOT EXISTS (SELECT FROM vault.budget g WHERE g.budget = (p_terms).points_budget AND g.unit = 'points') THEN
+  IF NOT EXISTS (SELECT FROM vault.budget g WHERE g.budget = v_new.points_budget AND g.unit = 'points') THEN
     RETURN false;
   END IF;
-  INSERT INTO vault.earn_terms SELECT (p_terms).* ON CONFLICT DO NOTHING;
-  SELECT * INTO v_old FROM vault.earn_terms t WHERE t.terms = (p_terms).terms;
-  RETURN v_old IS NOT DISTINCT FROM p_terms;
+  INSERT INTO vault.earn_terms SELECT v_new.* ON CONFLICT DO NOTHING;
+  SELECT * INTO v_old FROM vault.earn_terms t WHERE t.terms = v_new.terms;
+  RETURN v_old IS NOT DISTINCT FROM v_new;
 END $$;
 
-CREATE FUNCTION vault.put_coupon_terms(p_terms vault.coupon_terms) RETURNS boolean
+CREATE FUNCTION vault.put_coupon_terms(p_terms jsonb) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = vault, pg_temp AS $$
 DECLARE
+  v_new vault.coupon_terms := jsonb_populate_record(NULL::vault.coupon_terms, p_terms);
   v_old vault.coupon_terms;
 BEGIN
-  IF NOT EXISTS (SELECT FROM vault.budget g WHERE g.budget = (p_terms).stock_budget AND g.unit = 'coupons')
-     OR (p_terms).fen_budget IS NOT NULL
-        AND NOT EXISTS (SELECT FROM vault.budget g WHERE g.budget = (p_terms).fen_budget AND g.unit = 'fen') THEN
+  IF NOT EXISTS (SELECT FROM vault.budget g WHERE g.budget = v_new.stock_budget AND g.unit = 'coupons')
+     OR v_new.fen_budget IS NOT NULL
+        AND NOT EXISTS (SELECT FROM vault.budget g WHERE g.budget = v_new.fen_budget AND g.unit = 'fen') THEN
     RETURN false;
   END IF;
-  INSERT INTO vault.coupon_terms SELECT (p_terms).* ON CONFLICT DO NOTHING;
-  SELECT * INTO v_old FROM vault.coupon_terms t WHERE t.terms = (p_terms).terms;
-  RETURN coalesce(v_old IS NOT DISTINCT FROM p_terms, false);
+  INSERT INTO vault.coupon_terms SELECT v_new.* ON CONFLICT DO NOTHING;
+  SELECT * INTO v_old FROM vault.coupon_terms t WHERE t.terms = v_new.terms;
+  RETURN coalesce(v_old IS NOT DISTINCT FROM v_new, false);
 END $$;
 
 CREATE FUNCTION vault.set_acceptor(p_kind text, p_id bigint, p_merchant bigint, p_store bigint, p_open boolean) RETURNS void
@@ -176,7 +178,7 @@ BEGIN
     RETURN;
   END IF;
   SELECT * INTO v_coupon FROM vault.coupon c WHERE c.b = v_b AND c.owner = p_owner AND c.id = p_coupon;
-  IF NOT FOUND OR v_coupon.state <> 'issued' THEN
+  IF NOT FOUND OR vault.state_of(v_coupon, v_now) <> 'issued' THEN
     RETURN QUERY SELECT 36::smallint, NULL::uuid, NULL::bigint, NULL::timestamptz;
     RETURN;
   ELSIF v_coupon.expires_on < (v_now AT TIME ZONE vault.zone())::date THEN

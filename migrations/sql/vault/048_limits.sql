@@ -1,64 +1,47 @@
--- What an operation may use up: slots of budgets, and each person's allowances.
+-- What an operation may use up: its two slots, and each person's allowances. Nothing is read here; see `vault.facts`.
 
--- Checks and takes one amount from each of one or two budgets. Slots are locked in order, all are checked before one is taken.
--- Answers status 0, 11 (a slot must be refilled first: `refill` says which budget and for what amount) or 13 (closed).
--- An amount of 0 is not taken.
-CREATE FUNCTION vault.take_slots(p_pb smallint, p_budget_a bigint, p_slot_a smallint, p_amount_a bigint,
-  p_budget_b bigint, p_slot_b smallint, p_amount_b bigint, OUT st smallint, OUT takes jsonb, OUT refill jsonb)
-LANGUAGE plpgsql AS $$
+-- Whether the amounts can be taken from the item's slots now: 0, 13 (closed) or 11 (a slot must be refilled first; the detail says
+-- which budget and for what amount). Amounts of 0 are not taken.
+CREATE FUNCTION vault.check_slots(f vault.facts, p_amount_a bigint, p_amount_b bigint) RETURNS vault.movement
+LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
-  s record;
-  v_b_too boolean := p_budget_b IS NOT NULL AND p_amount_b > 0;
+  m vault.movement;
 BEGIN
-  st := 0;
-  takes := '[]';
-  FOR s IN
-    SELECT x.budget, x.slot, x.avail, x.open, CASE WHEN x.budget = p_budget_a THEN p_amount_a ELSE p_amount_b END AS amount
-    FROM vault.slot x
-    WHERE x.pb = p_pb AND (x.budget = p_budget_a AND x.slot = p_slot_a OR v_b_too AND x.budget = p_budget_b AND x.slot = p_slot_b)
-    ORDER BY x.pb, x.budget, x.slot FOR NO KEY UPDATE
-  LOOP
-    IF NOT s.open THEN
-      st := 13;
+  m.st := 0;
+  IF p_amount_a > 0 AND (f.a).open IS NOT TRUE OR p_amount_b > 0 AND (f.bb).open IS NOT TRUE THEN
+    m.st := 13;
+  ELSIF p_amount_a > 0 AND (f.a).avail < p_amount_a THEN
+    m.st := 11;
+    m.detail := jsonb_build_object('budget', (f.a).budget, 'amount', p_amount_a);
+  ELSIF p_amount_b > 0 AND (f.bb).avail < p_amount_b THEN
+    m.st := 11;
+    m.detail := jsonb_build_object('budget', (f.bb).budget, 'amount', p_amount_b);
+  END IF;
+  m.take_a := p_amount_a;
+  m.take_b := p_amount_b;
+  RETURN m;
+END $$;
+
+-- Counts an action against each of its limits (D17). `reached`: one of them would be passed. `used` is in the order of the limits.
+-- A negative sign gives back, and never reaches anything.
+CREATE FUNCTION vault.count_limits(limits vault.person_limit[], used bigint[], p_action text, p_owner bigint, p_day date, p_sign integer,
+  p_points bigint, p_fen bigint, OUT reached boolean, OUT allowances vault.allowance[])
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+  l vault.person_limit;
+  v_amount bigint;
+BEGIN
+  reached := false;
+  FOR k IN 1..cardinality(limits) LOOP
+    l := limits[k];
+    CONTINUE WHEN l.action <> p_action;
+    v_amount := CASE l.measure WHEN 'count' THEN 1 WHEN 'points' THEN p_points ELSE p_fen END;
+    CONTINUE WHEN v_amount = 0;
+    IF p_sign > 0 AND coalesce(used[k], 0) + v_amount > l.cap THEN
+      reached := true;
       RETURN;
-    ELSIF s.avail < s.amount THEN
-      st := 11;
-      refill := jsonb_build_object('budget', s.budget, 'amount', s.amount);
     END IF;
-    takes := takes || jsonb_build_array(jsonb_build_array(s.budget, s.slot, s.amount));
+    allowances := coalesce(allowances, '{}') ||
+      ROW((p_owner & 1023)::smallint, p_owner, l.limit_id, vault.period_start(l.period, p_day), p_sign * v_amount)::vault.allowance;
   END LOOP;
-  IF jsonb_array_length(takes) <> (CASE WHEN v_b_too THEN 2 ELSE 1 END) THEN
-    st := 13;
-  END IF;
-  IF st <> 0 THEN
-    RETURN;
-  END IF;
-  UPDATE vault.slot SET avail = avail - p_amount_a WHERE pb = p_pb AND budget = p_budget_a AND slot = p_slot_a;
-  IF v_b_too THEN
-    UPDATE vault.slot SET avail = avail - p_amount_b WHERE pb = p_pb AND budget = p_budget_b AND slot = p_slot_b;
-  END IF;
 END $$;
-
--- Gives one amount back to the slot it was taken from; returns always fit. The answer is the journal's `takes` entry.
-CREATE FUNCTION vault.give_back(p_pb smallint, p_takes jsonb, p_budget bigint, p_amount bigint) RETURNS jsonb
-LANGUAGE plpgsql AS $$
-DECLARE
-  v_slot smallint;
-BEGIN
-  IF coalesce(p_amount, 0) = 0 THEN
-    RETURN '[]';
-  END IF;
-  SELECT (t ->> 1)::smallint INTO STRICT v_slot FROM jsonb_array_elements(p_takes) t WHERE (t ->> 0)::bigint = p_budget;
-  UPDATE vault.slot SET avail = avail + p_amount WHERE pb = p_pb AND budget = p_budget AND slot = v_slot;
-  RETURN jsonb_build_array(jsonb_build_array(p_budget, v_slot, -p_amount));
-END $$;
-
--- One more use of a limit; the cap was decided under the wallet's lock before (D17).
-CREATE FUNCTION vault.use_allowance(p_b smallint, p_owner bigint, p_limit text) RETURNS void LANGUAGE sql AS $$
-  INSERT INTO vault.allowance AS a (b, owner, limit_id, period_start, used) VALUES (p_b, p_owner, p_limit, 'epoch', 1)
-  ON CONFLICT (b, owner, limit_id, period_start) DO UPDATE SET used = a.used + 1
-$$;
-
-CREATE FUNCTION vault.allowance_used(p_b smallint, p_owner bigint, p_limit text) RETURNS integer LANGUAGE sql STABLE AS $$
-  SELECT coalesce((SELECT used FROM vault.allowance WHERE b = p_b AND owner = p_owner AND limit_id = p_limit AND period_start = 'epoch'), 0)
-$$;

@@ -1,0 +1,67 @@
+"""One posting: an item goes through the lanes, and its answer becomes a result or a refusal.
+
+A budget whose slot is too low is laid out again and the same item sent once more, at most three times (D8).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import asyncpg
+import msgspec
+
+from wallet import statuses
+from wallet.errors import Refused
+from wallet.items import Item, Refill
+from wallet.lanes import Answer, Lanes
+from wallet.setup import Setup
+
+Result = TypeVar("Result", bound=msgspec.Struct)
+R = TypeVar("R")
+
+REFILL_ATTEMPTS = 3
+SOLD_OUT_FOR_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[R]):
+    """What a posting did. `replayed`: it had been done before under this id, and this is the same answer."""
+
+    result: R
+    replayed: bool
+
+
+class Poster(Setup):
+    """What every operation stands on: one pool for set-up and reads, and lanes for value."""
+
+    def __init__(self, pool: asyncpg.Pool, lanes: Lanes, budget_slots: int) -> None:
+        super().__init__(pool, budget_slots)
+        self._lanes = lanes
+
+    @property
+    def lanes(self) -> Lanes:
+        """For figures: queue depth, batches and items sent."""
+        return self._lanes
+
+    async def _post(self, item: Item, kind: type[Result]) -> Done[Result]:
+        answer: Answer = await self._lanes.post(item)
+        for _ in range(REFILL_ATTEMPTS):
+            if answer.status != statuses.REFILL.number:
+                break
+            await self._refill(msgspec.json.decode(answer.body or "", type=Refill))
+            answer = await self._lanes.post(item)
+        if answer.status != statuses.DONE.number or answer.body is None:
+            raise Refused.of(answer.status, replayed=answer.replayed)
+        return Done(msgspec.json.decode(answer.body, type=kind), answer.replayed)
+
+    async def _refill(self, refill: Refill) -> None:
+        """Makes room in the slots, or raises sold out. A budget found empty stays so for this process for one second,
+        or until it is topped up or something is given back through this process."""
+        if self._sold_out_until.get(refill.budget, 0.0) > time.monotonic():
+            raise Refused(statuses.SOLD_OUT)
+        total = await self._value("SELECT vault.rebalance($1, $2)", refill.budget, refill.amount)
+        if total is None or total < refill.amount:
+            self._sold_out_until[refill.budget] = time.monotonic() + SOLD_OUT_FOR_S
+            raise Refused(statuses.SOLD_OUT)
