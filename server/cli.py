@@ -7,6 +7,7 @@ bootstrap-db   roles, database and grants, once, as a superuser
 migrate        tables and functions, at each release
 create-admin   an administrator with password and TOTP
 check-ledger   the proof that the books balance
+expire-points  points past their last day, now instead of at night
 ledger-month   old months of the journal leave for the archive and come back
 load-sample    the sample city, into a sandbox
 
@@ -174,6 +175,48 @@ def check_ledger(url: str, as_json: bool) -> None:
                 click.echo(f"       {finding.broken} rows, e.g. {example}")
         click.echo("the ledger balances" if not broken else f"{len(broken)} checks broken", err=bool(broken))
     raise SystemExit(1 if broken else 0)
+
+
+@main.command("expire-points")
+@click.option("--again", is_flag=True, help="Look at every wallet once more when today's pass is finished.")
+def expire_points(again: bool) -> None:
+    """Book points past their last day, which the worker does every night; one pass at a time, whoever begins it. Exit
+    status 1 when a wallet could not be booked."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    from server.expiry.points import Report
+    from server.services import close_services, open_worker
+
+    settings = _settings()
+    if not settings.worker_database_url:
+        raise click.ClickException("CHENGXIN_WORKER_DATABASE_URL is not set")
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
+        TextColumn("{task.fields[wallets]} wallets, {task.fields[booked]} booked"),
+    )  # fmt: skip
+
+    async def run() -> Report:
+        services = await open_worker(settings)
+        try:
+            if again:
+                await services.expiry.again()
+            with Progress(*columns, console=Console(stderr=True)) as progress:
+                bar = progress.add_task("expiry", total=1.0, wallets=0, booked=0)
+                return await services.expiry.run(
+                    lambda report: progress.update(
+                        bar, completed=report.share, wallets=report.wallets, booked=report.booked
+                    )
+                )
+        finally:
+            await close_services(services)
+
+    report = asyncio.run(run())
+    click.echo(
+        f"{report.day}: {report.wallets} wallets, {report.booked} booked, {report.points} points,"
+        f" {report.failed} failed"
+    )
+    raise SystemExit(1 if report.failed else 0)
 
 
 @main.command("load-sample")
