@@ -76,6 +76,7 @@ class Settings(BaseSettings):
     lanes: int = Field(default=1, ge=1, le=16)
     lane_queue: int = Field(default=2048, ge=1)
     lane_batch: int = Field(default=128, ge=1, le=1024)
+    lane_latency_ms: int = Field(default=25, ge=1, le=1000)
     budget_slots: int = Field(default=8, ge=1, le=64)
 
     expiry_per_second: int = Field(default=1000, ge=50, le=1_000_000)

@@ -83,6 +83,7 @@ async def open_services(settings: Settings) -> Services:
         lanes=settings.lanes,
         queue=settings.lane_queue,
         batch=settings.lane_batch,
+        latency_ms=settings.lane_latency_ms,
         budget_slots=settings.budget_slots,
     )
     services = await _wire(settings, settings.database_url, vault)
@@ -100,7 +101,12 @@ async def open_worker(settings: Settings) -> Services:
     """Opens what the background process needs: the worker's role, whose vault posts earnings and expiries."""
     dsn = settings.worker_database_url
     vault = await Vault.connect(
-        dsn, role="worker", queue=settings.lane_queue, batch=settings.lane_batch, budget_slots=settings.budget_slots
+        dsn,
+        role="worker",
+        queue=settings.lane_queue,
+        batch=settings.lane_batch,
+        latency_ms=settings.lane_latency_ms,
+        budget_slots=settings.budget_slots,
     )
     return await _wire(settings, dsn, vault)
 

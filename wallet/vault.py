@@ -35,11 +35,12 @@ class Vault(Points, Coupons):
         lanes: int = 1,
         queue: int = 2048,
         batch: int = 128,
+        latency_ms: float = 25,
         budget_slots: int = 8,
         pool_max: int = 6,
     ) -> Vault:
         """Opens the pool and the lanes. `first_lane` tells this process's lanes from other processes', so that they
-        use other slots of a hot budget. Raises `VaultUnavailable`."""
+        use other slots of a hot budget. `queue`, `batch` and `latency_ms`: see `Lanes`. Raises `VaultUnavailable`."""
         settings = {
             "application_name": f"chengxin-{role}",
             "TimeZone": "UTC",
@@ -54,7 +55,9 @@ class Vault(Points, Coupons):
             )
 
         function = "post_batch" if role == "app" else "post_internal"
-        lane = Lanes(connection, function, first=first_lane, count=lanes, queue=queue, batch=batch)
+        lane = Lanes(
+            connection, function, first=first_lane, count=lanes, queue=queue, batch=batch, latency_ms=latency_ms
+        )
         pool: asyncpg.Pool | None = None
         try:
             pool = await asyncpg.create_pool(
