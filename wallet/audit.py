@@ -29,7 +29,7 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
         "rows_balance",
         "every journal row balances in every unit, and a refusal moves nothing",
         """
-        SELECT owner, id FROM vault.journal WHERE
+        SELECT owner, id FROM vault.journal_all WHERE
           coalesce(d_avail + d_held + d_peer, 0) <> 0 OR coalesce(c_stock + c_out + c_used + c_gone, 0) <> 0
           OR coalesce(f_budget + f_reserved + f_payable, 0) <> 0
           OR num_nulls(d_avail, d_held, d_peer) NOT IN (0, 3) OR num_nulls(c_stock, c_out, c_used, c_gone) NOT IN (0, 4)
@@ -43,7 +43,7 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
         SELECT * FROM (SELECT coalesce(sum(d_avail), 0) + coalesce(sum(d_held), 0) + coalesce(sum(d_peer), 0) AS points,
           coalesce(sum(c_stock), 0) + coalesce(sum(c_out), 0) + coalesce(sum(c_used), 0) + coalesce(sum(c_gone), 0) AS
           coupons, coalesce(sum(f_budget), 0) + coalesce(sum(f_reserved), 0) + coalesce(sum(f_payable), 0) AS fen FROM
-          vault.journal) x
+          vault.journal_all) x
         WHERE points <> 0 OR coupons <> 0 OR fen <> 0""",
     ),
     (
@@ -52,7 +52,7 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
         """
         SELECT w.owner, w.points_avail, s.avail, w.points_held, s.held, w.seq, s.n FROM vault.wallet w
         LEFT JOIN (SELECT b, owner, coalesce(sum(d_avail), 0) AS avail, coalesce(sum(d_held), 0) AS held, count(*) AS n
-                   FROM vault.journal GROUP BY b, owner) s USING (b, owner)
+                   FROM vault.journal_all GROUP BY b, owner) s USING (b, owner)
         WHERE (w.points_avail, w.points_held, w.seq) <> (coalesce(s.avail, 0), coalesce(s.held, 0), coalesce(s.n,
         0))""",
     ),
@@ -69,7 +69,7 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
         "no_entry_without_wallet",
         "every entry belongs to a wallet",
         """
-        SELECT j.owner, j.id FROM vault.journal j WHERE NOT EXISTS (SELECT FROM vault.wallet w WHERE w.b = j.b AND
+        SELECT j.owner, j.id FROM vault.journal_all j WHERE NOT EXISTS (SELECT FROM vault.wallet w WHERE w.b = j.b AND
         w.owner = j.owner)""",
     ),
     (
@@ -78,14 +78,15 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
         """
         SELECT owner, seq FROM (SELECT owner, seq, avail_after, held_after, row_number() OVER o AS n,
         sum(coalesce(d_avail, 0)) OVER o AS avail,
-          sum(coalesce(d_held, 0)) OVER o AS held FROM vault.journal WINDOW o AS (PARTITION BY b, owner ORDER BY seq)) x
+          sum(coalesce(d_held, 0)) OVER o AS held
+          FROM vault.journal_all WINDOW o AS (PARTITION BY b, owner ORDER BY seq)) x
         WHERE seq <> n OR avail_after <> avail OR held_after <> held""",
     ),
     (
         "lots_tell_the_change",
         "the lots of an entry add up to its points",
         """
-        SELECT owner, id FROM vault.journal j WHERE d_avail IS NOT NULL
+        SELECT owner, id FROM vault.journal_all j WHERE d_avail IS NOT NULL
           AND abs(d_avail) <> (SELECT coalesce(sum((l ->> 1)::bigint), 0) FROM jsonb_array_elements(coalesce(lots,
           '[]')) l)""",
     ),
@@ -98,8 +99,8 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
                             FROM vault.budget_entry WHERE budget = g.budget) e
         CROSS JOIN LATERAL (SELECT coalesce(sum(avail), 0) AS held FROM vault.slot WHERE budget = g.budget) s
         LEFT JOIN (SELECT (t ->> 0)::bigint AS budget, sum((t ->> 2)::bigint) AS taken
-                   FROM vault.journal, jsonb_array_elements(takes) t WHERE takes IS NOT NULL GROUP BY 1) t ON t.budget
-                   = g.budget
+                   FROM vault.journal_all, jsonb_array_elements(takes) t WHERE takes IS NOT NULL GROUP BY 1) t
+          ON t.budget = g.budget
         WHERE e.total <> g.reserve + s.held + coalesce(t.taken, 0) OR g.reserve < 0
           OR EXISTS (SELECT FROM vault.slot WHERE budget = g.budget AND avail < 0)""",
     ),
@@ -107,7 +108,7 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
         "takes_are_the_legs",
         "what an entry took from budgets is what its legs say",
         """
-        SELECT j.owner, j.id FROM vault.journal j
+        SELECT j.owner, j.id FROM vault.journal_all j
         LEFT JOIN LATERAL (SELECT
             coalesce(sum((t ->> 2)::bigint) FILTER (WHERE g.unit = 'points'), 0) AS points,
             coalesce(sum((t ->> 2)::bigint) FILTER (WHERE g.unit = 'coupons'), 0) AS coupons,
@@ -130,7 +131,8 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
         FULL JOIN (SELECT b, owner, sum(c_out) AS out, sum(c_used) AS used, sum(c_gone) AS gone,
         coalesce(sum(f_reserved), 0) AS reserved,
              count(*) FILTER (WHERE op = 2) AS n, sum(c_stock) FILTER (WHERE op = 5) AS restocked
-           FROM vault.journal WHERE c_out IS NOT NULL OR f_reserved IS NOT NULL GROUP BY b, owner) j USING (b, owner)
+           FROM vault.journal_all WHERE c_out IS NOT NULL OR f_reserved IS NOT NULL GROUP BY b, owner) j
+          USING (b, owner)
         WHERE (coalesce(c.issued, 0), coalesce(c.redeemed, 0), coalesce(c.gone, 0) - coalesce(j.restocked, 0),
         coalesce(c.reserved, 0), coalesce(c.n, 0))
            <> (coalesce(j.out, 0), coalesce(j.used, 0), coalesce(j.gone, 0), coalesce(j.reserved, 0), coalesce(j.n,
@@ -141,7 +143,7 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
         "every coupon is the coupon of one claim under its id",
         """
         SELECT c.owner, c.id FROM vault.coupon c
-        LEFT JOIN vault.journal j ON j.b = c.b AND j.owner = c.owner AND j.id = c.id AND j.op = 2 AND j.st = 0
+        LEFT JOIN vault.journal_all j ON j.b = c.b AND j.owner = c.owner AND j.id = c.id AND j.op = 2 AND j.st = 0
         WHERE j.id IS NULL OR j.terms <> c.terms""",
     ),
     (
@@ -149,8 +151,8 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
         "every redemption has its journal row with the same amount, and every such row its redemption",
         """
         SELECT coalesce(r.id, j.id) FROM vault.redemption r
-        FULL JOIN (SELECT * FROM vault.journal WHERE op = 3 AND st = 0) j ON j.b = r.b AND j.owner = r.owner AND j.id
-        = r.id
+        FULL JOIN (SELECT * FROM vault.journal_all WHERE op = 3 AND st = 0) j
+          ON j.b = r.b AND j.owner = r.owner AND j.id = r.id
         WHERE r.id IS NULL OR j.id IS NULL OR r.sponsor_fen <> coalesce(j.f_payable, 0) OR j.peer <> r.merchant_id""",
     ),
     (
@@ -159,10 +161,10 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
         """
         SELECT v.redemption_id FROM vault.redemption_void v JOIN vault.redemption r ON r.b = v.b AND r.id =
         v.redemption_id
-        LEFT JOIN vault.journal j ON j.b = r.b AND j.owner = r.owner AND j.id = v.id AND j.op = 4 AND j.st = 0
+        LEFT JOIN vault.journal_all j ON j.b = r.b AND j.owner = r.owner AND j.id = v.id AND j.op = 4 AND j.st = 0
         WHERE j.id IS NULL OR j.c_used <> -1 OR coalesce(j.f_payable, 0) <> -r.sponsor_fen OR j.ref <> r.id
         UNION ALL
-        SELECT j.id FROM vault.journal j WHERE j.op = 4 AND j.st = 0
+        SELECT j.id FROM vault.journal_all j WHERE j.op = 4 AND j.st = 0
           AND NOT EXISTS (SELECT FROM vault.redemption_void v WHERE v.b = j.b AND v.id = j.id)""",
     ),
     (
@@ -199,11 +201,11 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
           FROM (
             SELECT j.b, j.owner, 'earn' AS action, 1 AS sign, t.points, 0 AS fen, t.person_limits,
               (j.at AT TIME ZONE vault.zone())::date AS day
-            FROM vault.journal j JOIN vault.earn_terms t ON t.terms = j.terms WHERE j.op = 1 AND j.st = 0
+            FROM vault.journal_all j JOIN vault.earn_terms t ON t.terms = j.terms WHERE j.op = 1 AND j.st = 0
             UNION ALL
             SELECT j.b, j.owner, 'issue', 1, t.price_points, t.face_value_fen, t.person_limits,
               (j.at AT TIME ZONE vault.zone())::date
-            FROM vault.journal j JOIN vault.coupon_terms t ON t.terms = j.terms WHERE j.op = 2 AND j.st = 0
+            FROM vault.journal_all j JOIN vault.coupon_terms t ON t.terms = j.terms WHERE j.op = 2 AND j.st = 0
             UNION ALL
             SELECT r.b, r.owner, 'redeem', CASE WHEN v.id IS NULL THEN 1 ELSE 0 END, 0, r.discount_fen, t.person_limits,
               r.business_date
@@ -216,8 +218,8 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
         "buckets_are_right",
         "every row lies in its owner's bucket",
         """
-        SELECT owner FROM vault.journal WHERE b <> (owner & 1023) UNION ALL SELECT owner FROM vault.wallet WHERE b <>
-        (owner & 1023)
+        SELECT owner FROM vault.journal_all WHERE b <> (owner & 1023)
+        UNION ALL SELECT owner FROM vault.wallet WHERE b <> (owner & 1023)
         UNION ALL SELECT owner FROM vault.coupon WHERE b <> (owner & 1023)""",
     ),
 )

@@ -122,7 +122,7 @@ class Queries(Due):
     async def entries(self, resident_id: int, *, before_seq: int | None, limit: int) -> list[Entry]:
         """A page of the statement, newest first."""
         rows = await self._pool.fetch(
-            """SELECT id, seq, op, st, d_avail, avail_after, terms, ref, at, detail FROM vault.journal
+            """SELECT id, seq, op, st, d_avail, avail_after, terms, ref, at, detail FROM vault.journal_all
             WHERE b = $1 AND owner = $2 AND seq < $3 ORDER BY seq DESC LIMIT $4""",
             bucket_of(resident_id),
             resident_id,
@@ -134,7 +134,7 @@ class Queries(Due):
     async def entries_after(self, resident_id: int, *, after_seq: int, limit: int) -> list[Entry]:
         """What happened in a wallet since `after_seq`, oldest first."""
         rows = await self._pool.fetch(
-            """SELECT id, seq, op, st, d_avail, avail_after, terms, ref, at, detail FROM vault.journal
+            """SELECT id, seq, op, st, d_avail, avail_after, terms, ref, at, detail FROM vault.journal_all
             WHERE b = $1 AND owner = $2 AND seq > $3 ORDER BY seq LIMIT $4""",
             bucket_of(resident_id),
             resident_id,
