@@ -160,5 +160,5 @@ async def server(
 
 @pytest_asyncio.fixture
 async def client(server: House) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=server.base_url, trust_env=False, timeout=40) as made:
+    async with httpx.AsyncClient(base_url=server.base_url, trust_env=False, timeout=120) as made:
         yield made

@@ -39,7 +39,7 @@ async def waiting_phones(
     """Long polls on connections of their own, so that both processes have some."""
 
     async def poll() -> tuple[float, Any]:
-        async with httpx.AsyncClient(base_url=town.base_url, trust_env=False, timeout=40) as http:
+        async with httpx.AsyncClient(base_url=town.base_url, trust_env=False, timeout=120) as http:
             phone = ResidentPhone(http)
             phone.headers = resident.headers
             news = await phone.call("GET", f"/events?after={after}&wait_s=20")

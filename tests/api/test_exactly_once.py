@@ -36,7 +36,7 @@ async def on_own_connections(
     """The same request `count` times at once, each on a connection of its own."""
 
     async def one() -> httpx.Response:
-        async with httpx.AsyncClient(base_url=town.base_url, trust_env=False, timeout=40) as http:
+        async with httpx.AsyncClient(base_url=town.base_url, trust_env=False, timeout=120) as http:
             return await http.post(f"/api/mp/v1{path}", json=body, headers=phone.headers)
 
     answers = await asyncio.gather(*(one() for _ in range(count)))

@@ -125,7 +125,7 @@ async def test_a_process_killed_with_9_is_replaced_and_requests_keep_being_serve
     os.kill(before[0], signal.SIGKILL)
     receipts = []
     for _ in range(20):  # a client whose connection broke tries again: nothing is lost, nothing is done twice
-        async with httpx.AsyncClient(base_url=town.base_url, trust_env=False, timeout=20) as http:
+        async with httpx.AsyncClient(base_url=town.base_url, trust_env=False, timeout=60) as http:
             phone = CounterPhone(http)
             phone.headers = counter.headers
             try:
@@ -151,7 +151,7 @@ async def test_on_sigterm_readiness_flips_and_requests_in_flight_are_answered(ru
     owner_id = int((await shown.resident.call("GET", "/me"))["resident_id"])
     text = await ticket(counter, shown)
     serve = town.house.processes["serve"]
-    async with httpx.AsyncClient(base_url=town.base_url, trust_env=False, timeout=20) as http:
+    async with httpx.AsyncClient(base_url=town.base_url, trust_env=False, timeout=60) as http:
         phone = CounterPhone(http)
         phone.headers = counter.headers
         async with owner(town) as connection, connection.transaction():

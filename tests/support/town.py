@@ -112,7 +112,7 @@ async def settle(
         shown = MerchantBodies.of(city)
         hooks = {"response": [shown.keep]}
         async with httpx.AsyncClient(
-            base_url=house.base_url, trust_env=False, timeout=40, limits=limits_http, event_hooks=hooks
+            base_url=house.base_url, trust_env=False, timeout=120, limits=limits_http, event_hooks=hooks
         ) as http:
             yield Town(house, database, city, control, http, settings, stores, templates, shown)
             assert shown.leaks() == []
