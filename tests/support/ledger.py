@@ -175,8 +175,8 @@ class Ledger:
             claim_from=None,
             claim_until=None,
         )
-        cap = changes.pop("per_person", 1000)
-        limit = PersonLimit(limit_id=f"template:{changes.get('template_id', number)}", cap=cap, action="issue")
+        template = changes.get("template_id", number)
+        limit = PersonLimit(limit_id=f"template:{template}", cap=per_person, action="issue")
         terms = structs.replace(plain, **{"person_limits": (limit,), **changes})
         await self.app.put_coupon_terms(terms)
         return terms

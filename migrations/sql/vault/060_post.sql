@@ -362,6 +362,7 @@ CREATE FUNCTION vault.post(p_items jsonb, p_lane smallint, p_internal boolean) R
 DECLARE
   v_items vault.item[];
   v_slots vault.slot[];
+  v_replies vault.reply[] := '{}';
   v_rounds integer;
   r record;
 BEGIN
@@ -382,10 +383,11 @@ BEGIN
   FOR k IN 1..coalesce(v_rounds, 0) LOOP
     r := vault.post_round(v_items, k, p_internal, v_slots);
     v_slots := r.p_slots;
-    RETURN QUERY SELECT x.* FROM unnest(r.p_replies) x;
+    v_replies := v_replies || r.p_replies;
   END LOOP;
   UPDATE vault.slot s SET avail = x.avail FROM unnest(v_slots) x
   WHERE s.pb = x.pb AND s.budget = x.budget AND s.slot = x.slot AND s.avail <> x.avail;
+  RETURN QUERY SELECT x.* FROM unnest(v_replies) x ORDER BY x.n;
 END $$;
 
 -- Both doors have every statement inside planned once per connection, and always by index: planning anew for each batch's arrays
