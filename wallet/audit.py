@@ -130,7 +130,7 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
            FROM vault.coupon GROUP BY b, owner) c
         FULL JOIN (SELECT b, owner, sum(c_out) AS out, sum(c_used) AS used, sum(c_gone) AS gone,
         coalesce(sum(f_reserved), 0) AS reserved,
-             count(*) FILTER (WHERE op = 2) AS n, sum(c_stock) FILTER (WHERE op = 5) AS restocked
+             count(*) FILTER (WHERE op = 2) AS n, sum(c_stock) FILTER (WHERE op IN (5, 16)) AS restocked
            FROM vault.journal_all WHERE c_out IS NOT NULL OR f_reserved IS NOT NULL GROUP BY b, owner) j
           USING (b, owner)
         WHERE (coalesce(c.issued, 0), coalesce(c.redeemed, 0), coalesce(c.gone, 0) - coalesce(j.restocked, 0),
