@@ -53,6 +53,8 @@ def sandbox_environment(
         "realname_key": realname_key,
         "notice_points_message": SANDBOX_POINTS_MESSAGE,
         "notice_coupon_message": SANDBOX_COUPON_MESSAGE,
+        "notice_from_hour": "0",
+        "notice_until_hour": "24",
         "log_level": "warning",
     }
     return {f"CHENGXIN_{name.upper()}": value for name, value in settings.items()}
