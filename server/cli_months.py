@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
 
+import asyncpg
 import click
+
+if TYPE_CHECKING:
+    from wallet.periods import Moved
 
 OWNER_URL = click.option("--url", envvar="CHENGXIN_MIGRATION_URL", required=True, help="URL of the owner role.")
 
@@ -20,6 +25,20 @@ class Month(click.ParamType[date]):
             return datetime.strptime(str(value), "%Y-%m").replace(tzinfo=UTC).date()
         except ValueError:
             self.fail(f"{value!r} is no month, such as 2026-01", param, ctx)
+
+
+async def _streamed_to(url: str) -> int | None:
+    """What transactions below it wrote, every consumer of the value stream has read; None when there is none."""
+    from wallet.stream import JournalStream
+
+    connection = await asyncpg.connect(url, timeout=5)
+    try:
+        found: int | None = await connection.fetchval(
+            "SELECT min(txid) FROM event_cursor WHERE stream = $1", JournalStream.name
+        )
+        return found
+    finally:
+        await connection.close()
 
 
 @click.group("ledger-month")
@@ -55,8 +74,11 @@ def detach(month: date, keep_months: int, url: str) -> None:
     from wallet.periods import MonthRefused
     from wallet.periods import detach as detach_month
 
+    async def run() -> Moved:
+        return await detach_month(url, month, keep_months=keep_months, streamed_to=await _streamed_to(url))
+
     try:
-        moved = asyncio.run(detach_month(url, month, keep_months=keep_months))
+        moved = asyncio.run(run())
     except MonthRefused as refused:
         raise click.ClickException(str(refused)) from None
     click.echo(f"{month:%Y-%m} {'is' if moved.moved else 'was already'} in the archive, {moved.entries} entries")

@@ -29,7 +29,7 @@ _NOT_NOW = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 
 class MonthRefused(Exception):
     """A month stays where it is. `reason`: unknown, too_young, live_coupons, open_holds, not_sealed, not_folded,
-    not_relayed, changed, busy."""
+    not_streamed, changed, busy."""
 
     def __init__(self, month: date, reason: str) -> None:
         super().__init__(f"{month:%Y-%m}: {reason}")
@@ -68,14 +68,15 @@ async def months(owner_dsn: str) -> list[Month]:
         return [Month(**row) for row in rows]
 
 
-async def detach(owner_dsn: str, month: date, *, keep_months: int) -> Moved:
+async def detach(owner_dsn: str, month: date, *, keep_months: int, streamed_to: int | None = None) -> Moved:
     """Takes a month out of the journal and measures it; again is a no-op that measures what was not measured yet.
 
-    `keep_months` whole months before the current one stay, at least 3. Raises `MonthRefused`.
+    `keep_months` whole months before the current one stay, at least 3. Consumers of the value stream have all read what
+    transactions below `streamed_to` wrote; None when there is no consumer. Raises `MonthRefused`.
     """
     async with _owner(owner_dsn) as connection:
         answer, attempts = await _with_the_journal(
-            connection, month, "SELECT vault.detach_month($1, $2)", month, keep_months
+            connection, month, "SELECT vault.detach_month($1, $2, $3)", month, keep_months, streamed_to
         )
         if answer not in ("detached", "already"):
             raise MonthRefused(month, answer)
@@ -86,9 +87,13 @@ async def detach(owner_dsn: str, month: date, *, keep_months: int) -> Moved:
 async def attach(owner_dsn: str, month: date) -> Moved:
     """Puts a month back when its content is what it left with; again is a no-op. Raises `MonthRefused`."""
     async with _owner(owner_dsn) as connection:
-        if await connection.fetchval("SELECT EXISTS (SELECT FROM vault.journal_month WHERE month = $1)", month):
-            return Moved(month, False, 0, None)
-        entries, digest = await _proven(connection, month)
+        try:
+            entries, digest = await _proven(connection, month)
+        except MonthRefused as refused:
+            here = "SELECT EXISTS (SELECT FROM vault.journal_month WHERE month = $1)"
+            if refused.reason == "unknown" and await connection.fetchval(here, month):
+                return Moved(month, False, 0, None)
+            raise
         answer, attempts = await _with_the_journal(
             connection, month, "SELECT vault.attach_month($1, $2)", month, digest
         )

@@ -46,15 +46,19 @@ class Past:
         await self.ledger.worker.ensure_partitions(3)
         for resident, coupon, _, _ in await self.ledger.worker.read.due_releases(None, 100):
             await self.ledger.worker.release_subsidy(resident, self.ledger.id8(), coupon_id=coupon)
-        await self.sealed()
+        await self.read()
 
-    async def sealed(self) -> None:
-        """Everything booked so far lies below a seal: other tests' open transactions may hold seals back a while."""
+    async def read(self) -> None:
+        """Everything booked so far is sealed and folded; other tests' open transactions may hold both back a while."""
         booked = await self.ledger.owner.fetchval("SELECT coalesce(max(txid), 0) FROM vault.journal")
         async with connected(self.ledger.database.worker) as worker:
             async with asyncio.timeout(60):
-                while await worker.fetchval("SELECT coalesce(max(hi_txid), 0) FROM vault.seal") <= booked:
-                    await worker.execute("SELECT vault.seal_next(1000)")
+                read_to = 0
+                while read_to <= booked:
+                    await worker.execute("SELECT vault.seal_next(1000), vault.fold_next(1000)")
+                    read_to = await worker.fetchval(
+                        "SELECT least((SELECT max(hi_txid) FROM vault.seal), (SELECT folded_to FROM vault.fold_cursor))"
+                    )
                     await asyncio.sleep(0.05)
 
     async def detach(self) -> Moved:
@@ -194,27 +198,59 @@ async def test_a_month_stays_while_a_coupon_claimed_in_it_is_alive(fresh_databas
         with pytest.raises(MonthRefused, match="live_coupons"):
             await past.detach()
         await ledger.worker.expire_coupon(past.resident, ledger.id8(), coupon_id=coupon)
-        await past.sealed()
+        await past.read()
         assert (await past.detach()).moved
         assert await ledger.broken() == []
 
 
-async def test_a_month_stays_while_a_hold_made_in_it_is_open(past: Past) -> None:
-    owner, resident = past.ledger.owner, past.resident
-    held = await owner.fetchval("SELECT vault.id_floor($1::date + interval '1 day')", past.month)
-    async with connected(past.ledger.database.superuser) as root:
-        await root.execute("INSERT INTO vault.hold VALUES ($1, $2, $3, 1, '[]', 1, now())", resident & 1023, resident, held)
+async def test_a_month_stays_while_a_hold_made_in_it_is_open(fresh_database: Database) -> None:
+    async with open_ledger(fresh_database) as ledger:
+        past = Past(ledger)
+        await past.live()
+        hold = ledger.id7()
+        await ledger.app.hold(past.resident, hold, points=5, payee=1, life_s=60)
+        await past.grow_old()
         with pytest.raises(MonthRefused, match="open_holds"):
             await past.detach()
-        await root.execute("DELETE FROM vault.hold")
+        await ledger.worker.release(past.resident, ledger.id8(), hold_id=hold)
+        await past.read()
+        assert (await past.detach()).moved
+        assert await ledger.broken() == []
 
 
-async def test_a_month_stays_while_a_row_of_it_is_not_sealed(past: Past) -> None:
+async def test_a_month_stays_until_everybody_who_reads_it_has_read_it(past: Past) -> None:
+    async def refused(**read: int) -> str:
+        with pytest.raises(MonthRefused) as found:
+            await periods.detach(past.owner_dsn, past.month, keep_months=KEEP, **read)
+        return found.value.reason
+
     await past.ledger.earn(past.resident, past.campaign, id=past.ledger.id8(days=190))
-    with pytest.raises(MonthRefused, match="not_sealed"):
+    assert await refused() == "not_sealed"
+    async with connected(past.ledger.database.worker) as worker, asyncio.timeout(60):
+        while await refused() == "not_sealed":
+            await worker.execute("SELECT vault.seal_next(1000)")
+    assert await refused() == "not_folded"
+    await past.read()
+    last = await past.ledger.owner.fetchval(f"SELECT max(txid) FROM vault.{past.table}")
+    assert await refused(streamed_to=last) == "not_streamed"
+    assert (await periods.detach(past.owner_dsn, past.month, keep_months=KEEP, streamed_to=last + 1)).entries == 4
+
+
+async def test_a_spend_of_a_month_that_left_is_not_found_by_a_refund(fresh_database: Database) -> None:
+    async with open_ledger(fresh_database) as ledger:
+        past = Past(ledger)
+        await past.live()
+        spend = ledger.id7()
+        await ledger.app.spend(past.resident, spend, points=7, payee=1)
+        await past.grow_old()
         await past.detach()
-    await past.sealed()
-    assert (await past.detach()).entries == 4
+        before = await past.state()
+        with refusal("posting_not_found"):
+            await ledger.app.refund(past.resident, ledger.id7(), posting_id=spend, points=7, reason="x")
+        assert await past.state() == before
+        await past.attach()
+        await ledger.app.refund(past.resident, ledger.id7(), posting_id=spend, points=7, reason="x")
+        assert await ledger.broken() == []
 
 
 async def test_two_who_detach_or_attach_at_once_do_it_once(past: Past) -> None:

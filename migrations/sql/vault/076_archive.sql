@@ -1,7 +1,7 @@
 -- Keeping: months that leave the journal and come back, and rows that have been kept long enough.
 
--- Whether something that was booked under an id of these bounds is alive: postings look up what they give back (a claim's slots, a
--- price's lots) in the journal, so its month stays there. NULL, or 'live_coupons', 'open_holds'.
+-- Whether something that was booked under an id of these bounds is alive: taking a coupon back looks up its claim's lots, so the
+-- claim's month stays in the journal as long as the coupon can be taken back. NULL, or 'live_coupons', 'open_holds'.
 CREATE FUNCTION vault.alive_in(p_lower uuid, p_upper uuid) RETURNS text
 LANGUAGE plpgsql SET search_path = vault, pg_temp AS $$
 BEGIN
@@ -15,32 +15,40 @@ BEGIN
   RETURN NULL;
 END $$;
 
--- Whether every row of these bounds lies below the last seal.
-CREATE FUNCTION vault.sealed_in(p_lower uuid, p_upper uuid) RETURNS boolean
+-- Who has not read every row of these bounds yet: seals, folds, or consumers of the stream, who have all read what transactions below
+-- `p_streamed_to` wrote. NULL, or 'not_sealed', 'not_folded', 'not_streamed'.
+CREATE FUNCTION vault.unread_in(p_lower uuid, p_upper uuid, p_streamed_to bigint) RETURNS text
 LANGUAGE plpgsql SET search_path = vault, pg_temp AS $$
 DECLARE
   e vault.seal_epoch;
   s vault.seal;
+  v_folded_to bigint;
 BEGIN
   SELECT * INTO STRICT e FROM vault.seal_epoch x ORDER BY x.epoch DESC LIMIT 1;
   SELECT * INTO s FROM vault.seal x WHERE x.epoch = e.epoch ORDER BY x.n DESC LIMIT 1;
-  RETURN NOT EXISTS (
-    SELECT FROM vault.journal j
-    WHERE j.id >= p_lower AND j.id < p_upper AND j.at >= e.began_at AND j.txid >= coalesce(s.hi_txid, 0)
-      AND (s.n IS NULL OR (j.txid, j.b, j.owner, j.seq) >= (s.hi_txid, s.hi_b, s.hi_owner, s.hi_seq)));
+  SELECT min(c.folded_to) INTO v_folded_to FROM vault.fold_cursor c;
+  IF EXISTS (SELECT FROM vault.journal j
+             WHERE j.id >= p_lower AND j.id < p_upper AND j.at >= e.began_at AND j.txid >= coalesce(s.hi_txid, 0)
+               AND (s.n IS NULL OR (j.txid, j.b, j.owner, j.seq) >= (s.hi_txid, s.hi_b, s.hi_owner, s.hi_seq))) THEN
+    RETURN 'not_sealed';
+  ELSIF EXISTS (SELECT FROM vault.journal j WHERE j.id >= p_lower AND j.id < p_upper AND j.txid >= v_folded_to) THEN
+    RETURN 'not_folded';
+  ELSIF EXISTS (SELECT FROM vault.journal j WHERE j.id >= p_lower AND j.id < p_upper AND j.txid >= p_streamed_to) THEN
+    RETURN 'not_streamed';
+  END IF;
+  RETURN NULL;
 END $$;
 
--- Takes a month out of the journal; nothing is copied. From here on its ids are old ids (status 3): a posting holds a lock on the
--- journal from its replay look-up on, so none is between the look-up and the month's check while the month leaves.
--- Answers: 'detached', 'already', 'unknown', 'too_young', 'live_coupons', 'open_holds', 'not_sealed'.
-CREATE FUNCTION vault.detach_month(p_month date, p_keep_months integer) RETURNS text
+-- Takes a month out of the journal; nothing is copied. From here on its ids are old ids (status 3): without a partition there is
+-- nothing to find and nowhere to insert. Answers: 'detached', 'already', 'unknown', 'too_young', or what `alive_in` and `unread_in` say.
+CREATE FUNCTION vault.detach_month(p_month date, p_keep_months integer, p_streamed_to bigint) RETURNS text
 LANGUAGE plpgsql SET search_path = vault, pg_temp AS $$
 DECLARE
   m vault.journal_month;
   v_name text := 'journal_' || to_char(p_month, 'YYYYMM');
-  v_alive text;
+  v_reason text;
 BEGIN
-  IF p_keep_months < 3 THEN
+  IF (p_keep_months >= 3) IS NOT TRUE THEN
     RAISE EXCEPTION 'at least 3 whole months stay in the journal, not %', p_keep_months;
   END IF;
   PERFORM pg_advisory_xact_lock(hashtext('vault.journal_month'));
@@ -53,16 +61,14 @@ BEGIN
   ELSIF p_month >= date_trunc('month', vault.now() AT TIME ZONE 'UTC') - make_interval(months => p_keep_months) THEN
     RETURN 'too_young';
   END IF;
-  v_alive := vault.alive_in(m.lower_id, m.upper_id);
-  IF v_alive IS NOT NULL THEN
-    RETURN v_alive;
-  ELSIF NOT vault.sealed_in(m.lower_id, m.upper_id) THEN
-    RETURN 'not_sealed';
+  v_reason := coalesce(vault.alive_in(m.lower_id, m.upper_id), vault.unread_in(m.lower_id, m.upper_id, p_streamed_to));
+  IF v_reason IS NULL THEN
+    LOCK TABLE ONLY vault.journal IN ACCESS EXCLUSIVE MODE;
+    -- A job may have booked a late row meanwhile; nobody can now.
+    v_reason := vault.unread_in(m.lower_id, m.upper_id, p_streamed_to);
   END IF;
-  LOCK TABLE ONLY vault.journal IN ACCESS EXCLUSIVE MODE;
-  -- A job may have booked a late row meanwhile; nobody can now.
-  IF NOT vault.sealed_in(m.lower_id, m.upper_id) THEN
-    RETURN 'not_sealed';
+  IF v_reason IS NOT NULL THEN
+    RETURN v_reason;
   END IF;
   EXECUTE format('ALTER TABLE vault.journal DETACH PARTITION vault.%I', v_name);
   EXECUTE format('ALTER TABLE vault.journal_archive ATTACH PARTITION vault.%I FOR VALUES FROM (%L) TO (%L)', v_name, m.lower_id, m.upper_id);
@@ -120,7 +126,7 @@ BEGIN
   ELSIF (m.digest = p_digest) IS NOT TRUE THEN
     RETURN 'changed';
   END IF;
-  -- The same order as detaching, and as strong: no posting looks an id up before and finds the month after.
+  -- As strong as detaching: no posting looks an id up before and inserts it after; its key would refuse it, and the whole batch.
   LOCK TABLE ONLY vault.journal IN ACCESS EXCLUSIVE MODE;
   EXECUTE format('ALTER TABLE vault.journal_archive DETACH PARTITION vault.%I', v_name);
   EXECUTE format('ALTER TABLE vault.journal ATTACH PARTITION vault.%I FOR VALUES FROM (%L) TO (%L)', v_name, m.lower_id, m.upper_id);
@@ -149,15 +155,15 @@ BEGIN
   SELECT p.at INTO v_at FROM vault.purged_until p WHERE p.name = 'credential' FOR UPDATE;
   IF NOT FOUND THEN
     SELECT date_trunc('hour', vault.id_time(x.id)) INTO v_at
-    FROM generate_series(0, 1023) n, LATERAL (SELECT c.id FROM vault.credential c WHERE c.b = n ORDER BY c.id LIMIT 1) x
+    FROM generate_series(0, 1023) g (b), LATERAL (SELECT c.id FROM vault.credential c WHERE c.b = g.b ORDER BY c.id LIMIT 1) x
     ORDER BY x.id LIMIT 1;
     v_at := coalesce(v_at, v_end);
     INSERT INTO vault.purged_until VALUES ('credential', v_at) ON CONFLICT DO NOTHING;
   END IF;
-  FOR n IN 1..200 LOOP
+  FOR step IN 1..200 LOOP
     EXIT WHEN v_at >= v_end OR v_deleted >= p_limit;
-    DELETE FROM vault.credential c USING generate_series(0, 1023) n
-    WHERE c.b = n AND c.id >= vault.id_floor(v_at) AND c.id < vault.id_floor(v_at + interval '1 hour')
+    DELETE FROM vault.credential c USING generate_series(0, 1023) g (b)
+    WHERE c.b = g.b AND c.id >= vault.id_floor(v_at) AND c.id < vault.id_floor(v_at + interval '1 hour')
       AND c.state <> 'redeemed' AND c.expires_at < vault.now() - interval '90 days';
     GET DIAGNOSTICS v_step = ROW_COUNT;
     v_deleted := v_deleted + v_step;
