@@ -10,7 +10,8 @@ import pytest
 import pytest_asyncio
 
 from tests.support.databases import Database, connected
-from tests.support.ledger import COUNTER, Ledger, open_ledger
+from tests.support.everything import ALL_OPS, everything
+from tests.support.ledger import Ledger, open_ledger
 from wallet.audit import CHECKS, prove
 
 A_WALLET = "(SELECT owner FROM vault.wallet WHERE points_avail > 0 ORDER BY owner LIMIT 1)"
@@ -22,26 +23,62 @@ BROKEN: list[tuple[str, str]] = [
                          "UPDATE vault.journal SET f_payable = f_payable + 1 WHERE op = 3 AND f_payable > 0"),
     ("wallet_is_its_entries", "UPDATE vault.wallet SET points_avail = points_avail + 1, lot_points[1] = lot_points[1] + 1"
                               f" WHERE owner = {A_WALLET}"),
+    ("wallet_is_its_entries", "UPDATE vault.wallet SET points_held = points_held + 1 WHERE points_held > 0"),
     ("wallet_is_its_lots", "ALTER TABLE vault.wallet DROP CONSTRAINT wallet_lots;"
                            f"UPDATE vault.wallet SET lot_points[1] = lot_points[1] - 1 WHERE owner = {A_WALLET}"),
+    ("lots_are_the_entries", "UPDATE vault.wallet SET lot_expiry[cardinality(lot_expiry)] = lot_expiry[cardinality(lot_expiry)]"
+                             f" + 31 WHERE owner = {A_WALLET}"),
+    ("lots_are_the_entries", "UPDATE vault.journal SET lots = '[[\"2027-01-31\", 10]]' WHERE op = 12 AND d_avail = 10"),
     ("no_entry_without_wallet", f"DELETE FROM vault.wallet WHERE owner = {A_WALLET}"),
-    ("sequence_has_no_gap", "UPDATE vault.journal SET seq = seq + 1 WHERE op = 2 AND id = (SELECT id FROM vault.journal"
+    ("sequence_has_no_gap", "UPDATE vault.journal SET seq = seq + 100 WHERE op = 2 AND id = (SELECT id FROM vault.journal"
                             " WHERE op = 2 ORDER BY id DESC LIMIT 1)"),
+    ("sequence_has_no_gap", "UPDATE vault.journal SET held_after = held_after + 1 WHERE op = 9"),
     ("lots_tell_the_change", f"UPDATE vault.journal SET lots = '[[\"2027-01-31\", 1]]' WHERE id = {AN_EARN}"),
+    *(("lots_tell_the_change", f"UPDATE vault.journal SET lots = '[]' WHERE op = {op} AND d_avail <> 0")
+      for op in (2, 7, 8, 9, 10, 11, 12, 13, 16)),
+    ("lots_tell_the_change", "UPDATE vault.journal SET detail = detail || '{\"spent\": []}' WHERE op = 10"),
+    ("no_expired_point_was_spent", "UPDATE vault.journal SET at = at + interval '3 years' WHERE op = 8"),
+    ("no_expired_point_was_spent", "UPDATE vault.journal SET at = at - interval '3 years' WHERE op = 7"),
+    ("held_is_the_open_holds", "UPDATE vault.hold SET points = points + 1"),
+    ("held_is_the_open_holds", "DELETE FROM vault.hold"),
+    ("hold_is_open_or_ended_once", "UPDATE vault.hold SET payee = payee + 1"),
+    ("hold_is_open_or_ended_once", "UPDATE vault.hold SET lots = '[]'"),
+    ("hold_is_open_or_ended_once", "DELETE FROM vault.hold"),
+    ("hold_is_open_or_ended_once", "INSERT INTO vault.hold SELECT b, owner, id, d_held, lots, peer, at FROM vault.journal WHERE op = 9"
+                                   " ON CONFLICT DO NOTHING"),
+    ("hold_is_open_or_ended_once", "UPDATE vault.journal SET d_avail = d_avail + 1, d_held = d_held - 1 WHERE op = 10"),
+    ("hold_is_open_or_ended_once", "UPDATE vault.journal SET ref = gen_random_uuid() WHERE op = 11"),
+    ("refunds_are_within_the_spend", "UPDATE vault.refunded SET done = done - 1"),
+    ("refunds_are_within_the_spend", "UPDATE vault.refunded SET cap = cap + 1"),
+    ("refunds_are_within_the_spend", "DELETE FROM vault.refunded"),
+    ("refunds_are_within_the_spend", "UPDATE vault.refunded SET ref = gen_random_uuid()"),
+    ("freeze_is_the_last_order", "UPDATE vault.wallet SET status = 'open', frozen_until = NULL WHERE status = 'frozen'"),
+    ("freeze_is_the_last_order", "UPDATE vault.wallet SET frozen_until = now() WHERE status = 'frozen'"),
+    ("freeze_is_the_last_order", "UPDATE vault.wallet SET status = 'frozen' WHERE status = 'open'"),
+    ("adjustments_name_two_people", "UPDATE vault.journal SET detail = detail || '{\"approver\": 1}' WHERE op = 13"),
     ("budget_is_its_entries", "UPDATE vault.slot SET avail = avail + 1 WHERE budget = (SELECT min(budget) FROM vault.budget)"
                               " AND slot = 0"),
     ("budget_is_its_entries", "UPDATE vault.budget_entry SET amount = amount + 1"),
     ("takes_are_the_legs", f"UPDATE vault.journal SET takes = '[]' WHERE id = {AN_EARN}"),
     ("coupons_are_the_journal", "UPDATE vault.coupon SET state = 'expired' WHERE state = 'issued'"),
+    ("coupon_is_as_its_entries_left_it", "UPDATE vault.coupon SET state = 'expired' WHERE state = 'voided'"),
+    ("coupon_is_as_its_entries_left_it", "UPDATE vault.coupon SET expires_on = expires_on + 1 WHERE state = 'issued'"),
+    ("coupon_is_as_its_entries_left_it", "UPDATE vault.coupon SET lock_id = gen_random_uuid() WHERE state = 'locked'"),
+    ("coupon_is_as_its_entries_left_it", "UPDATE vault.coupon SET locked_until = locked_until + interval '1 h' WHERE state = 'locked'"),
+    ("coupon_is_as_its_entries_left_it", "UPDATE vault.journal SET ref = gen_random_uuid(), detail = '{}' WHERE op = 14"),
+    ("coupon_is_as_its_entries_left_it", "DELETE FROM vault.journal WHERE op = 14"),
     ("coupon_came_from_a_claim", "UPDATE vault.coupon SET terms = terms + 1"),
     ("redemption_has_its_entry", "UPDATE vault.redemption SET sponsor_fen = sponsor_fen - 1"),
     ("void_is_the_negative", "DELETE FROM vault.redemption_void"),
     ("one_redemption_per_credential", "UPDATE vault.credential SET state = 'claimed' WHERE state = 'redeemed'"),
+    ("one_redemption_per_credential", "DELETE FROM vault.credential WHERE state = 'redeemed'"),
+    ("one_redemption_per_credential", "UPDATE vault.journal SET ref = gen_random_uuid() WHERE op = 14"),
     ("coupon_knows_its_redemption", "UPDATE vault.coupon SET redemption_id = gen_random_uuid() WHERE state = 'redeemed'"),
-    ("allowances_are_the_claims", "UPDATE vault.allowance SET used = used + 1"),
-    ("allowances_are_the_claims", "DELETE FROM vault.allowance"),
+    ("allowances_are_the_journal", "UPDATE vault.allowance SET used = used + 1"),
+    ("allowances_are_the_journal", "DELETE FROM vault.allowance"),
     ("buckets_are_right", "ALTER TABLE vault.coupon DROP CONSTRAINT coupon_b;"
                           "UPDATE vault.coupon SET b = (b + 1) % 1024"),
+    ("buckets_are_right", "ALTER TABLE vault.hold DROP CONSTRAINT hold_b; UPDATE vault.hold SET b = (b + 1) % 1024"),
 ]  # fmt: skip
 
 
@@ -49,12 +86,8 @@ BROKEN: list[tuple[str, str]] = [
 async def ledger(database: Database) -> AsyncIterator[Ledger]:
     """A ledger in which everything happened once: the books are right."""
     async with open_ledger(database) as made:
-        resident = await made.resident(points=100)
-        terms = await made.template(price_points=10, sponsor_bp=5000)
-        await made.coupon(resident, terms)
-        await made.redeem(await made.scanned(terms, resident))
-        voided = await made.redeem(await made.scanned(terms, resident))
-        await made.app.void(voided.result.id, acceptor=COUNTER, reason="x")
+        await everything(made)
+        assert {row[0] for row in await made.owner.fetch("SELECT DISTINCT op FROM vault.journal")} == ALL_OPS
         assert await made.broken() == []
         yield made
 
