@@ -9,6 +9,7 @@ from sanic import Sanic
 
 import miniprogram_api
 import server.admin_api
+import server.public_api
 from server.config import Settings
 from server.lifecycle import Lifecycle
 from server.services import Services, close_services, open_services, release_waiters
@@ -19,7 +20,7 @@ from server.web.routing import Route
 
 def all_routes() -> list[Route]:
     """Every route of every room, in the order of their tables."""
-    routers = [*miniprogram_api.ROUTERS, *server.admin_api.ROUTERS]
+    routers = [*miniprogram_api.ROUTERS, *server.admin_api.ROUTERS, *server.public_api.ROUTERS]
     return [route for router in routers for route in router.routes]
 
 

@@ -6,7 +6,8 @@ worker         what happens without a request
 bootstrap-db   roles, database and grants, once, as a superuser
 migrate        tables and functions, at each release
 create-admin   an administrator with password and TOTP
-check-ledger   the proof that the books balance
+check-ledger   the proof that the books balance, and that no row was changed
+ledger-head    the days' heads, into a file that is kept outside
 expire-points  points past their last day, now instead of at night
 ledger-month   old months of the journal leave for the archive and come back
 load-sample    the sample city, into a sandbox
@@ -18,13 +19,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import sys
 from pathlib import Path
 
 import asyncpg
 import click
 import msgspec
 
+from server.cli_ledger import check_ledger, ledger_head
 from server.cli_months import ledger_month
 from server.config import EX_CONFIG, Settings, UnsafeSettings
 from server.kit.errors import AppError
@@ -62,7 +63,8 @@ def main() -> None:
     """Chengxin (澄信): a city's voluntary credit-points programme."""
 
 
-main.add_command(ledger_month)
+for command in (check_ledger, ledger_head, ledger_month):
+    main.add_command(command)
 
 
 def _settings() -> Settings:
@@ -154,27 +156,6 @@ def create_admin(username: str, roles: tuple[str, ...], password: str) -> None:
             await close_services(services)
 
     asyncio.run(run())
-
-
-@main.command("check-ledger")
-@click.option("--url", envvar="CHENGXIN_WORKER_DATABASE_URL", required=True, help="URL of the worker role.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
-def check_ledger(url: str, as_json: bool) -> None:
-    """Prove that the books balance; exit status 1 when anything does not."""
-    from wallet.audit import prove
-
-    findings = asyncio.run(prove(url))
-    broken = [finding for finding in findings if finding.broken]
-    if as_json:
-        sys.stdout.buffer.write(msgspec.json.encode({"balanced": not broken, "checks": findings}) + b"\n")
-    else:
-        for finding in findings:
-            mark = "BROKEN" if finding.broken else "ok"
-            click.echo(f"{mark:7}{finding.check:32}{finding.promise}")
-            for example in finding.examples:
-                click.echo(f"       {finding.broken} rows, e.g. {example}")
-        click.echo("the ledger balances" if not broken else f"{len(broken)} checks broken", err=bool(broken))
-    raise SystemExit(1 if broken else 0)
 
 
 @main.command("expire-points")

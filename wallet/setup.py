@@ -19,6 +19,7 @@ from wallet.errors import BudgetRefused, InFlight, Refused, TermsConflict, Vault
 from wallet.items import CouponTerms, EarnTerms
 from wallet.lanes import CONNECTION_LOST, TOOK_TOO_LONG
 from wallet.queries import BudgetView, Queries
+from wallet.seals import Seals
 
 Unit = Literal["points", "coupons", "fen"]
 Party = Literal["merchant", "store", "terminal", "staff"]
@@ -40,6 +41,7 @@ class Setup:
         self._pool, self._budget_slots = pool, budget_slots
         self._sold_out_until: dict[int, float] = {}
         self.read = Queries(pool)
+        self.seals = Seals(pool)
 
     async def now(self) -> datetime:
         """The vault's clock, which the whole house follows (D11)."""
