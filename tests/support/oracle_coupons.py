@@ -1,0 +1,308 @@
+"""The oracle's rules about coupons: claiming, showing, scanning, locking, redeeming, taking back, expiring."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from tests.support.oracle_points import Limited, of_text
+from tests.support.oracle_state import LONGEST_LOCK, Call, Judgement, Spent, Wallet, city_day, share, take
+
+FOR_EVER = 36_500
+DEAREST_ORDER_FEN = 10**11
+WRONG_CODES = 5
+
+
+@dataclass
+class Coupon:
+    owner: int
+    terms: Any
+    expires_on: date
+    reserved: int
+    paid: Spent
+    state: str = "issued"
+    lock_id: UUID | None = None
+    locked_until: datetime | None = None
+    redemption: UUID | None = None
+
+    def now(self, at: datetime) -> str:
+        """The state at this instant: a lock past its life counts as none."""
+        over = self.state == "locked" and self.locked_until is not None and at >= self.locked_until
+        return "issued" if over else self.state
+
+    def become(self, state: str, **also: Any) -> None:
+        self.state, self.lock_id, self.locked_until, self.redemption = state, None, None, None
+        for name, value in also.items():
+            setattr(self, name, value)
+
+
+@dataclass
+class Credential:
+    owner: int
+    coupon: UUID
+    epoch: int
+    expires_at: datetime
+    state: str = "open"
+    wrong_codes: int = 0
+    at: Any = None
+    redemption: UUID | None = None
+    void: UUID | None = None
+
+
+@dataclass(frozen=True)
+class Redemption:
+    owner: int
+    coupon: UUID
+    terms: Any
+    at: Any
+    void: UUID
+    discount: int
+    sponsor: int
+    day: date
+    void_until: datetime
+
+
+def most_sponsored(terms: Any) -> int:
+    return share(terms.cap_fen if terms.kind == "discount" else terms.face_value_fen, terms.sponsor_bp)
+
+
+def discount_of(terms: Any, amount: int | None) -> tuple[set[str], int]:
+    """What a customer saves on an order, and the reason when the order does not fit the coupon."""
+    if terms.kind != "discount" and terms.threshold_fen == 0:
+        return ({"order_amount_refused"} if amount is not None else set()), terms.face_value_fen
+    if amount is None or not 0 < amount <= DEAREST_ORDER_FEN:
+        return {"order_amount_required"}, 0
+    if amount < terms.threshold_fen:
+        return {"below_threshold"}, 0
+    if terms.kind == "discount":
+        return set(), min(terms.cap_fen, share(amount, 10_000 - terms.pay_bp))
+    return set(), min(amount, terms.face_value_fen)
+
+
+@dataclass
+class CouponRules(Limited):
+    """`_<operation>`: every reason to refuse, and what it does. Counters in `shut` are suspended."""
+
+    coupons: dict[UUID, Coupon] = field(default_factory=dict, kw_only=True)
+    credentials: dict[UUID, Credential] = field(default_factory=dict, kw_only=True)
+    redemptions: dict[UUID, Redemption] = field(default_factory=dict, kw_only=True)
+    shut: set[tuple[str, int]] = field(default_factory=set, kw_only=True)
+
+    def _suspended(self, at: Any) -> set[str]:
+        parties = ("merchant", at.merchant_id), ("store", at.store_id), ("terminal", at.terminal_id)
+        return {"merchant_suspended"} if self.shut & {*parties, ("staff", at.staff_id)} else set()
+
+    @staticmethod
+    def _uses(terms: Any, action: str, points: int, fen: int) -> list[tuple[Any, int]]:
+        amounts = {"count": 1, "points": points, "face_value_fen": fen}
+        return [(one, amounts[one.measure]) for one in terms.person_limits if one.action == action]
+
+    def _claim(self, wallet: Wallet, call: Call, at: datetime) -> Judgement:
+        today, terms = city_day(at), self.templates.get(call.args["terms"])
+        if terms is None:
+            return Judgement({"terms_not_found"})
+        days = [
+            today + timedelta(days=terms.valid_days or FOR_EVER),
+            *([terms.valid_until] if terms.valid_until else []),
+        ]
+        expires, price, reserved = min(days), terms.price_points, most_sponsored(terms)
+        uses = self._uses(terms, "issue", price, terms.face_value_fen)
+        takes = (terms.stock_budget, 1), (terms.fen_budget, reserved)
+        early = terms.claim_from is not None and at < terms.claim_from
+        late = terms.claim_until is not None and at >= terms.claim_until
+        why = self._over(wallet, uses, today) | self.budgets.reasons(*takes)
+        why |= {"outside_window"} if early or late or expires < today else set()
+        if price and take(dict(wallet.lots), price, today) is None:
+            why |= {"insufficient_points"}
+
+        def effect() -> dict[str, Any]:
+            self.budgets.move(*takes)
+            self._use(wallet, uses, today)
+            paid = (take(wallet.lots, price, today) or []) if price else []
+            self.coupons[call.id] = Coupon(call.owner, terms, expires, reserved, Spent(paid))
+            wallet.write("claim", points=(-price, 0, price), coupons=(-1, 1, 0, 0), fen=(-reserved, reserved, 0))
+            if price:
+                wallet.bury(today)
+            return {"coupon_id": call.id, "price_points": price, "expires_on": expires}
+
+        return Judgement(why, effect)
+
+    def scan(self, id: UUID, counter: Any, at: datetime, *, code_ok: bool, own: int | None) -> set[str]:
+        """Why a code is no good at this counter now; `scanned` and `missed` remember what was answered."""
+        shown = self.credentials[id]
+        coupon, wallet = self.coupons[shown.coupon], self.wallets[shown.owner]
+        elsewhere = shown.at is not None and (shown.at.merchant_id, shown.at.terminal_id) != (
+            counter.merchant_id, counter.terminal_id)  # fmt: skip
+        foreign = coupon.terms.merchants and counter.merchant_id not in coupon.terms.merchants
+        bad = (
+            shown.state in ("burnt", "redeemed") or shown.epoch != wallet.epoch or shown.expires_at <= at
+            or not code_ok or own == shown.owner or coupon.now(at) != "issued" or coupon.expires_on < city_day(at)
+            or foreign or elsewhere or wallet.frozen(at) == "frozen"
+        )  # fmt: skip
+        return {"not_valid"} if bad else self._suspended(counter)
+
+    def scanned(self, id: UUID, counter: Any, redemption: UUID, void: UUID) -> UUID:
+        """The code is this counter's from here on; the redemption's id that it always had."""
+        shown = self.credentials[id]
+        if shown.state == "open":
+            shown.state, shown.at, shown.redemption, shown.void = "claimed", counter, redemption, void
+        assert shown.redemption is not None
+        return shown.redemption
+
+    def missed(self, id: UUID, at: datetime) -> None:
+        """One more wrong code on a showing that still could be used; the fifth kills it."""
+        shown = self.credentials[id]
+        alive = shown.epoch == self.wallets[shown.owner].epoch and shown.expires_at > at
+        if shown.state == "open" and alive:
+            shown.wrong_codes += 1
+            shown.state = "burnt" if shown.wrong_codes == WRONG_CODES else "open"
+
+    def _redeem(self, wallet: Wallet, call: Call, at: datetime) -> Judgement:
+        shown, counter = self.credentials[call.args["credential"]], call.args["at"]
+        if shown.owner != call.owner or shown.redemption != call.id:
+            return Judgement({"credential_spent"})
+        why = {"ticket_expired"} if call.args["ticket_until"] <= at else set()
+        if shown.at.merchant_id != counter.merchant_id or shown.at.terminal_id != counter.terminal_id:
+            why |= {"ticket_foreign"}
+        if shown.state != "claimed" or shown.epoch != wallet.epoch:
+            why |= {"credential_spent"}
+        return self._burn(wallet, call, at, shown.coupon, why, shown)
+
+    def _redeem_locked(self, wallet: Wallet, call: Call, at: datetime) -> Judgement:
+        coupon = self._own(call)
+        if coupon is None:
+            return Judgement({"coupon_not_usable"} | self._suspended(call.args["at"]))
+        inside = coupon.state == "locked" and coupon.lock_id == call.args["lock_id"] and coupon.now(at) == "locked"
+        merchants = coupon.terms.merchants
+        why = set() if inside else {"lock_expired", "coupon_not_usable"}
+        why |= {"not_valid"} if merchants and call.args["at"].merchant_id not in merchants else set()
+        return self._burn(wallet, call, at, call.args["coupon_id"], why, None)
+
+    def _burn(
+        self, wallet: Wallet, call: Call, at: datetime, coupon_id: UUID, why: set[str], shown: Credential | None
+    ) -> Judgement:
+        coupon, counter, today = self.coupons[coupon_id], call.args["at"], city_day(at)
+        terms = coupon.terms
+        unfit, discount = discount_of(terms, call.args["amount"])
+        sponsor = min(share(discount, terms.sponsor_bp), coupon.reserved)
+        uses = self._uses(terms, "redeem", 0, discount)
+        why = why | unfit | self._suspended(counter) | self._over(wallet, uses, today)
+        why |= {"coupon_not_usable"} if shown and coupon.now(at) != "issued" else set()
+        why |= {"coupon_expired"} if coupon.expires_on < today else set()
+
+        def effect() -> dict[str, Any]:
+            void = shown.void if shown else call.args["void_id"]
+            coupon.become("redeemed", redemption=call.id)
+            coupon.reserved -= sponsor
+            if shown:
+                shown.state = "redeemed"
+            self._use(wallet, uses, today)
+            until = at + timedelta(seconds=terms.void_window_s)
+            self.redemptions[call.id] = Redemption(
+                call.owner, coupon_id, terms, counter, void, discount, sponsor, today, until)  # fmt: skip
+            wallet.write("redeem", coupons=(0, -1, 1, 0), fen=(0, -sponsor, sponsor))
+            return {"coupon_id": coupon_id, "discount_fen": discount, "sponsor_fen": sponsor, "void_until": until}
+
+        return Judgement(why, effect)
+
+    def _void(self, wallet: Wallet, call: Call, at: datetime) -> Judgement:
+        made, counter, today = self.redemptions[call.args["redemption"]], call.args["at"], city_day(at)
+        coupon = self.coupons[made.coupon]
+        why = self._suspended(counter) | of_text(call.args["reason"], 200)
+        why |= {"void_window_closed"} if at > made.void_until else set()
+        if coupon.state != "redeemed" or coupon.redemption != call.args["redemption"]:
+            why |= {"coupon_not_usable"}
+
+        def effect() -> dict[str, Any]:
+            coupon.become("issued")
+            coupon.reserved += made.sponsor
+            if made.terms.grace_days:
+                coupon.expires_on = max(coupon.expires_on, today + timedelta(days=made.terms.grace_days))
+            self._use(wallet, self._uses(made.terms, "redeem", 0, made.discount), made.day, -1)
+            wallet.write("void", coupons=(0, 1, -1, 0), fen=(0, made.sponsor, -made.sponsor))
+            if coupon.expires_on < today:
+                self._end(wallet, coupon, "expire_coupon", "expired")
+            return {"coupon_id": made.coupon, "discount_fen": made.discount, "sponsor_fen": made.sponsor}
+
+        return Judgement(why, effect)
+
+    def _end(self, wallet: Wallet, coupon: Coupon, op: str, state: str, price: int = 0) -> None:
+        """The coupon is gone; its stock when the terms say so, and what the sponsor reserved, go back."""
+        back = 1 if coupon.terms.return_stock else 0
+        self.budgets.move((coupon.terms.stock_budget, -back), (coupon.terms.fen_budget, -coupon.reserved))
+        reserved, coupon.reserved = coupon.reserved, 0
+        coupon.become(state)
+        wallet.write(op, points=(price, 0, -price), coupons=(back, -1, 0, 1 - back), fen=(reserved, -reserved, 0))
+
+    def _expire_coupon(self, wallet: Wallet, call: Call, at: datetime) -> Judgement:
+        coupon = self._own(call)
+        if coupon is None or coupon.now(at) != "issued":
+            return Judgement({"coupon_not_usable"})
+
+        def effect() -> dict[str, Any]:
+            self._end(wallet, coupon, "expire_coupon", "expired")
+            return {"coupon_id": call.args["coupon_id"]}
+
+        return Judgement({"not_due"} if coupon.expires_on >= city_day(at) else set(), effect)
+
+    def _own(self, call: Call) -> Coupon | None:
+        coupon = self.coupons.get(call.args["coupon_id"])
+        return coupon if coupon is not None and coupon.owner == call.owner else None
+
+    def _release_subsidy(self, wallet: Wallet, call: Call, at: datetime) -> Judgement:
+        coupon = self._own(call)
+        if coupon is None or coupon.redemption is None or coupon.reserved == 0:
+            return Judgement({"coupon_not_usable"})
+
+        def effect() -> dict[str, Any]:
+            rest, coupon.reserved = coupon.reserved, 0
+            self.budgets.move((coupon.terms.fen_budget, -rest))
+            wallet.write("release_subsidy", fen=(rest, -rest, 0))
+            return {"coupon_id": call.args["coupon_id"]}
+
+        return Judgement({"not_due"} if at <= self.redemptions[coupon.redemption].void_until else set(), effect)
+
+    def _lock_coupon(self, wallet: Wallet, call: Call, at: datetime) -> Judgement:
+        coupon, life = self._own(call), timedelta(seconds=call.args["life_s"])
+        why: set[str] = set() if timedelta(seconds=1) <= life <= LONGEST_LOCK else {"invalid_item"}
+        if coupon is None or coupon.now(at) != "issued":
+            return Judgement(why | {"coupon_not_usable"})
+
+        def effect() -> dict[str, Any]:
+            coupon.become("locked", lock_id=call.id, locked_until=at + life)
+            wallet.write("lock_coupon")
+            return {"coupon_id": call.args["coupon_id"]}
+
+        return Judgement(why | ({"coupon_expired"} if coupon.expires_on < city_day(at) else set()), effect)
+
+    def _unlock_coupon(self, wallet: Wallet, call: Call, at: datetime) -> Judgement:
+        coupon = self._own(call)
+        why = of_text(call.args["reason"], 200)
+        if coupon is None or coupon.state != "locked" or coupon.lock_id != call.args["lock_id"]:
+            return Judgement(why | {"coupon_not_usable"})
+
+        def effect() -> dict[str, Any]:
+            coupon.become("issued")
+            wallet.write("unlock_coupon")
+            return {"coupon_id": call.args["coupon_id"]}
+
+        early = call.door == "worker" and coupon.now(at) == "locked"
+        return Judgement(why | ({"not_due"} if early else set()), effect)
+
+    def _void_coupon(self, wallet: Wallet, call: Call, at: datetime) -> Judgement:
+        coupon = self._own(call)
+        why = of_text(call.args["reason"], 200)
+        if coupon is None or coupon.state not in ("issued", "locked"):
+            return Judgement(why | {"coupon_not_usable"})
+
+        def effect() -> dict[str, Any]:
+            price = sum(points for _, points in coupon.paid.parts)
+            wallet.give_back(coupon.paid, price, city_day(at))
+            self._end(wallet, coupon, "void_coupon", "voided", price)
+            if price:
+                wallet.bury(city_day(at))
+            return {"coupon_id": call.args["coupon_id"]}
+
+        return Judgement(why, effect)
