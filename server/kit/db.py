@@ -29,6 +29,8 @@ CONNECTION: Final = "default"
 APP_LABEL: Final = "migrations"
 MODEL_MODULES: Final[list[str]] = [
     "server.kit.outbox",
+    "server.kit.relay",
+    "server.kit.jobs",
     "server.kit.audit",
     "server.kit.passes",
     "server.people.models",

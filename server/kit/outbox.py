@@ -2,14 +2,13 @@
 
     emit(tx, …)  ──►  table event (txid = the writing transaction)  ──►  relay_once(consumer, handle)
 
-A sequence number alone would lose events: a transaction that took its number early may commit late. The relay therefore
-reads only windows that are closed: `txid < pg_snapshot_xmin`, where every transaction has ended (D12). Inside a window
-events go by `id`, which is the order in which they were written under whatever lock the writers shared.
+Inside a window (server.kit.relay) events go by `id`, which is the order in which they were written under whatever lock
+the writers of one key shared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -18,13 +17,16 @@ from tortoise import fields
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.models import Model
 
+from server.kit import relay
 from server.kit.db import fetch
+from server.kit.relay import BATCH
 
-BATCH: Final = 200
+#: House events stay for so long after everybody has handled them; the database itself refuses less than 30 days.
+KEEP_DAYS: Final = 90
 
 
 class Event(Model):
-    """One fact of the house; append-only by trigger."""
+    """One fact of the house; append-only by trigger, until it is old and everybody has handled it."""
 
     id = fields.BigIntField(primary_key=True)
     txid = fields.BigIntField()
@@ -38,16 +40,56 @@ class Event(Model):
         indexes = (("txid", "id"),)
 
 
-class EventCursor(Model):
-    """How far a consumer has come: the window [txid, upto) and the last id handled inside it."""
+class HouseEvents:
+    """The stream of house events."""
 
-    consumer = fields.CharField(max_length=64, primary_key=True)
-    txid = fields.BigIntField(default=0, db_default=0)
-    upto = fields.BigIntField(default=0, db_default=0)
-    last_id = fields.BigIntField(default=0, db_default=0)
+    name = "house"
 
-    class Meta:
-        table = "event_cursor"
+    async def cut(self, after: int) -> int | None:
+        """The oldest running transaction, None while no event waits before it."""
+        rows = await fetch(
+            "SELECT x.cut FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS cut) x"
+            " WHERE EXISTS (SELECT FROM event e WHERE e.txid >= $1 AND e.txid < x.cut)",
+            after,
+        )
+        return rows[0]["cut"] if rows else None
+
+    async def window(self, low: int, high: int, position: Sequence[int], limit: int) -> list[Event]:
+        """Events by id."""
+        rows = await fetch(
+            f"{_EVENT} WHERE txid >= $1 AND txid < $2 AND id > $3 ORDER BY id LIMIT $4",
+            low,
+            high,
+            position[0] if position else 0,
+            limit,
+        )
+        return [_event(row) for row in rows]
+
+    async def at(self, position: Sequence[int]) -> Event | None:
+        """One event."""
+        rows = await fetch(f"{_EVENT} WHERE id = $1", position[0])
+        return _event(rows[0]) if rows else None
+
+    async def behind(self, low: int, high: int, position: Sequence[int], limit: int) -> int:
+        """What is left of the window, and what came after it."""
+        rows = await fetch(
+            "SELECT count(*) AS n FROM (SELECT FROM event"
+            " WHERE txid >= $2 OR (txid >= $1 AND txid < $2 AND id > $3) LIMIT $4) x",
+            low,
+            high,
+            position[0] if position else 0,
+            limit,
+        )
+        return int(rows[0]["n"])
+
+    def position(self, item: Event) -> list[int]:
+        return [item.id]
+
+    def key(self, item: Event) -> str:
+        return item.key
+
+
+HOUSE: Final = HouseEvents()
 
 
 async def emit(tx: BaseDBAsyncClient, kind: str, key: str, payload: dict[str, Any], occurred_at: datetime) -> None:
@@ -60,83 +102,29 @@ async def emit(tx: BaseDBAsyncClient, kind: str, key: str, payload: dict[str, An
 
 
 async def relay_once(consumer: str, handle: Callable[[Event], Awaitable[None]], limit: int = BATCH) -> int:
-    """Hand up to `limit` events to `handle` in order; returns how many were handled.
-
-    At least once: the cursor moves after `handle` returned. When `handle` raises, the cursor stands before that event
-    and the error leaves. Two relays of one consumer may both handle an event; neither can move the cursor backwards.
-    """
-    await fetch("INSERT INTO event_cursor (consumer) VALUES ($1) ON CONFLICT (consumer) DO NOTHING", consumer)
-    low, high, last_id = await _cursor(consumer)
-    rows = await _window(low, high, last_id, limit)
-    if not rows:
-        opened = await _open_window(consumer, low, high, last_id)
-        if opened is None:
-            return 0
-        low, high, last_id = opened
-        rows = await _window(low, high, last_id, limit)
-    handled = 0
-    reached = last_id
-    try:
-        for row in rows:
-            await handle(_event(row))
-            reached = row["id"]
-            handled += 1
-    finally:
-        if reached != last_id:
-            await fetch(
-                "UPDATE event_cursor SET last_id = $4"
-                " WHERE consumer = $1 AND txid = $2 AND upto = $3 AND last_id < $4 RETURNING 1",
-                consumer,
-                low,
-                high,
-                reached,
-            )
-    return handled
+    """Hand up to `limit` events to `handle` in order; see `server.kit.relay.relay` for what is promised."""
+    return await relay.relay(HOUSE, consumer, handle, limit)
 
 
 async def lag(consumer: str) -> int:
     """How many committed events the consumer has not handled yet."""
+    return await relay.lag(HOUSE, consumer)
+
+
+async def purge(keep_days: int = KEEP_DAYS, limit: int = 10_000) -> int:
+    """Delete up to `limit` events older than `keep_days` that every consumer has handled; returns how many. A trigger
+    holds the same rule against everybody else."""
     rows = await fetch(
-        "SELECT count(*) AS n FROM event e LEFT JOIN event_cursor c ON c.consumer = $1"
-        " WHERE e.txid >= coalesce(c.upto, 0)"
-        " OR (e.txid >= coalesce(c.txid, 0) AND e.id > coalesce(c.last_id, 0))",
-        consumer,
-    )
-    return int(rows[0]["n"])
-
-
-async def _cursor(consumer: str) -> tuple[int, int, int]:
-    row = (await fetch("SELECT txid, upto, last_id FROM event_cursor WHERE consumer = $1", consumer))[0]
-    return row["txid"], row["upto"], row["last_id"]
-
-
-async def _open_window(consumer: str, low: int, high: int, last_id: int) -> tuple[int, int, int] | None:
-    """Close the finished window and open the next up to the oldest running transaction; None when there is none yet."""
-    rows = await fetch(
-        "UPDATE event_cursor SET txid = upto, upto = x.cut, last_id = 0"
-        " FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS cut) x"
-        " WHERE consumer = $1 AND txid = $2 AND upto = $3 AND last_id = $4 AND x.cut > upto"
-        " AND EXISTS (SELECT 1 FROM event e WHERE e.txid >= upto)"
-        " RETURNING event_cursor.txid, event_cursor.upto, event_cursor.last_id",
-        consumer,
-        low,
-        high,
-        last_id,
-    )
-    return (rows[0]["txid"], rows[0]["upto"], rows[0]["last_id"]) if rows else None
-
-
-async def _window(low: int, high: int, last_id: int, limit: int) -> list[dict[str, Any]]:
-    if high <= low:
-        return []
-    return await fetch(
-        "SELECT id, txid, kind, key, payload::text AS payload, occurred_at FROM event"
-        " WHERE txid >= $1 AND txid < $2 AND id > $3 ORDER BY id LIMIT $4",
-        low,
-        high,
-        last_id,
+        "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE occurred_at < clock_timestamp() - $1 * interval"
+        " '1 day' AND txid < (SELECT min(txid) FROM event_cursor WHERE stream = 'house') AND NOT EXISTS (SELECT FROM"
+        " job WHERE stream = 'house' AND payload -> 'at' -> 0 = to_jsonb(event.id)) ORDER BY id LIMIT $2) RETURNING id",
+        keep_days,
         limit,
     )
+    return len(rows)
+
+
+_EVENT: Final = "SELECT id, txid, kind, key, payload::text AS payload, occurred_at FROM event"
 
 
 def _event(row: dict[str, Any]) -> Event:

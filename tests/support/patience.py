@@ -30,12 +30,22 @@ async def until(what: str, check: Callable[[], Awaitable[T]], *, every_s: float 
 
 async def relay_all(consumer: str, handle: Callable[[Event], Awaitable[None]], limit: int = BATCH) -> list[int]:
     """Relays until every committed event is handled; how many each pass handled that handled any. What `handle` raises
-    leaves at once."""
+    leaves after the pass, in which the relay has made a job of it."""
     bites: list[int] = []
+    raised: list[Exception] = []
+
+    async def watched(event: Event) -> None:
+        try:
+            await handle(event)
+        except Exception as problem:
+            raised.append(problem)
+            raise
 
     async def all_handled() -> bool:
-        handled = await relay_once(consumer, handle, limit)
+        handled = await relay_once(consumer, watched, limit)
         bites.extend([handled] if handled else [])
+        if raised:
+            raise raised[0]
         return await lag(consumer) == 0
 
     await until(f"all events handled for {consumer}", all_handled)
