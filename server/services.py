@@ -24,6 +24,7 @@ from server.kit.clock import Clock
 from server.kit.counts import WindowCounts
 from server.kit.crypto import BlindIndex, Envelope, Keyring
 from server.kit.db import close_house, open_house
+from server.kit.jobs import Handler
 from server.kit.pace import Pace
 from server.kit.redis import Cache
 from server.kit.tasks import end
@@ -71,6 +72,7 @@ class Services:
     showing: ShowingService
     news: News
     counter: CounterService
+    job_handlers: dict[str, Handler]
     background: tuple[asyncio.Task[None], ...]
 
 
@@ -211,6 +213,7 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
             code_prefix=settings.code_prefix,
             ticket_ttl_s=settings.ticket_ttl_s,
         ),
+        job_handlers={},
         background=(asyncio.create_task(_follow_clock(clock, vault)), asyncio.create_task(counts.run())),
     )
 

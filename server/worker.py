@@ -1,12 +1,16 @@
 """`chengxin worker`: what happens without a request (relays of house events, awards, expiry, house-keeping).
 
     relay     every 0.2 s   house events, in order, to the rooms that wait for them: facts become points
+    values    every 1 s     the vault's journal, in order per resident, to whom value concerns: redemptions become facts
+    jobs      every 1 s     what was put off, and events that stumbled, later and later until they are dead letters
+    fold      every 5 s     balances of accounts without a limit
     redrive   every 5 s     what a crash left between house and vault is finished under the same ids (D18)
     expire    every 30 s    coupons past their last day; what redemptions left in reserve after the void window; holds
                             and locks whose life is over
     breakage  every 60 s    points past their last day, a page at a time, once a day through all wallets
     notify    every 60 s    the inbox: what ends soon, a page at a time, once a day through all wallets and coupons
     send      every 10 s    notices for which a resident has left a grant, through WeChat
+    seal      every 10 s    the journal's chain of hashes; after midnight the day's head
     upkeep    every 10 min  the journal's coming months; rows and counts past their keeping time
 
 Each step is safe to repeat and to run twice at once; a step that fails is logged and tried again.
@@ -25,11 +29,18 @@ import asyncpg
 import structlog
 
 from server.config import Settings, secret_bytes
+from server.incentives import value_facts
+from server.kit import outbox
+from server.kit.db import fetch
 from server.kit.ids import uuid8
-from server.kit.outbox import Event, relay_once
+from server.kit.jobs import run_due
+from server.kit.relay import relay, retry
 from server.services import Services, close_services, open_worker
 from wallet import Refused
 from wallet.errors import InFlight
+from wallet.folds import Folds
+from wallet.seals import JOB_ROWS
+from wallet.stream import JournalStream, Posting
 
 MONTHS_AHEAD = 3
 # How far back the expiry step looks once everything older is booked: a void may give an old coupon back for a week.
@@ -49,15 +60,33 @@ class Worker:
         self._job_key = secret_bytes(services.settings.job_key)
         self._booked_until: datetime | None = None
         self._failed = 0
+        self._folds = Folds(fetch)
+        # Who listens to which stream: the consumer's name is also the kind of its jobs (server.kit.relay).
+        self._house: dict[str, Callable[[outbox.Event], Awaitable[None]]] = {
+            "awards": services.awards.on_fact,
+            "wallets": services.residents.on_identity_bound,
+            "acceptors": services.merchants.redrive,
+        }
+        self._values: dict[str, Callable[[Posting], Awaitable[None]]] = {value_facts.CONSUMER: value_facts.on_posting}
+        self._journal = JournalStream(fetch)
 
     async def relay(self) -> int:
         """Hands out new house events; returns how many."""
-        handlers: dict[str, Callable[[Event], Awaitable[None]]] = {
-            "awards": self._services.awards.on_fact,
-            "wallets": self._services.residents.on_identity_bound,
-            "acceptors": self._services.merchants.redrive,
-        }
-        return await _each({name: partial(relay_once, name, handle) for name, handle in handlers.items()})
+        return await _each({name: partial(outbox.relay_once, name, handle) for name, handle in self._house.items()})
+
+    async def values(self) -> int:
+        """Hands out new rows of the vault's journal; returns how many."""
+        return await _each({name: partial(relay, self._journal, name, handle) for name, handle in self._values.items()})
+
+    async def jobs(self) -> int:
+        """Does what is due; returns how much was tried."""
+        stumbled = {name: retry(outbox.HOUSE, handle) for name, handle in self._house.items()}
+        stumbled |= {name: retry(self._journal, handle) for name, handle in self._values.items()}
+        return await run_due(stumbled | self._services.job_handlers)
+
+    async def fold(self) -> int:
+        """Adds up what postings left on accounts without a limit; returns how many rows."""
+        return await self._folds.step()
 
     async def redrive(self) -> int:
         """Finishes what was begun and not ended; returns how much."""
@@ -114,20 +143,29 @@ class Worker:
         """A batch of notices through WeChat; returns how many went out."""
         return await self._services.notices.sender.step()
 
+    async def seal(self) -> int:
+        """Seals what is committed and writes the heads of days that are over; returns how much is to be done again at
+        once: a full seal, or a day."""
+        seals = self._services.vault.seals
+        full = await seals.seal(JOB_ROWS) == JOB_ROWS
+        return int(full or await seals.next_head() is not None)
+
     async def upkeep(self) -> int:
         """Months ahead, and what has been kept long enough; returns how many rows and months."""
         vault = self._services.vault
         made = await vault.ensure_partitions(MONTHS_AHEAD)
         await self._services.administrators.lockout.purge()
         await self._services.sessions.purge()
+        await outbox.purge()
         await self._services.notices.writer.purge(PURGE_BATCH)
         return made + await vault.purge(PURGE_BATCH)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Repeats every step at its pace until `stop`."""
         paces = (
-            (self.relay, 0.2), (self.redrive, 5.0), (self.expire, 30.0), (self.breakage, 60.0), (self.notify, 60.0),
-            (self.send, 10.0), (self.upkeep, 600.0),
+            (self.relay, 0.2), (self.values, 1.0), (self.jobs, 1.0), (self.fold, 5.0), (self.redrive, 5.0),
+            (self.expire, 30.0), (self.breakage, 60.0), (self.notify, 60.0), (self.send, 10.0),
+            (self.seal, 10.0), (self.upkeep, 600.0),
         )  # fmt: skip
         await asyncio.gather(*(self._repeat(step, pause_s, stop) for step, pause_s in paces))
 

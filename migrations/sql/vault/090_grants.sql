@@ -9,6 +9,9 @@
 --   issue_credentials    x     -         burn_credential        x     -
 --   bump_epoch           x     x         ensure_partitions      -     x
 --   purge                -     x         now, today, zone       x     x
+--   seal_next            -     x         seal_head_next         -     x
+--   note_proof           -     x
+--   fold_next            -     x
 
 REVOKE ALL ON SCHEMA vault FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA vault FROM PUBLIC;
@@ -21,3 +24,5 @@ GRANT EXECUTE ON FUNCTION
 GRANT EXECUTE ON FUNCTION vault.bump_epoch TO chengxin_app, chengxin_worker;
 GRANT EXECUTE ON FUNCTION vault.post_batch, vault.issue_credentials, vault.burn_credential TO chengxin_app;
 GRANT EXECUTE ON FUNCTION vault.post_internal, vault.ensure_partitions, vault.purge TO chengxin_worker;
+GRANT EXECUTE ON FUNCTION vault.fold_next TO chengxin_worker;
+GRANT EXECUTE ON FUNCTION vault.seal_next, vault.seal_head_next, vault.note_proof TO chengxin_worker;
