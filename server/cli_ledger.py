@@ -145,11 +145,10 @@ def ledger_head(url: str, day: datetime | None, out: Path) -> None:
     heads = asyncio.run(_heads(url, first, last))
     if day and not heads:
         raise click.ClickException(f"{day:%Y-%m-%d} has no head")
-    for head in heads:
-        if head.day in known and (known[head.day].n, known[head.day].root) != (head.n, head.root):
-            raise click.ClickException(
-                f"the head of {head.day} is no longer what the file says: see check-ledger --seals"
-            )
+    said = {head.day: (head.n, head.root) for head in heads}
+    for kept in known.values():
+        if first <= kept.day <= last and said.get(kept.day) != (kept.n, kept.root):
+            raise click.ClickException(f"{kept.day} is no longer what the file says: see check-ledger --seals --heads")
     fresh = [head for head in heads if head.day not in known]
     with out.open("ab") as file:
         for head in fresh:
