@@ -13,7 +13,7 @@ import server.public_api
 from server.config import Settings
 from server.lifecycle import Lifecycle
 from server.services import Services, close_services, open_services, release_waiters
-from server.web import metrics
+from server.web import delays, metrics
 from server.web.application import assemble
 from server.web.routing import Route
 
@@ -28,7 +28,7 @@ def create_app(settings: Settings, *, name: str = "chengxin") -> Sanic[Any, Any]
     """The application for these settings. Raises UnsafeSettings for a production start that is not safe."""
     settings.check_production()
     app = assemble(settings, all_routes(), name=name)
-    Lifecycle(open_services, close_services, release_waiters, _lane_reporter()).attach(app)
+    Lifecycle(open_services, close_services, release_waiters, _lane_reporter(), delays.watch).attach(app)
     return app
 
 

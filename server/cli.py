@@ -26,6 +26,7 @@ import click
 import msgspec
 
 from server.cli_ledger import check_ledger, ledger_head
+from server.cli_letters import letters
 from server.cli_months import ledger_month
 from server.config import EX_CONFIG, Settings, UnsafeSettings
 from server.kit.errors import AppError
@@ -63,7 +64,7 @@ def main() -> None:
     """Chengxin (澄信): a city's voluntary credit-points programme."""
 
 
-for command in (check_ledger, ledger_head, ledger_month):
+for command in (check_ledger, ledger_head, ledger_month, letters):
     main.add_command(command)
 
 

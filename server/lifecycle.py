@@ -32,11 +32,13 @@ class Lifecycle:
         close_services: Callable[[Any], Awaitable[None]],
         release_waiters: Callable[[Any], None] = lambda services: None,
         report: Callable[[Any], None] = lambda services: None,
+        watch: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._open_services = open_services
         self._close_services = close_services
         self._release_waiters = release_waiters
         self._report = report
+        self._watch = watch
         self._reporting: list[asyncio.Task[None]] = []
 
     def attach(self, app: Sanic[Any, Any]) -> None:
@@ -50,6 +52,8 @@ class Lifecycle:
         services = await self._open_services(app.ctx.settings)
         app.ctx.office = Office(app.ctx.settings, services)
         self._reporting.append(asyncio.create_task(self._report_for_ever(services)))
+        if self._watch is not None:
+            self._reporting.append(asyncio.ensure_future(self._watch()))
         metrics.READY.set(1)
 
     async def stop_taking(self, app: Sanic[Any, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.admin_api import audit, budgets, campaigns, merchants, sessions, templates
+from server.admin_api import audit, budgets, campaigns, dead_letters, merchants, sessions, templates
 from server.web.routing import Router
 
 ROUTERS: list[Router] = [
@@ -12,4 +12,5 @@ ROUTERS: list[Router] = [
     templates.router,
     budgets.router,
     audit.router,
+    dead_letters.router,
 ]

@@ -24,6 +24,8 @@ SCOPES: frozenset[str] = frozenset(
         "merchant.read",
         "merchant.manage",
         "audit.read",
+        "dead_letter.read",
+        "dead_letter.manage",
         "admin.manage",
     }
 )
