@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator
 from datetime import date
 from typing import Any
@@ -12,7 +14,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from tests.support.databases import Database, connected
+from tests.support.databases import ROOT, Database, connected
 from tests.support.ledger import Ledger, open_ledger, refusal
 from wallet import periods
 from wallet.periods import MonthRefused, Moved
@@ -285,6 +287,47 @@ async def test_upkeep_makes_no_month_that_lies_in_the_archive(past: Past) -> Non
     async with connected(past.owner_dsn) as owner:
         assert await owner.fetchval("SELECT vault.ensure_partitions(3, $1)", past.month) == 0
     assert await past.archived() == [past.month]
+
+
+async def command(past: Past, *words: str) -> tuple[int, str]:
+    """`chengxin ledger-month …` as the owner: exit status and what it said."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "server.cli",
+        "ledger-month",
+        *words,
+        env={**os.environ, "CHENGXIN_MIGRATION_URL": past.owner_dsn, "CHENGXIN_JOURNAL_MONTHS": str(KEEP)},
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    return process.returncode or 0, output.decode()
+
+
+async def test_the_command_moves_a_month_and_says_why_it_does_not(past: Past) -> None:
+    month, today = f"{past.month:%Y-%m}", f"{past.ledger.now():%Y-%m}"
+    assert await command(past, "detach", month) == (0, f"{month} is in the archive, 3 entries\n")
+    assert await command(past, "detach", month) == (0, f"{month} was already in the archive, 3 entries\n")
+    assert f"{month}  archive" in (await command(past, "list"))[1]
+    assert await command(past, "attach", month) == (0, f"{month} is back in the journal\n")
+    assert await command(past, "attach", month) == (0, f"{month} was already in the journal\n")
+    assert await command(past, "detach", today) == (1, f"Error: {today}: too_young\n")
+    assert (await command(past, "detach", "2026-13"))[0] == 2
+    assert (await command(past, "detach", month, "--keep-months", "2"))[0] == 2
+
+
+async def test_the_command_waits_for_the_consumers_of_the_value_stream(past: Past) -> None:
+    last = await past.ledger.owner.fetchval(f"SELECT max(txid) FROM vault.{past.table}")
+    await past.ledger.owner.execute(
+        "INSERT INTO event_cursor (consumer, stream, txid, upto, position) VALUES ('slow', 'values', $1, $1, '[]')",
+        last,
+    )
+    month = f"{past.month:%Y-%m}"
+    assert await command(past, "detach", month) == (1, f"Error: {month}: not_streamed\n")
+    await past.ledger.owner.execute("UPDATE event_cursor SET txid = $1, upto = $1 WHERE consumer = 'slow'", last + 1)
+    assert (await command(past, "detach", month))[0] == 0
 
 
 async def test_postings_go_on_while_months_leave_and_come_back(past: Past) -> None:
