@@ -320,16 +320,17 @@ async def test_days_of_grace_lengthen_a_returned_coupon(ledger: Ledger, grace: i
     assert voided.expires_on == max(today + timedelta(days=1), today + timedelta(days=days_left))
 
 
-async def test_a_void_after_the_last_day_returns_a_coupon_that_only_expires(ledger: Ledger) -> None:
+async def test_a_void_after_the_last_day_returns_a_coupon_that_is_expired_at_once(ledger: Ledger) -> None:
     evening = datetime.combine(ledger.today() + timedelta(days=2), datetime.min.time(), CITY) - timedelta(minutes=5)
     await ledger.set_clock(evening)
     terms = await ledger.template(valid_days=0, valid_until=evening.date())
     scanned = await ledger.scanned(terms)
     redeemed = (await ledger.redeem(scanned)).result
     await ledger.move_clock(minutes=10)
-    await ledger.app.void(redeemed.id, acceptor=COUNTER, reason="after midnight")
-    with refusal("coupon_expired"):
+    voided = await ledger.app.void(redeemed.id, acceptor=COUNTER, reason="after midnight")
+    assert voided.result.state == "expired"
+    assert (await ledger.app.void(redeemed.id, acceptor=COUNTER, reason="again")).result == voided.result
+    with refusal("coupon_not_usable"):
         await ledger.show(scanned.owner, scanned.coupon_id)
-    await ledger.worker.expire_coupon(scanned.owner, ledger.id8(), coupon_id=scanned.coupon_id)
     view = (await ledger.app.budgets([terms.fen_budget]))[terms.fen_budget]  # type: ignore[list-item]
     assert (view.reserved, view.consumed) == (0, 0)

@@ -151,16 +151,6 @@ LANGUAGE sql SECURITY DEFINER SET search_path = vault, pg_temp AS $$
   ON CONFLICT (kind, id) DO UPDATE SET merchant_id = excluded.merchant_id, store_id = excluded.store_id, open = excluded.open
 $$;
 
--- May this terminal, with this staff member (NULL for a gate), accept coupons for this store and merchant now?
-CREATE FUNCTION vault.acceptor_open(p_merchant bigint, p_store bigint, p_terminal bigint, p_staff bigint) RETURNS boolean
-LANGUAGE sql STABLE AS $$
-  SELECT EXISTS (SELECT FROM vault.acceptor WHERE kind = 'merchant' AND id = p_merchant AND open)
-     AND EXISTS (SELECT FROM vault.acceptor WHERE kind = 'store' AND id = p_store AND merchant_id = p_merchant AND open)
-     AND EXISTS (SELECT FROM vault.acceptor WHERE kind = 'terminal' AND id = p_terminal AND store_id = p_store AND open)
-     AND (p_staff IS NULL
-          OR EXISTS (SELECT FROM vault.acceptor WHERE kind = 'staff' AND id = p_staff AND merchant_id = p_merchant AND open))
-$$;
-
 -- Issues showings of a coupon: one credential and one directory row per handle. `handles` were drawn by the caller; one that is
 -- taken is left out of the answer, and the caller draws again. Answers status 36 when the coupon cannot be shown.
 CREATE FUNCTION vault.issue_credentials(p_owner bigint, p_coupon uuid, p_ids uuid[], p_handles bigint[], p_ttls_s integer[])

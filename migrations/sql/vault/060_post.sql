@@ -1,8 +1,9 @@
 -- Posting: the one way value moves.
 --
---   post_batch ─┐                       ┌──────────────── per round ────────────────┐
---               ├─ resolve ─ lock ─ lock ─ read facts ─ decide, item by item ─ write ─┘ ─ write slots
---   post_internal                wallets  slots  (one statement)  (no table)  (each table once)
+--   post_batch ────┐                                ┌──────────────── per round ──────────────────┐
+--                  ├─ read items ─ resolve ─ lock ──┴─ read facts ── decide, item by item ── write ─┴─ write slots
+--   post_internal ─┘  (and rounds)  (slots)  wallets,  (one statement)   (no table)     (each table once)
+--                                            slots
 --
 -- Wallets are locked in key order, then slots in key order, so two batches cannot wait for each other in a circle (D7). A round
 -- holds at most one item of a resident; a resident's second item is decided in the next round and finds what the first one did.
@@ -14,7 +15,6 @@ DECLARE
   o vault.outcome;
   i vault.item := f.i;
   w vault.wallet := f.w;
-  t vault.coupon_terms := f.t;
   g vault.movement;
   v_txid bigint := pg_current_xact_id()::text::bigint;
   v_kept record;
@@ -50,10 +50,10 @@ BEGIN
       o.entry.detail := m.detail || jsonb_build_object('points_after', w.points_avail);
     END IF;
   ELSIF i.op = 4 AND (m.coupon).state = 'expired' THEN
-    g := vault.gone_legs(g, t, -coalesce(m.take_b, 0));
+    g := vault.gone_legs(g, f.t, -coalesce(m.take_b, 0));
     w.seq := w.seq + 1;
     o.follow := ROW(w.b, w.owner, vault.derived_id(i.id, 'expire_coupon'), w.seq, 5, 0, NULL, NULL, NULL, g.c_stock, g.c_out, g.c_used,
-      g.c_gone, g.f_budget, g.f_reserved, g.f_payable, t.template, w.points_avail, w.points_held, t.terms, (m.coupon).id, v_takes, NULL,
+      g.c_gone, g.f_budget, g.f_reserved, g.f_payable, (f.t).template, w.points_avail, w.points_held, (f.t).terms, (m.coupon).id, v_takes, NULL,
       jsonb_build_object('coupon_id', (m.coupon).id, 'expired_on', (m.coupon).expires_on), i.hash, p_at, v_txid);
   END IF;
   o.wallet := w;
@@ -149,20 +149,34 @@ BEGIN
   RETURN o;
 END $$;
 
--- Reads a batch and fills in what a caller must not choose: the owner behind a handle or a redemption, the rounds, and the slots of
--- this lane (D4, D28). All of it is read from what never changes, except `gathered`: a debit that chose a slot just before it was
--- gathered is asked to refill.
-CREATE FUNCTION vault.resolve(p_items jsonb, p_lane smallint) RETURNS vault.item[] LANGUAGE plpgsql AS $$
+-- Reads a batch. What a caller must not choose is left empty; a resident's items are numbered into rounds.
+CREATE FUNCTION vault.read_items(p_items jsonb) RETURNS vault.item[] LANGUAGE plpgsql AS $$
 DECLARE
   v_items vault.item[];
 BEGIN
   SELECT array_agg(ROW(x.n, x.op, x.b, x.owner, x.id, x.hash, x.terms, x.earned_on, x.coupon, x.credential, x.redemption, x.void,
-    x.merchant, x.store, x.terminal, x.staff, x.own_resident, x.order_amount_fen, x.ticket_expires_at, x.handle, x.code_ok, x.points,
-    x.payee, x.posting, x.lock, x.life_s, x.validity_months, x.freeze_kind, x.until, x.authority, x.actor, x.approver, x.reason, x.document,
-    x.request_no, x.memo,
-    x.round, x.budget_a, x.slot_a, x.budget_b, x.slot_b)::vault.item ORDER BY x.n)
-  INTO v_items FROM (
-    SELECT y.*, CASE WHEN y.owner IS NULL THEN 1 ELSE row_number() OVER (PARTITION BY y.owner ORDER BY y.n) END AS round FROM (
+      x.merchant, x.store, x.terminal, x.staff, x.own_resident, x.order_amount_fen, x.ticket_expires_at, x.handle, x.code_ok, x.points,
+      x.payee, x.posting, x.lock, x.life_s, x.validity_months, x.freeze_kind, x.until, x.authority, x.actor, x.approver, x.reason,
+      x.document, x.request_no, x.memo, x.nth, NULL, NULL, NULL, NULL)::vault.item ORDER BY x.n)
+  INTO v_items
+  FROM (SELECT i.*, row_number() OVER (PARTITION BY i.owner ORDER BY i.n) AS nth FROM jsonb_populate_recordset(NULL::vault.item, p_items) i) x;
+  RETURN v_items;
+END $$;
+
+-- Fills in the owner behind a handle or a redemption, and the slots of this lane (D4, D28). All of it is read from what never
+-- changes, except `gathered`: a debit that chose a slot just before it was gathered is asked to refill. Owners are new, so rounds
+-- are numbered again; who has no owner needs no turn.
+CREATE FUNCTION vault.resolve(p_items vault.item[], p_lane smallint) RETURNS vault.item[] LANGUAGE plpgsql AS $$
+DECLARE
+  v_items vault.item[];
+BEGIN
+  SELECT array_agg(ROW(x.n, x.op, x.b, x.owner, x.id, x.hash, x.terms, x.earned_on, x.coupon, x.credential, x.redemption, x.void,
+      x.merchant, x.store, x.terminal, x.staff, x.own_resident, x.order_amount_fen, x.ticket_expires_at, x.handle, x.code_ok, x.points,
+      x.payee, x.posting, x.lock, x.life_s, x.validity_months, x.freeze_kind, x.until, x.authority, x.actor, x.approver, x.reason,
+      x.document, x.request_no, x.memo,
+      CASE WHEN x.owner IS NULL THEN 1 ELSE x.nth END, x.budget_a, x.slot_a, x.budget_b, x.slot_b)::vault.item ORDER BY x.n)
+  INTO v_items
+  FROM (SELECT y.*, row_number() OVER (PARTITION BY y.owner ORDER BY y.n) AS nth FROM (
     SELECT i.n, i.op, i.hash, i.terms, i.earned_on, i.redemption, i.void, i.merchant, i.store, i.terminal, i.staff, i.own_resident,
       i.order_amount_fen, i.ticket_expires_at, i.handle, i.code_ok, i.points, i.payee, i.posting, i.lock, i.life_s, i.validity_months,
       i.freeze_kind, i.until, i.authority, i.actor, i.approver, i.reason, i.document, i.request_no, i.memo,
@@ -173,7 +187,7 @@ BEGIN
       CASE i.op WHEN 20 THEN h.credential_id ELSE i.credential END AS credential,
       a.budget AS budget_a, CASE WHEN a.gathered THEN 0 ELSE p_lane % a.slots END AS slot_a,
       g.budget AS budget_b, CASE WHEN g.gathered THEN 0 ELSE p_lane % g.slots END AS slot_b
-    FROM jsonb_populate_recordset(NULL::vault.item, p_items) i
+    FROM unnest(p_items) i
     LEFT JOIN vault.credential_handle h ON i.op = 20 AND h.handle = i.handle
     LEFT JOIN vault.redemption_ref d ON i.op = 4 AND d.redemption_id = i.redemption
     LEFT JOIN vault.redemption r ON i.op = 4 AND r.b = d.b AND r.id = d.redemption_id
@@ -181,29 +195,31 @@ BEGIN
     LEFT JOIN vault.coupon_terms t ON i.op IN (2, 4, 5, 6, 16) AND t.terms = CASE i.op WHEN 2 THEN i.terms WHEN 4 THEN r.terms ELSE c.terms END
     LEFT JOIN vault.earn_terms e ON i.op = 1 AND e.terms = i.terms
     LEFT JOIN vault.budget a ON a.budget = CASE i.op WHEN 1 THEN e.points_budget ELSE t.stock_budget END
-    LEFT JOIN vault.budget g ON g.budget = t.fen_budget
-  ) y) x;
+    LEFT JOIN vault.budget g ON g.budget = t.fen_budget) y) x;
   RETURN v_items;
 END $$;
 
--- Everything the decisions of one round depend on, in one statement with one snapshot, taken after the locks.
+-- Everything the decisions of one round depend on, in one statement with one snapshot, taken after the locks. What only a few
+-- operations need (hold, refund, the posting that is taken back) is read for them by `post_round`.
 CREATE FUNCTION vault.read_facts(p_items vault.item[], p_slots vault.slot[], p_round integer, p_day date) RETURNS SETOF vault.facts
 LANGUAGE sql STABLE AS $$
-  SELECT i, w, j, s, h, g, cr, c, t, e, r,
+  SELECT i, w, j, NULL::vault.journal, NULL::vault.hold, NULL::vault.refunded, cr, c, t, e, r,
     CASE WHEN i.op IN (1, 2, 3) THEN (
       SELECT array_agg(coalesce(u.used, 0) ORDER BY l.k)
       FROM unnest(CASE i.op WHEN 1 THEN e.person_limits ELSE t.person_limits END) WITH ORDINALITY l (limit_id, action, measure, period, cap, k)
       LEFT JOIN vault.allowance u ON u.b = i.b AND u.owner = i.owner AND u.limit_id = l.limit_id
         AND u.period_start = vault.period_start(l.period, p_day)) END,
-    CASE WHEN i.op IN (3, 4, 20) THEN vault.acceptor_open(i.merchant, i.store, i.terminal, i.staff) END,
+    CASE WHEN i.op IN (3, 4, 20) THEN (
+      SELECT count(*) = CASE WHEN i.staff IS NULL THEN 3 ELSE 4 END
+      FROM (VALUES ('merchant', i.merchant), ('store', i.store), ('terminal', i.terminal), ('staff', i.staff)) v (kind, id)
+      JOIN vault.acceptor x ON x.kind = v.kind AND x.id = v.id
+      WHERE x.open AND CASE v.kind WHEN 'merchant' THEN true WHEN 'terminal' THEN x.store_id = i.store ELSE x.merchant_id = i.merchant END)
+    END,
     i.op = 20 OR EXISTS (SELECT FROM vault.journal_month x WHERE x.lower_id <= i.id AND x.upper_id > i.id),
     sa.at, sb.at, NULL::vault.slot, NULL::vault.slot
   FROM unnest(p_items) i
   LEFT JOIN vault.wallet w ON w.b = i.b AND w.owner = i.owner
   LEFT JOIN vault.journal j ON j.b = i.b AND j.owner = i.owner AND j.id = i.id
-  LEFT JOIN vault.journal s ON s.b = i.b AND s.owner = i.owner AND s.id = CASE i.op WHEN 12 THEN i.posting WHEN 16 THEN i.coupon END
-  LEFT JOIN vault.hold h ON i.op IN (10, 11) AND h.b = i.b AND h.owner = i.owner AND h.id = i.posting
-  LEFT JOIN vault.refunded g ON i.op = 12 AND g.b = i.b AND g.owner = i.owner AND g.ref = i.posting
   LEFT JOIN vault.credential cr ON (i.op = 20 OR i.op = 3 AND i.lock IS NULL) AND cr.b = i.b AND cr.id = i.credential
   LEFT JOIN vault.coupon c ON c.b = i.b AND c.owner = i.owner
     AND c.id = CASE WHEN i.op = 20 OR i.op = 3 AND i.lock IS NULL THEN cr.coupon_id ELSE i.coupon END
@@ -294,6 +310,13 @@ BEGIN
     IF ((f.i).op = ANY (v_allowed)) IS NOT TRUE THEN
       o := ROW(6, false, NULL, NULL, NULL, NULL, NULL, NULL);
     ELSE
+      IF (f.i).op IN (10, 11) THEN
+        SELECT h INTO f.h FROM vault.hold h WHERE h.b = (f.i).b AND h.owner = (f.i).owner AND h.id = (f.i).posting;
+      ELSIF (f.i).op IN (12, 16) THEN
+        SELECT s INTO f.s FROM vault.journal s
+        WHERE s.b = (f.i).b AND s.owner = (f.i).owner AND s.id = CASE (f.i).op WHEN 12 THEN (f.i).posting ELSE (f.i).coupon END;
+        SELECT g INTO f.g FROM vault.refunded g WHERE g.b = (f.i).b AND g.owner = (f.i).owner AND g.ref = (f.i).posting;
+      END IF;
       IF f.a_at IS NOT NULL THEN
         f.a := p_slots[f.a_at];
       END IF;
@@ -360,33 +383,43 @@ END $$;
 
 CREATE FUNCTION vault.post(p_items jsonb, p_lane smallint, p_internal boolean) RETURNS SETOF vault.reply LANGUAGE plpgsql AS $$
 DECLARE
-  v_items vault.item[];
+  v_items vault.item[] := vault.read_items(p_items);
   v_slots vault.slot[];
   v_replies vault.reply[] := '{}';
-  v_rounds integer;
+  v_round integer := 0;
+  v_resolves boolean := false;
   r record;
 BEGIN
   IF current_setting('transaction_isolation') <> 'read committed' THEN
     RAISE EXCEPTION 'the vault posts at READ COMMITTED only' USING ERRCODE = 'invalid_transaction_state';
   END IF;
-  v_items := vault.resolve(p_items, p_lane);
+  FOR k IN 1..coalesce(cardinality(v_items), 0) LOOP
+    v_resolves := v_resolves OR v_items[k].op IN (1, 2, 4, 5, 6, 16, 20);
+  END LOOP;
+  IF v_resolves THEN
+    v_items := vault.resolve(v_items, p_lane);
+  END IF;
   PERFORM FROM vault.wallet w
   JOIN (SELECT DISTINCT x.b, x.owner FROM unnest(v_items) x) k ON k.b = w.b AND k.owner = w.owner
   ORDER BY w.b, w.owner FOR NO KEY UPDATE OF w;
-  SELECT array_agg(ROW(s.pb, s.budget, s.slot, s.avail, s.open)::vault.slot) INTO v_slots FROM (
-    SELECT s.pb, s.budget, s.slot, s.avail, s.open FROM vault.slot s
-    JOIN (SELECT vault.cell(x.b) AS pb, x.budget_a AS budget, x.slot_a AS slot FROM unnest(v_items) x WHERE x.budget_a IS NOT NULL
-          UNION SELECT vault.cell(x.b), x.budget_b, x.slot_b FROM unnest(v_items) x WHERE x.budget_b IS NOT NULL) k
-      ON k.pb = s.pb AND k.budget = s.budget AND k.slot = s.slot
-    ORDER BY s.pb, s.budget, s.slot FOR NO KEY UPDATE OF s) s;
-  SELECT max(x.round) INTO v_rounds FROM unnest(v_items) x;
-  FOR k IN 1..coalesce(v_rounds, 0) LOOP
-    r := vault.post_round(v_items, k, p_internal, v_slots);
+  IF v_resolves THEN
+    SELECT array_agg(ROW(s.pb, s.budget, s.slot, s.avail, s.open)::vault.slot) INTO v_slots FROM (
+      SELECT s.pb, s.budget, s.slot, s.avail, s.open FROM vault.slot s
+      JOIN (SELECT vault.cell(x.b) AS pb, x.budget_a AS budget, x.slot_a AS slot FROM unnest(v_items) x WHERE x.budget_a IS NOT NULL
+            UNION SELECT vault.cell(x.b), x.budget_b, x.slot_b FROM unnest(v_items) x WHERE x.budget_b IS NOT NULL) k
+        ON k.pb = s.pb AND k.budget = s.budget AND k.slot = s.slot
+      ORDER BY s.pb, s.budget, s.slot FOR NO KEY UPDATE OF s) s;
+  END IF;
+  WHILE cardinality(v_replies) < cardinality(v_items) LOOP
+    v_round := v_round + 1;
+    r := vault.post_round(v_items, v_round, p_internal, v_slots);
     v_slots := r.p_slots;
     v_replies := v_replies || r.p_replies;
   END LOOP;
-  UPDATE vault.slot s SET avail = x.avail FROM unnest(v_slots) x
-  WHERE s.pb = x.pb AND s.budget = x.budget AND s.slot = x.slot AND s.avail <> x.avail;
+  IF v_slots IS NOT NULL THEN
+    UPDATE vault.slot s SET avail = x.avail FROM unnest(v_slots) x
+    WHERE s.pb = x.pb AND s.budget = x.budget AND s.slot = x.slot AND s.avail <> x.avail;
+  END IF;
   RETURN QUERY SELECT x.* FROM unnest(v_replies) x ORDER BY x.n;
 END $$;
 
