@@ -1,0 +1,184 @@
+# ruff: noqa: E501 (the right text stays beside the wrong one)
+"""Canaries: each rule of the vault is broken once, in its own function, and somebody must notice.
+
+Who notices is the oracle (an answer or a row that it cannot explain), the teller of the chapter, or a constraint. For
+value that moves wrongly check-ledger must notice as well, on its own. A canary that nobody notices is a failure.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import NamedTuple
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from tests.support.chapters import CHAPTERS, live
+from tests.support.databases import Database
+from tests.support.deeds import MONTHS_AHEAD
+from tests.support.ledger import Ledger, open_ledger
+from tests.support.sabotage import sabotaged
+from wallet.audit import prove
+
+
+class Canary(NamedTuple):
+    """`rule` is broken by writing `wrong` for `right` in `function`; `chapter` meets it; `check` of check-ledger sees it."""
+
+    rule: str
+    function: str
+    right: str
+    wrong: str
+    chapter: str
+    check: str = ""
+
+
+CANARIES = [
+    # -- ids
+    Canary("ids are old after 48 hours", "precheck", "interval '48 hours'", "interval '49 hours'", "naming"),
+    Canary("the window begins after 48 hours, not sooner", "precheck", "interval '48 hours'", "interval '47 hours'", "naming"),
+    Canary("ids are not of the future", "precheck", "interval '5 minutes'", "interval '6 minutes'", "naming"),
+    Canary("jobs' ids are version 8", "precheck", "<> (CASE WHEN p_internal THEN 8 ELSE 7 END)", "NOT IN (7, 8)", "naming"),
+    Canary("an id of no month is old", "precheck", "f.month_open IS NOT TRUE", "false", "naming"),
+    Canary("one id has one body", "precheck", "j.hash IS DISTINCT FROM i.hash OR ", "", "spending"),
+    Canary("a replay is answered, not done", "precheck", "ELSIF j.id IS NOT NULL THEN", "ELSIF false THEN", "spending"),
+    Canary("a replay says so", "precheck", "o.replayed := true", "o.replayed := false", "spending"),
+    Canary("short of points is for ever", "decide", "m.st IN (0, 10, 50, 51, 52)", "m.st IN (0, 50, 51, 52)", "spending"),
+    Canary("a hold not found is for ever", "decide", "m.st IN (0, 10, 50, 51, 52)", "m.st IN (0, 10, 51, 52)", "holding"),
+    Canary("a hold expired is for ever", "decide", "m.st IN (0, 10, 50, 51, 52)", "m.st IN (0, 10, 50, 52)", "holding"),
+    Canary("a refund too large is for ever", "decide", "m.st IN (0, 10, 50, 51, 52)", "m.st IN (0, 10, 50, 51)", "refunding"),
+    # -- earning
+    Canary("a lot ends with a month", "lot_day", "interval '1 month - 1 day'", "interval '1 month - 2 days'", "earning"),
+    Canary("days are the city's", "city_day", "vault.zone()", "'UTC'", "spending"),
+    Canary("nothing is earned tomorrow", "decide_earn", "(i.earned_on <= v_today) IS NOT TRUE", "false", "earning"),
+    Canary("nothing dead is earned", "decide_earn", "v_expiry < v_today", "false", "earning"),
+    Canary("a cap is a cap", "count_limits", "+ v_amount > l.cap", "> l.cap", "earning"),
+    Canary("caps count in their period", "count_limits", "vault.period_start(l.period, p_day)", "date 'epoch'", "earning"),
+    Canary("caps are read in their period", "read_facts", "vault.period_start(l.period, p_day)", "vault.period_start('week', p_day)", "earning"),
+    Canary("points are counted as points", "count_limits", "WHEN 'points' THEN p_points", "WHEN 'points' THEN 1", "earning"),
+    Canary("uses are counted", "write_holds", "SET used = a.used + excluded.used", "SET used = excluded.used", "earning", "allowances_are_the_journal"),
+    Canary("an empty slot gives nothing", "check_slots", "(f.a).avail < p_amount_a", "false", "earning"),
+    Canary("an empty second slot gives nothing", "check_slots", "(f.bb).avail < p_amount_b", "false", "starving"),
+    Canary("a closed budget gives nothing", "check_slots", "p_amount_a > 0 AND (f.a).open IS NOT TRUE", "false", "claiming"),
+    Canary("what is taken is gone", "post_round", "p_slots[f.a_at].avail - (o.m).take_a", "p_slots[f.a_at].avail", "earning", "budget_is_its_entries"),
+    # -- spending
+    Canary("what is dead cannot be spent", "take_lots", "expiry[i] < today", "expiry[i] < today - 1", "spending", "no_expired_point_was_spent"),
+    Canary("what lives can be spent", "take_lots", "expiry[i] < today", "expiry[i] <= today", "spending"),
+    Canary("the soonest lot goes first", "take_lots", "expiry[i] < today THEN 0", "i < cardinality(expiry) AND points[cardinality(expiry)] >= amount THEN 0", "spending"),
+    Canary("what is dead is booked", "drop_expired", "expiry[n + 1] < today", "expiry[n + 1] < today - 40", "earning"),
+    Canary("what lives is not booked", "drop_expired", "expiry[n + 1] < today", "expiry[n + 1] <= today + 40", "spending", "no_expired_point_was_spent"),
+    Canary("a row balances", "decide_spend", "m.d_peer := i.points", "m.d_peer := i.points - 1", "spending"),
+    Canary("a wallet is its lots", "note", "w.points_avail + coalesce(m.d_avail, 0)", "w.points_avail + coalesce(m.d_avail, 0) + 1", "spending"),
+    Canary("rows are numbered", "note", "w.seq := w.seq + 1;", "w.seq := w.seq + 2;", "spending", "sequence_has_no_gap"),
+    Canary("points are at least one", "points_ok", "BETWEEN 1 AND", "BETWEEN 0 AND", "spending"),
+    # -- holding
+    Canary("a hold has an end", "decide_hold_end", "ELSIF h.until <= p_at THEN", "ELSIF h.until < p_at THEN", "holding"),
+    Canary("a hold lasts at most 30 days", "decide_spend", "BETWEEN 1 AND 2592000", "BETWEEN 1 AND 2592001", "holding"),
+    Canary("a capture is at most the hold", "decide_hold_end", "v_captured > h.points", "v_captured > h.points + 1", "holding"),
+    Canary("a hold ends once", "write_holds", "h.id = x.id", "h.id = x.id AND h.points > 1000", "holding", "held_is_the_open_holds"),
+    Canary("only what is over lapses", "decide_hold_end", "p_internal AND h.until > p_at", "false", "holding"),
+    Canary("the latest lots come back", "decide_hold_end", "m.lots := v_parts.tail", "m.lots := v_parts.head", "holding"),
+    Canary("what is held is held", "note", "w.points_held + coalesce(m.d_held, 0)", "w.points_held + abs(coalesce(m.d_held, 0))", "holding", "wallet_is_its_entries"),
+    # -- refunding
+    Canary("refunds add up", "decide_refund", "v_done + i.points > s.d_peer", "i.points > s.d_peer", "refunding"),
+    Canary("refunds are remembered", "write_holds", "SET done = excluded.done,", "SET done = vault.refunded.done,", "refunding", "refunds_are_within_the_spend"),
+    Canary("only what was spent is given back", "decide_refund", "s.op NOT IN (8, 10)", "s.op NOT IN (8, 9, 10)", "refunding"),
+    Canary("a spend renews once", "decide_refund", "coalesce(v_renewed_until, vault.lot_day(v_today + 30, 0))", "vault.lot_day(v_today + 30, 0)", "refunding"),
+    Canary("a renewed lot lives a month", "decide_refund", "v_today + 30", "v_today + 90", "refunding"),
+    Canary("the last taken comes back first", "decide_refund", "s.d_peer - v_done - i.points)).tail", "s.d_peer - v_done - i.points)).head", "refunding"),
+    Canary("what lives keeps its day", "renew_lots", "v_day < today", "v_day <= today + 60", "refunding"),
+    # -- adjusting, freezing
+    Canary("an adjustment needs two people", "decide_adjust", "AND i.actor <> i.approver", "", "adjusting", "adjustments_name_two_people"),
+    Canary("an adjustment needs a reason", "short_text", "BETWEEN 1 AND p_most", "BETWEEN 0 AND p_most", "adjusting"),
+    Canary("an adjusted lot lives two years at most", "decide_adjust", "BETWEEN 1 AND 24", "BETWEEN 1 AND 25", "adjusting"),
+    Canary("a frozen wallet does not pay", "precheck", "v_freeze = 'debit_frozen' AND (i.op IN (8, 9)", "v_freeze = 'debit_frozen' AND (i.op IN (9)", "freezing"),
+    Canary("a frozen wallet holds nothing", "precheck", "v_freeze = 'debit_frozen' AND (i.op IN (8, 9)", "v_freeze = 'debit_frozen' AND (i.op IN (8)", "freezing"),
+    Canary("a debit-frozen wallet buys nothing", "precheck", "OR i.op = 2 AND (f.t).price_points > 0", "", "freezing"),
+    *[Canary(f"a frozen wallet does no {op}", "precheck", "i.op IN (1, 2, 3, 8, 9, 10, 12, 14)", f"i.op IN ({', '.join(str(one) for one in (1, 2, 3, 8, 9, 10, 12, 14) if one != op)})", "freezing") for op in (1, 2, 8, 12, 14)],
+    Canary("a freeze ends to the instant", "freeze_of", "frozen_until <= p_at", "frozen_until < p_at", "freezing"),
+    Canary("a frozen resident's code is no good", "decide_scan", "vault.freeze_of(w, p_at) = 'frozen'", "false", "freezing"),
+    # -- coupons
+    Canary("a price is paid", "decide_claim", "m.d_avail := -t.price_points", "m.d_avail := 0", "claiming"),
+    Canary("claims are in time", "decide_claim", "OR v_expires < v_today", "", "claiming"),
+    Canary("the sponsor's share is half up", "share_of", "+ 5000", "+ 4999", "redeeming"),
+    Canary("the sponsor's share is reserved", "decide_claim", "v_reserved, NULL, NULL, NULL, p_at", "0, NULL, NULL, NULL, p_at", "claiming", "coupons_are_the_journal"),
+    Canary("an order reaches the threshold", "discount_of", "p_order_fen < (t).threshold_fen", "p_order_fen <= (t).threshold_fen", "returning"),
+    Canary("a threshold is not passed below", "discount_of", "p_order_fen < (t).threshold_fen", "false", "returning"),
+    Canary("a discount has a cap", "discount_of", "least(vault.share_of(p_order_fen, 10000 - (t).pay_bp), (t).cap_fen)", "vault.share_of(p_order_fen, 10000 - (t).pay_bp)", "starving"),
+    Canary("no order amount where none is wanted", "discount_of", "st := 34", "st := 0", "redeeming"),
+    Canary("nobody takes his own code", "decide_scan", "i.own_resident = w.owner", "false", "redeeming"),
+    Canary("a wrong code is no code", "decide_scan", "i.code_ok IS NOT TRUE", "false", "redeeming"),
+    Canary("a code belongs to its terminal", "decide_scan", "cr.state = 'claimed' AND (cr.merchant_id <> i.merchant OR cr.terminal_id <> i.terminal)", "false", "redeeming"),
+    Canary("a coupon is its merchants'", "decide_scan", "i.merchant <> ALL (t.merchants)", "false", "suspending"),
+    Canary("five wrong codes kill", "write_scans", "c.wrong_codes >= 4", "c.wrong_codes >= 5", "suspending"),
+    Canary("a ticket ends", "redeemable", "(i.ticket_expires_at > p_at) IS NOT TRUE", "false", "redeeming"),
+    Canary("a ticket is its terminal's", "redeemable", "OR cr.terminal_id <> i.terminal", "", "redeeming"),
+    Canary("a log-out kills codes", "redeemable", "OR cr.epoch <> (f.w).epoch", "", "suspending"),
+    Canary("a suspended counter takes nothing", "acceptor_open", "kind = 'merchant' AND id = p_merchant AND open", "kind = 'merchant' AND id = p_merchant", "suspending"),
+    Canary("a suspended terminal takes nothing", "acceptor_open", "store_id = p_store AND open", "store_id = p_store", "suspending"),
+    Canary("a coupon is used to its last day", "redeemable", "c.expires_on < vault.city_day(p_at) THEN 35", "c.expires_on < vault.city_day(p_at) - 1 THEN 35", "returning"),
+    Canary("redemptions count against caps", "decide_redeem", "m.allowances := v_limits.allowances", "m.allowances := NULL", "redeeming", "allowances_are_the_journal"),
+    Canary("a void ends with its window", "decide_void", "p_at > r.void_until", "p_at >= r.void_until", "returning"),
+    Canary("a void gives the allowance back to its own period", "decide_void", "i.owner, r.business_date, -1", "i.owner, v_today, -1", "returning", "allowances_are_the_journal"),
+    Canary("a void is the negative", "decide_void", "0, r.sponsor_fen, -r.sponsor_fen", "0, r.sponsor_fen - 1, 1 - r.sponsor_fen", "redeeming", "void_is_the_negative"),
+    Canary("grace is granted", "decide_void", "greatest(c.expires_on, v_today + t.grace_days)", "c.expires_on", "returning"),
+    Canary("what comes back too late is gone", "decide_void", "IF c.expires_on < v_today THEN", "IF false THEN", "returning"),
+    Canary("what returns stock returns it", "gone_legs", "CASE WHEN (t).return_stock THEN 1 ELSE 0 END", "0", "returning"),
+    Canary("what was reserved goes back", "gone_legs", "m.take_b := -p_reserved", "m.take_b := 0", "returning", "takes_are_the_legs"),
+    Canary("a coupon lives through its last day", "decide_expire_coupon", "c.expires_on >= vault.city_day(p_at)", "c.expires_on > vault.city_day(p_at)", "returning"),
+    Canary("the rest is released after the window", "decide_release_subsidy", "p_at <= (f.r).void_until", "p_at < (f.r).void_until", "redeeming"),
+    Canary("the rest is released once", "decide_release_subsidy", "c.reserved_fen := 0", "c.reserved_fen := c.reserved_fen", "redeeming", "coupons_are_the_journal"),
+    Canary("a lock has an end", "state_of", "locked_until <= p_at", "locked_until < p_at", "locking"),
+    Canary("a lock's end is an end for its order", "redeemable", "c.locked_until <= p_at", "c.locked_until < p_at", "locking"),
+    Canary("a lock lasts 15 minutes at most", "decide_lock", "BETWEEN 1 AND 900", "BETWEEN 1 AND 901", "locking"),
+    Canary("only what is over is unlocked by a job", "decide_lock", "p_internal AND c.locked_until > p_at", "false", "locking"),
+    Canary("a locked coupon is kept", "decide_lock", "c.state := 'locked'", "c.state := 'issued'", "locking"),
+    Canary("a voided coupon gives its price back", "decide_void_coupon", "v_price > 0", "false", "ending"),
+    Canary("what is gone is not voided", "decide_void_coupon", "(c.state IN ('issued', 'locked')) IS NOT TRUE", "c.id IS NULL", "ending", "coupons_are_the_journal"),
+]  # fmt: skip
+#: `make test` tries every third, `CHENGXIN_CANARIES=all` (`make faults`) all.
+CHOSEN = CANARIES if os.environ.get("CHENGXIN_CANARIES") == "all" else CANARIES[::3]
+
+
+@pytest_asyncio.fixture(scope="module")
+async def ledger(database: Database) -> AsyncIterator[Ledger]:
+    async with open_ledger(database) as made:
+        await made.stop_clock(MONTHS_AHEAD)
+        await made.worker.ensure_partitions(1)
+        for chapter in CHAPTERS:
+            await live(made, chapter)
+        yield made
+
+
+async def broken(ledger: Ledger) -> dict[str, int]:
+    """How many rows each check finds broken now; canaries before this one left some."""
+    return {one.check: one.broken for one in await prove(ledger.database.worker)}
+
+
+@pytest.mark.parametrize("canary", CHOSEN, ids=lambda canary: canary.rule)
+async def test_a_broken_rule_is_noticed(ledger: Ledger, canary: Canary) -> None:
+    before = await broken(ledger) if canary.check else {}
+    noticed = False
+    async with sabotaged(ledger.owner, canary.function, canary.right, canary.wrong):
+        try:
+            await live(ledger, canary.chapter)
+        except (AssertionError, asyncpg.IntegrityConstraintViolationError):
+            noticed = True
+    assert noticed, "nobody noticed"
+    if canary.check:
+        after = await broken(ledger)
+        assert after[canary.check] > before[canary.check], "check-ledger did not notice"
+
+
+def test_every_chapter_has_a_canary() -> None:
+    assert {one.chapter for one in CANARIES} == set(CHAPTERS)
+
+
+async def test_an_unbroken_vault_alarms_nobody(ledger: Ledger) -> None:
+    with suppress(AssertionError):
+        async with sabotaged(ledger.owner, "decide_spend", "no such text", ""):
+            raise RuntimeError("a canary out of date must not pass")
+    for chapter in CHAPTERS:
+        await live(ledger, chapter)

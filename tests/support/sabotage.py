@@ -1,0 +1,30 @@
+"""A vault with one broken rule: a function's text is changed in a test's database, and put back afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+
+async def text_of(owner: asyncpg.Connection, function: str) -> str:
+    """The statement that would make the function again."""
+    text: str = await owner.fetchval(
+        "SELECT pg_get_functiondef(p.oid) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace"
+        " WHERE n.nspname = 'vault' AND p.proname = $1",
+        function,
+    )
+    return text
+
+
+@asynccontextmanager
+async def sabotaged(owner: asyncpg.Connection, function: str, right: str, wrong: str) -> AsyncIterator[None]:
+    """`vault.<function>` with the text `right` replaced by `wrong` wherever it stands; it must stand somewhere."""
+    text = await text_of(owner, function)
+    assert text.count(right) > 0, f"vault.{function} has no {right!r}: this canary is out of date"
+    await owner.execute(text.replace(right, wrong))
+    try:
+        yield
+    finally:
+        await owner.execute(text)
