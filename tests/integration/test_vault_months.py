@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from datetime import date
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from server.sandbox.engines import Engines
 from tests.support.databases import ROOT, Database, connected
 from tests.support.ledger import Ledger, open_ledger, refusal
 from wallet import periods
@@ -328,6 +330,37 @@ async def test_the_command_waits_for_the_consumers_of_the_value_stream(past: Pas
     assert await command(past, "detach", month) == (1, f"Error: {month}: not_streamed\n")
     await past.ledger.owner.execute("UPDATE event_cursor SET txid = $1, upto = $1 WHERE consumer = 'slow'", last + 1)
     assert (await command(past, "detach", month))[0] == 0
+
+
+async def test_an_archived_month_that_is_lost_comes_back_from_its_cold_copy(
+    past: Past, engines: Engines, tmp_path: Path
+) -> None:
+    """As docs/operations.md says: the dump is put beside the archive, attached to it, measured, and taken back."""
+    await past.detach()
+    dump, listed, dsn = tmp_path / "month.dump", tmp_path / "list", past.owner_dsn
+
+    async def run(*words: str) -> str:
+        process = await asyncio.create_subprocess_exec(
+            engines.postgres_bin / words[0], *words[1:], stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+        output, complaint = await process.communicate()
+        assert process.returncode == 0, complaint.decode()
+        return output.decode()
+
+    await run("pg_dump", "-Fc", "-t", f"vault.{past.table}", "-f", str(dump), dsn)
+    await past.ledger.owner.execute(f"DROP TABLE vault.{past.table}")
+    with pytest.raises(MonthRefused, match="changed"):
+        await past.attach()
+    entries = (await run("pg_restore", "-l", str(dump))).splitlines(keepends=True)
+    listed.write_text("".join(entry for entry in entries if " ATTACH " not in entry))
+    await run("pg_restore", "--exit-on-error", "-L", str(listed), "-d", dsn, str(dump))
+    bounds = await past.ledger.owner.fetchrow("SELECT lower_id, upper_id FROM vault.archived_month")
+    await past.ledger.owner.execute(
+        f"ALTER TABLE vault.journal_archive ATTACH PARTITION vault.{past.table}"
+        f" FOR VALUES FROM ('{bounds['lower_id']}') TO ('{bounds['upper_id']}')"
+    )
+    assert (await past.attach()).entries == 3
+    assert [answer.replayed for answer in await past.again()] == [True] * 3
 
 
 async def test_postings_go_on_while_months_leave_and_come_back(past: Past) -> None:
