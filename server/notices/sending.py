@@ -34,6 +34,8 @@ from server.people.sessions import OPENID_PURPOSE
 from server.people.wechat import Delivery
 
 BATCH: Final = 20
+#: Batches of a step that find nobody to send to.
+BATCHES: Final = 50
 ABANDONED_AFTER: Final = timedelta(minutes=5)
 REST_AFTER_FAILURE_S: Final = 60.0
 FIRST_PAUSE_S: Final = 60
@@ -109,33 +111,49 @@ class NoticeSender:
         self._resting_until = 0.0
 
     async def step(self) -> int:
-        """Sends a batch of what is due; how many messages went out. 0 at night, while WeChat is given a rest, and when
-        nothing is due."""
+        """Sends what is due until something went out; how many messages did. 0 at night, while WeChat is given a rest,
+        and when nothing is due."""
         now = self._clock.now()
         abandoned = await fetch(_ABANDONED, now - ABANDONED_AFTER, self._batch)
         if abandoned:
             log.warning("messages_abandoned", count=len(abandoned))
         first, until = self._hours
-        if not first <= now.astimezone(self._clock.zone).hour < until or time.monotonic() < self._resting_until:
+        if not first <= now.astimezone(self._clock.zone).hour < until:
             return 0
-        watch = Stopwatch()
-        taken = await self._take(now)
-        delivered = await asyncio.gather(*(self._deliver(one) for one in taken))
+        for _ in range(BATCHES):
+            if time.monotonic() < self._resting_until:
+                break
+            watch = Stopwatch()
+            looked_at, taken = await self._take(now)
+            if not looked_at:
+                break
+            sent = await self._deliver_all(taken)
+            await self._pace.rest(len(taken), watch.s)
+            if sent:
+                return sent
+        return 0
+
+    async def _deliver_all(self, taken: list[_Taken]) -> int:
+        delivered = await asyncio.gather(*(self._deliver(one) for one in taken), return_exceptions=True)
         if Delivery.NOT_NOW in delivered or Delivery.UNKNOWN in delivered:
             self._resting_until = time.monotonic() + REST_AFTER_FAILURE_S
-        await self._pace.rest(len(taken), watch.s)
+        for one in delivered:
+            if isinstance(one, BaseException):  # after the others are settled; this one will count as abandoned
+                raise one
         return sum(one is Delivery.SENT for one in delivered)
 
-    async def _take(self, now: datetime) -> list[_Taken]:
-        """Takes one grant for each notice and marks it, together: whatever happens later, it is not sent twice."""
+    async def _take(self, now: datetime) -> tuple[int, list[_Taken]]:
+        """Takes one grant for each notice and marks it, together: whatever happens later, it is not sent twice. Also
+        says how many notices it looked at."""
         taken: list[_Taken] = []
         today = self._clock.today()
         async with transaction() as tx:
-            for row in await fetch(_NEXT, now, self._batch, using=tx):
+            rows = await fetch(_NEXT, now, self._batch, using=tx)
+            for row in rows:
                 one = await self._take_one(tx, row, now, today)
                 if one is not None:
                     taken.append(one)
-        return taken
+        return len(rows), taken
 
     async def _take_one(self, tx: BaseDBAsyncClient, row: dict[str, Any], now: datetime, today: date) -> _Taken | None:
         template = self._templates.get(row["kind"])

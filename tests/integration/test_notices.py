@@ -273,7 +273,7 @@ async def test_a_message_of_a_process_that_died_is_never_sent_again(office: Offi
     await office.days_before(30)
     await office.write()
     sender = office.another_process()
-    taken = await sender._take(office.services.clock.now())  # and the process is gone
+    _, taken = await sender._take(office.services.clock.now())  # and the process is gone
     assert len(taken) == 1
     assert await office.send() == 0
     assert await office.told(resident) == [(POINTS, 30, "sending")]
@@ -310,6 +310,16 @@ async def test_a_message_that_comes_too_late_is_not_sent(office: Office) -> None
     assert await office.send() == 0
     assert await office.told(resident) == [(POINTS, 7, "late")]
     assert await office.left(await identity_of(resident)) == 1
+
+
+async def test_those_whom_wechat_refuses_hold_up_nobody(office: Office) -> None:
+    refused = [await office.resident(grants=1, at_wechat=0) for _ in range(25)]
+    wanting = await office.resident(grants=1)
+    await office.days_before(30)
+    await office.write()
+    assert await office.send() == 1
+    assert await office.told(wanting) == [(POINTS, 30, "sent")]
+    assert {push for one in refused for _, _, push in await office.told(one)} == {"no_grant"}
 
 
 async def test_nobody_is_woken_at_night(office: Office) -> None:
