@@ -156,7 +156,7 @@ class Worker:
         made = await vault.ensure_partitions(MONTHS_AHEAD)
         await self._services.administrators.lockout.purge()
         await self._services.sessions.purge()
-        await outbox.purge()
+        made += await outbox.purge()
         await self._services.notices.writer.purge(PURGE_BATCH)
         return made + await vault.purge(PURGE_BATCH)
 
