@@ -1,4 +1,4 @@
-"""What is kept how long: directory rows, scans, and showings that never became a redemption."""
+"""What is kept how long: directory rows, scans, showings that never became a redemption; and months made in time."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from server.kit.db import close_house, open_house
+from server.web.health import database_checks
 from tests.support.databases import Database
 from tests.support.ledger import Ledger, open_ledger
 
@@ -112,3 +114,15 @@ async def test_two_workers_purge_the_same_rows_once(ledger: Ledger) -> None:
     rows = 3 + await count(ledger, "scan_log") + await count(ledger, "credential_handle")
     assert sum(await asyncio.gather(*(ledger.worker.purge(PLENTY) for _ in range(4)))) == rows
     assert await states(ledger) == ["redeemed"]
+
+
+async def test_readiness_says_when_the_next_month_is_missing_and_when_it_is_made(ledger: Ledger) -> None:
+    await open_house(ledger.database.app)
+    try:
+        assert (await database_checks())["partitions"] == "ok"
+        await ledger.move_clock(days=100)
+        assert (await database_checks())["partitions"] == "next month is missing"
+        await ledger.worker.ensure_partitions(3)
+        assert (await database_checks())["partitions"] == "ok"
+    finally:
+        await close_house()
