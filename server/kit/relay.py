@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
@@ -25,8 +24,11 @@ from tortoise.models import Model
 
 from server.kit.db import fetch, transaction
 from server.kit.jobs import Handler, Task, lock_key
+from server.kit.tasks import end
 
 BATCH: Final = 200
+#: Handlers of one consumer side by side, each of another key.
+AT_ONCE: Final = 4
 LEASE_S: Final = 20
 HANDLE_S: Final = 12
 
@@ -131,30 +133,46 @@ class _Round:
         self._source: Any = source
         self._consumer, self._lease = consumer, lease
         self._handle: Callable[[Any], Awaitable[None]] = handle
-        self._renewed = time.monotonic()
+        self._room = asyncio.Semaphore(AT_ONCE)
 
     async def hand_out(self, items: Sequence[Any], *, ended: bool) -> int:
-        """Handle or park every item, then give the lease back; `ended`: the window holds no more."""
-        keys = sorted({self._source.key(item) for item in items})
-        blocked = {row["key"] for row in await fetch(_BLOCKED, self._consumer, self._source.name, keys)}
-        done, reached, whole = 0, None, False
+        """Handle or park every item, then give the lease back; `ended`: the window holds no more.
+
+        Keys go side by side, the items of one key one after another.
+        """
+        by_key: dict[str, list[int]] = {}
+        for number, item in enumerate(items):
+            by_key.setdefault(self._source.key(item), []).append(number)
+        blocked = {row["key"] for row in await fetch(_BLOCKED, self._consumer, self._source.name, list(by_key))}
+        stumbled: dict[int, str] = {}
+        whole = False
+        renewing = asyncio.create_task(self._renew())
         try:
-            for item in items:
-                if not await self._still_mine():
-                    return done
-                error = "" if self._source.key(item) in blocked else await self._try(item)
-                if error is None:
-                    reached = item
-                else:
-                    if not await self._park(item, error):
-                        return done
-                    blocked.add(self._source.key(item))
-                    reached = None
-                done += 1
+            async with asyncio.TaskGroup() as together:
+                for key, numbers in by_key.items():
+                    together.create_task(self._hand_out_key(items, numbers, key in blocked, stumbled))
+            for number in sorted(stumbled):
+                if not await self._park(items[number], stumbled[number]):
+                    return 0
             whole = True
         finally:
-            await self._leave(reached, ended=ended and whole)
-        return done
+            await end([renewing])
+            await self._leave(items[-1] if whole and items else None, ended=ended and whole)
+        return len(items)
+
+    async def _hand_out_key(
+        self, items: Sequence[Any], numbers: Sequence[int], held: bool, stumbled: dict[int, str]
+    ) -> None:
+        """One key's items in order; from the first that stumbles on they are noted in `stumbled`, with its error."""
+        for number in numbers:
+            if held:
+                stumbled[number] = ""
+                continue
+            async with self._room:
+                error = await self._try(items[number])
+            if error is not None:
+                stumbled[number] = error
+                held = True
 
     async def _try(self, item: Any) -> str | None:
         """None when it was handled, else the class of what went wrong: never its text, which may name a person."""
@@ -166,11 +184,14 @@ class _Round:
             return type(problem).__name__
         return None
 
-    async def _still_mine(self) -> bool:
-        if time.monotonic() - self._renewed < LEASE_S / 4:
-            return True
-        self._renewed = time.monotonic()
-        return bool(await fetch(_RENEW, self._consumer, self._lease, LEASE_S))
+    async def _renew(self) -> None:
+        """Keeps the lease while the work takes long. Whoever lost it is stopped by the next step that writes."""
+        while True:
+            await asyncio.sleep(LEASE_S / 4)
+            try:
+                await fetch(_RENEW, self._consumer, self._lease, LEASE_S)
+            except Exception as problem:  # asked again; without a database the round ends by itself
+                log.warning("lease_not_renewed", consumer=self._consumer, problem=type(problem).__name__)
 
     async def _park(self, item: Any, error: str) -> bool:
         """Turn an item into a job and move the cursor past it, both or neither. Behind others of its key it waits; when
@@ -228,6 +249,7 @@ WHERE consumer = $1 AND lease = $2 RETURNING 1
 _MOVE: Final = """
 UPDATE event_cursor SET position = $3::jsonb WHERE consumer = $1 AND lease = $2 RETURNING 1
 """
+# The end of a window closes it, and nothing is looked at twice.
 _LEAVE: Final = """
 UPDATE event_cursor SET lease = NULL, leased_until = NULL, txid = CASE WHEN $4 THEN upto ELSE txid END,
   position = CASE WHEN $4 THEN '[]' ELSE coalesce($3::jsonb, position) END
