@@ -156,14 +156,15 @@ async def _taken(
 ) -> tuple[dict[int, int], dict[int, int]]:
     """What postings took from each budget, in one pass over rows from `since` on, added to `before`: by every row,
     and by rows below `xmin`, which the next run need not read again."""
-    rows = await connection.fetch(
-        """SELECT (t ->> 0)::bigint AS budget, sum((t ->> 2)::bigint)::bigint AS taken,
-             coalesce(sum((t ->> 2)::bigint) FILTER (WHERE j.txid < $2), 0)::bigint AS settled
-           FROM vault.journal_all j, jsonb_array_elements(j.takes) t
-           WHERE j.takes IS NOT NULL AND j.txid >= $1 GROUP BY 1""",
-        since,
-        xmin,
-    )
+    sql = """SELECT (t ->> 0)::bigint AS budget, sum((t ->> 2)::bigint)::bigint AS taken,
+        coalesce(sum((t ->> 2)::bigint) FILTER (WHERE j.txid < $2), 0)::bigint AS settled
+      FROM vault.journal_all j, jsonb_array_elements(j.takes) t
+      WHERE j.takes IS NOT NULL AND j.txid >= $1 GROUP BY 1"""
+    try:
+        async with connection.transaction():
+            rows = await connection.fetch(sql, since, xmin)
+    except asyncpg.DataError:  # the proofs of the rows say which
+        rows = []
     taken, settled = dict(before), dict(before)
     for row in rows:
         taken[row["budget"]] = taken.get(row["budget"], 0) + row["taken"]
@@ -173,11 +174,17 @@ async def _taken(
 
 async def _finding(connection: asyncpg.Connection, name: str, promise: str, beginning: str, sql: str) -> Finding:
     began = time.monotonic()
-    row = await connection.fetchrow(
+    query = (
         f"{beginning}, broken AS MATERIALIZED ({sql}) SELECT count(*) AS n, "  # noqa: S608 (queries of ours)
         f"(SELECT array_agg(x::text) FROM (SELECT broken FROM broken LIMIT {SHOWN}) x) AS examples FROM broken"
     )
-    return Finding(name, promise, row["n"], tuple(row["examples"] or ()), round(time.monotonic() - began, 3))
+    try:
+        async with connection.transaction():
+            row = await connection.fetchrow(query)
+        n, examples = row["n"], tuple(row["examples"] or ())
+    except asyncpg.DataError as unreadable:  # a document that is none: what was tampered with may be anything
+        n, examples = 1, (f"a row that cannot be read: {unreadable}",)
+    return Finding(name, promise, n, examples, round(time.monotonic() - began, 3))
 
 
 async def _remember(

@@ -247,6 +247,23 @@ _POINT_PROOFS: tuple[tuple[str, str, str], ...] = (
              <> CASE WHEN op = 1 THEN -coalesce(d_peer, 0) ELSE 0 END""",
     ),
     (
+        "folds_are_the_journal",
+        "every folded balance of an account without a limit is the sum of its legs up to where folding has come",
+        """
+        SELECT kind, account, unit, f.balance, j.amount FROM fold f FULL JOIN (
+          SELECT b, kind, account, unit, sum(amount) AS amount FROM (
+            SELECT x.b, CASE WHEN op IN (2, 16) THEN 'template' WHEN op IN (8, 10, 12) THEN 'payee'
+                             WHEN op = 7 THEN 'breakage' ELSE 'adjustment' END AS kind,
+              CASE op WHEN 7 THEN to_char(at AT TIME ZONE day_of.zone, 'YYYYMMDD')::bigint WHEN 13 THEN 0 ELSE peer END
+                AS account, 'points' AS unit, d_peer AS amount
+            FROM folded x, day_of WHERE op IN (2, 7, 8, 10, 12, 13, 16) AND d_peer <> 0
+            UNION ALL
+            SELECT b, 'merchant_payable', peer, 'fen', f_payable FROM folded
+            WHERE op IN (3, 4) AND f_payable <> 0) legs
+          GROUP BY b, kind, account, unit) j USING (b, kind, account, unit)
+        WHERE coalesce(f.balance, 0) <> coalesce(j.amount, 0)""",
+    ),
+    (
         "buckets_are_right",
         "every row lies in its owner's bucket",
         """

@@ -171,6 +171,20 @@ async def test_the_command_speaks_to_programs_and_to_people(sealed: SealedLedger
     assert run(database, "ledger-head", "--out", str(file))[0] == 1, "a head that is gone"
 
 
+@pytest.mark.parametrize(
+    ("damage", "check"),
+    [("lots = '{}'", "lots_tell_the_change"), ("lots = '[[\"no day\", 5], [1]]'", "lots_tell_the_change"),
+     ("takes = '5'", "takes_are_the_legs"), ("takes = '[[1, 2, \"x\"]]'", "takes_are_the_legs"),
+     ("lots = '[[\"2026-02-31\", 50]]'", "lots_are_the_entries")],
+)  # fmt: skip
+async def test_a_document_that_is_none_is_a_finding_and_no_crash(sealed: SealedLedger, damage: str, check: str) -> None:
+    ledger = sealed.ledger
+    await ledger.resident(points=50)
+    await break_one(ledger.database, f"UPDATE vault.journal SET {damage}")
+    found = await check_books(ledger.database.worker)
+    assert check in {one.check for one in found.findings if one.broken}
+
+
 @pytest.mark.parametrize("content", ["{}", "no json", '{"day": "yesterday"}'])
 def test_a_file_that_holds_no_heads_is_refused(database: Database, tmp_path: Path, content: str) -> None:
     file = tmp_path / "heads.jsonl"

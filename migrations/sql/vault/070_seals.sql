@@ -123,6 +123,7 @@ DECLARE
   last vault.seal;
   s vault.seal;
   v_names bytea;
+  v_hi bigint;
 BEGIN
   SELECT * INTO STRICT e FROM vault.seal_epoch x ORDER BY x.epoch DESC LIMIT 1;
   SELECT * INTO last FROM vault.seal x ORDER BY x.n DESC LIMIT 1;
@@ -133,10 +134,17 @@ BEGIN
   SELECT x.txid, x.b, x.owner, x.seq INTO s.lo_txid, s.lo_b, s.lo_owner, s.lo_seq
   FROM (SELECT last.hi_txid, last.hi_b, last.hi_owner, last.hi_seq WHERE last.epoch = e.epoch UNION ALL SELECT 0, 0, 0, 0)
     x (txid, b, owner, seq) LIMIT 1;
+  -- After a long pause, no more of the journal is read than this seal can hold.
+  v_hi := least(s.lo_txid, p_hi - 10000) + 10000;
+  WHILE v_hi < p_hi AND p_rows > (
+    SELECT count(*) FROM (SELECT FROM vault.journal j WHERE j.txid >= s.lo_txid AND j.txid < v_hi AND j.at >= e.began_at
+                            AND (j.txid, j.b, j.owner, j.seq) >= (s.lo_txid, s.lo_b, s.lo_owner, s.lo_seq) LIMIT p_rows) x) LOOP
+    v_hi := least(p_hi::numeric, v_hi + 4 * (v_hi - s.lo_txid)::numeric)::bigint;
+  END LOOP;
   WITH sealed AS MATERIALIZED (
     SELECT x.*, sha256(vault.sealed_bytes(ROW(x.*)::vault.journal)) AS digest
     FROM (SELECT j.* FROM vault.journal j
-          WHERE j.txid >= s.lo_txid AND j.txid < p_hi AND j.at >= e.began_at
+          WHERE j.txid >= s.lo_txid AND j.txid < v_hi AND j.at >= e.began_at
             AND (j.txid, j.b, j.owner, j.seq) >= (s.lo_txid, s.lo_b, s.lo_owner, s.lo_seq)
           ORDER BY j.txid, j.b, j.owner, j.seq, j.id LIMIT p_rows) x)
   SELECT t.*, z.* INTO s.rows, s.row_hash, v_names, s.d_avail, s.d_held, s.d_peer, s.c_stock, s.c_out, s.c_used, s.c_gone,
