@@ -187,7 +187,7 @@ class Released(Posted, frozen=True, kw_only=True):
 
 
 class Refunded(Posted, frozen=True, kw_only=True):
-    """`refunded_points`: of this spend so far. `renewed_points`: those of this refund whose own lot was past its day."""
+    """`refunded_points`: of this spend so far. `renewed_points`: of this refund, from lots past their day."""
 
     posting_id: UUID
     points: int
@@ -243,8 +243,8 @@ class Acceptor:
 
 
 class PersonLimit(msgspec.Struct, frozen=True, kw_only=True):
-    """How much one person may have: `cap` of `measure` per `period`. `limit_id` belongs to the campaign or template, not
-    to one version of its terms, so that a new version counts on (D17). Weeks begin on Monday, days are city days."""
+    """How much one person may have: `cap` of `measure` per `period`. `limit_id` belongs to the campaign or template,
+    not to one version of its terms, so that a new version counts on (D17). Weeks begin on Monday, days are city days."""
 
     limit_id: str
     cap: int

@@ -5,7 +5,6 @@ A budget whose slot is too low is laid out again and the same item sent once mor
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -22,7 +21,6 @@ Result = TypeVar("Result", bound=msgspec.Struct)
 R = TypeVar("R")
 
 REFILL_ATTEMPTS = 3
-SOLD_OUT_FOR_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +55,8 @@ class Poster(Setup):
         return Done(msgspec.json.decode(answer.body, type=kind), answer.replayed)
 
     async def _refill(self, refill: Refill) -> None:
-        """Makes room in the slots, or raises sold out. A budget found empty stays so for this process for one second,
-        or until it is topped up or something is given back through this process."""
-        if self._sold_out_until.get(refill.budget, 0.0) > time.monotonic():
-            raise Refused(statuses.SOLD_OUT)
+        """Makes room in the slots, or raises sold out: the whole of the budget holds less than the amount. Nothing is
+        remembered, so nobody is told so while there is enough; once a budget is gathered the posting itself knows."""
         total = await self._value("SELECT vault.rebalance($1, $2)", refill.budget, refill.amount)
         if total is None or total < refill.amount:
-            self._sold_out_until[refill.budget] = time.monotonic() + SOLD_OUT_FOR_S
             raise Refused(statuses.SOLD_OUT)

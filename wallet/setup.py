@@ -39,7 +39,6 @@ class Setup:
 
     def __init__(self, pool: asyncpg.Pool, budget_slots: int) -> None:
         self._pool, self._budget_slots = pool, budget_slots
-        self._sold_out_until: dict[int, float] = {}
         self.read = Queries(pool)
         self.seals = Seals(pool)
 
@@ -92,7 +91,6 @@ class Setup:
             approver,
             document,
         )
-        self._sold_out_until.pop(budget_id, None)
         if answer not in ("done", "replayed"):
             raise BudgetRefused
 

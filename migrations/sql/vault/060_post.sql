@@ -61,6 +61,15 @@ BEGIN
   END IF;
 END $$;
 
+-- A budget whose rest is gathered in slot 0, with nothing in reserve and nothing given back to another slot, holds what slot 0 holds:
+-- an item that found this slot too low, and has it locked, need not ask for a refill to know that the budget is sold out.
+CREATE FUNCTION vault.is_exhausted(p_slot vault.slot) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN p_slot.slot = 0
+    AND EXISTS (SELECT FROM vault.budget g WHERE g.budget = p_slot.budget AND g.gathered AND g.reserve = 0)
+    AND NOT EXISTS (SELECT FROM vault.slot s WHERE s.pb = p_slot.pb AND s.budget = p_slot.budget AND s.slot > 0 AND s.avail > 0);
+END $$;
+
 -- Decides and writes one round; `p_slots` comes back with what was taken and given back.
 CREATE FUNCTION vault.post_round(p_items vault.item[], p_round integer, p_internal boolean, INOUT p_slots vault.slot[],
   OUT p_replies vault.reply[]) LANGUAGE plpgsql AS $$
@@ -100,6 +109,10 @@ BEGIN
         f.bb := p_slots[f.b_at];
       END IF;
       o := vault.decide(f, v_at, p_internal);
+      IF o.status = 11 AND vault.is_exhausted(CASE WHEN ((f.a).budget = (o.answer ->> 'budget')::bigint) THEN f.a ELSE f.bb END) THEN
+        o.status := 12;
+        o.answer := NULL;
+      END IF;
     END IF;
     IF (o.entry).id IS NOT NULL THEN
       v_wallets := v_wallets || o.wallet;
