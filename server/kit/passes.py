@@ -4,9 +4,11 @@
     advance(…)        ──►  the position after a page that is done; the lease is prolonged
                            no position any more: the pass of that day is finished
 
-One row per job, so that nothing grows. A new day begins the pass anew; a pass that another process holds is left alone
-until its lease is over, which is how a killed process is succeeded. A page may be done twice (its process died before
-`advance`), so whatever a page does must be safe to repeat; the counts are then those of the second time.
+One row per job, so that nothing grows. A new day begins the pass anew (so does a clock that was put back by more than a
+day, as a sandbox may; two processes astride midnight do not take the pass from each other). A pass that another process
+holds is left alone until its lease is over, which is how a killed process is succeeded. A page may be done twice (its
+process died before `advance`), so whatever a page does must be safe to repeat; the counts are then those of the second
+time.
 """
 
 from __future__ import annotations
@@ -86,7 +88,7 @@ _NEW_DAY: Final = (
     "INSERT INTO daily_pass (name, day, seen, done, failed, amount, started_at) VALUES ($1, $2, 0, 0, 0, 0, $3)"
     " ON CONFLICT (name) DO UPDATE SET day = EXCLUDED.day, position = NULL, seen = 0, done = 0, failed = 0, amount = 0,"
     " started_at = EXCLUDED.started_at, finished_at = NULL, holder = NULL, held_until = NULL"
-    " WHERE daily_pass.day < EXCLUDED.day"
+    " WHERE daily_pass.day < EXCLUDED.day OR daily_pass.day > EXCLUDED.day + 1"
 )
 _LEASE: Final = (
     "UPDATE daily_pass SET holder = $3, held_until = $5 WHERE name = $1 AND day = $2 AND finished_at IS NULL"
@@ -94,7 +96,8 @@ _LEASE: Final = (
 )
 _ADVANCE: Final = (
     "UPDATE daily_pass SET position = $4::jsonb, seen = seen + $5, done = done + $6, failed = failed + $7,"
-    " amount = amount + $8, finished_at = CASE WHEN $4::jsonb IS NULL THEN $9::timestamptz END, held_until = $10"
+    " amount = amount + $8, held_until = $10,"
+    " finished_at = CASE WHEN $4::jsonb IS NULL THEN greatest($9::timestamptz, started_at) END"
     " WHERE name = $1 AND day = $2 AND holder = $3 AND finished_at IS NULL RETURNING *"
 )
 
@@ -122,9 +125,9 @@ class Walk:
 async def begin(name: str, day: date, holder: UUID, now: datetime, *, lease_s: int = LEASE_S) -> PassState | None:
     """The pass of `day`, leased to `holder`; None when it is finished, of a later day, or held by somebody else."""
     known = await look(name)
-    if known is None or known.day < day:
+    if known is None or known.day != day:
         await fetch(_NEW_DAY, name, day, now)
-    elif known.day > day or known.finished:
+    elif known.finished:
         return None
     rows = await fetch(_LEASE, name, day, holder, now, now + timedelta(seconds=lease_s))
     return _state(rows[0]) if rows else None

@@ -95,6 +95,21 @@ async def test_a_pass_that_is_finished_is_not_begun_again_before_the_next_day(
         assert await breakage(ledger) == (3, 30)
 
 
+async def test_a_clock_that_was_put_back_does_not_stop_the_passes(engines: Engines, fresh_database: Database) -> None:
+    async with open_ledger(fresh_database) as ledger, open_jobs(engines, fresh_database) as services:
+        await after_month(ledger, services)
+        ahead = (await services.expiry.run()).day
+        await ledger.move_clock(days=-1)
+        await moved(ledger, services)
+        assert not await services.expiry.step(), "a process that is still in yesterday takes nothing away"
+        report = await services.expiry.report()
+        assert report is not None
+        assert report.day == ahead
+        await ledger.restore_clock()
+        await moved(ledger, services)
+        assert (await services.expiry.run()).day == services.clock.today() < ahead
+
+
 async def test_a_page_holds_as_many_wallets_as_was_set_and_no_more(engines: Engines, fresh_database: Database) -> None:
     async with open_ledger(fresh_database) as ledger, open_jobs(engines, fresh_database) as services:
         await people(ledger, 25)
