@@ -113,7 +113,6 @@ def _seals_document(report: SealReport) -> dict[str, Any]:
         "seals": report.seals,
         "rows": report.rows,
         "unsealed": report.unsealed,
-        "archived": report.archived,
         "found": [
             {"what": one.what, "seal": one.seal and str(one.seal), "owner": one.owner, "id": one.id, "text": one.text}
             for one in report.found
@@ -126,8 +125,6 @@ def _seal_lines(report: SealReport) -> Iterator[str]:
         yield f"CHANGED {one.text}"
     until = f", sealed {report.sealed_at:%Y-%m-%dT%H:%M:%SZ}" if report.sealed_at else ""
     yield f"seals {report.since + 1} to {report.last}: {report.rows} rows{until}, root {report.root}"
-    if report.archived:
-        yield f"{report.archived} rows are of months that were given up: not proved"
     yield f"{report.unsealed} rows are newer than the last seal: not yet sealed, not proved"
     yield f"{len(report.found)} changes found" if report.found else "every sealed row is as it was sealed"
 

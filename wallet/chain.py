@@ -7,6 +7,7 @@ copy outside can show, a chain rewritten from its beginning, is what the daily h
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ PASS_SEALS = 20_000
 NAMED = 1000
 
 What = Literal[
-    "edited", "deleted", "inserted", "archived", "seal_edited", "seal_missing", "names_edited", "head_differs",
+    "edited", "deleted", "inserted", "seal_edited", "seal_missing", "names_edited", "head_differs",
     "from_the_future",
 ]  # fmt: skip
 Progress = Callable[[str, int, int], None]
@@ -32,7 +33,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Tampering:
-    """One thing that is not as it was sealed. `archived` alone is no break: the row's month was given up."""
+    """One thing that is not as it was sealed. Owner and id are None where it is no single row."""
 
     what: What
     seal: int | None
@@ -53,7 +54,6 @@ class SealReport:
     root: str = ""
     sealed_at: datetime | None = None
     unsealed: int = 0
-    archived: int = 0
     found: list[Tampering] = field(default_factory=list)
 
     @property
@@ -61,7 +61,7 @@ class SealReport:
         return bool(self.found)
 
 
-# Months that were detached lie in the archive until they are given up.
+# Months that left the journal lie in the archive.
 _EVERYWHERE = "(SELECT * FROM vault.journal UNION ALL SELECT * FROM vault.journal_archive)"
 # The rows of many windows, hashed: rows with a mark say where windows begin, and their running sum numbers the windows.
 _HASHES = f"""
@@ -258,7 +258,7 @@ def _of_row(what: What, n: int, key: bytes, text: str) -> Tampering:
 
 
 async def _missing(connection: asyncpg.Connection, n: int, gone: Mapping[bytes, int]) -> list[Tampering]:
-    """Sealed rows that are not in their window: elsewhere in the journal, in a month that was given up, or gone."""
+    """Sealed rows that are not in their window: elsewhere in the journal, gone, or gone with their whole month."""
     keys = {(int.from_bytes(key[:8], "big", signed=True), UUID(bytes=key[8:])): key for key in gone}
     moved = await connection.fetch(
         f"""SELECT j.owner, j.id, j.txid, j.at FROM unnest($1::smallint[], $2::bigint[], $3::uuid[]) k (b, owner, id)
@@ -268,22 +268,27 @@ async def _missing(connection: asyncpg.Connection, n: int, gone: Mapping[bytes, 
         [id for _, id in keys],
     )
     elsewhere = {(row["owner"], row["id"]): row for row in moved}
-    attached = {row["relname"] for row in await connection.fetch(_ATTACHED)}
-    found = []
+    present = {row["relname"] for row in await connection.fetch(_MONTHS)}
+    found: list[Tampering] = []
+    lost: Counter[str] = Counter()
     for (owner, id), key in keys.items():
         place, month = gone[key], datetime.fromtimestamp((id.int >> 80) / 1000, UTC).strftime("journal_%Y%m")
         if (owner, id) in elsewhere:
             row = elsewhere[owner, id]
             text = f"row {place} of seal {n} was edited: it now says transaction {row['txid']}, {row['at']}"
             found.append(_of_row("edited", n, key, text))
-        elif month not in attached:
-            found.append(_of_row("archived", n, key, f"row {place} of seal {n} is of a month that was given up"))
+        elif month not in present:
+            lost[month] += 1
         else:
             found.append(_of_row("deleted", n, key, f"row {place} of seal {n} is gone"))
+    found += [
+        Tampering("deleted", n, None, None, f"deleted: {count} rows of seal {n} are gone with their month, {month}")
+        for month, count in lost.items()
+    ]
     return found
 
 
-_ATTACHED = """
+_MONTHS = """
 SELECT c.relname FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid
 WHERE h.inhparent IN ('vault.journal'::regclass, 'vault.journal_archive'::regclass)"""
 
@@ -336,11 +341,8 @@ async def _look_beyond(
 
 
 def _settle(report: SealReport) -> None:
-    """A row moved from one window into another is one edit; rows of months that were given up are counted apart."""
+    """A row that was moved from one window into another is one edit."""
     edited = {(one.owner, one.id) for one in report.found if one.what == "edited"}
-    report.archived = sum(one.what == "archived" for one in report.found)
     report.found = [
-        one
-        for one in report.found
-        if one.what != "archived" and not (one.what == "inserted" and one.id and (one.owner, one.id) in edited)
+        one for one in report.found if not (one.what == "inserted" and one.id and (one.owner, one.id) in edited)
     ]
