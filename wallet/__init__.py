@@ -32,8 +32,9 @@ from wallet.items import (
     bucket_of,
 )
 from wallet.posting import Done
-from wallet.queries import BudgetView, CouponView, Entry, Lot, RedemptionView, WalletView
+from wallet.queries import BudgetView, CouponView, RedemptionView
 from wallet.setup import IssuedHandle
+from wallet.statements import BalanceAt, Entry, Freeze, HoldView, Lot, WalletView
 from wallet.statuses import STATUSES, Status
 from wallet.vault import Vault
 
@@ -41,6 +42,7 @@ __all__ = [
     "STATUSES",
     "Acceptor",
     "Adjusted",
+    "BalanceAt",
     "BudgetRefused",
     "BudgetView",
     "Captured",
@@ -55,8 +57,10 @@ __all__ = [
     "EarnTerms",
     "Earned",
     "Entry",
+    "Freeze",
     "FreezeChanged",
     "Held",
+    "HoldView",
     "InFlight",
     "IssuedHandle",
     "Lot",

@@ -8,11 +8,9 @@ from datetime import UTC, date, datetime
 from typing import Literal
 from uuid import UUID
 
-import asyncpg
-import msgspec
-
 from wallet.due import Due
-from wallet.items import Op, bucket_of
+from wallet.items import bucket_of
+from wallet.statements import Statements
 
 # A coupon whose last day is over is expired, whether or not a job has booked it.
 STATE_NOW = "CASE WHEN c.state = 'issued' AND c.expires_on < vault.today() THEN 'expired' ELSE c.state END"
@@ -31,41 +29,6 @@ class BudgetView:
     reserved: int
     consumed: int
     open: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Lot:
-    """Points that can be spent through `expires_on`, city time."""
-
-    expires_on: date
-    points: int
-
-
-@dataclass(frozen=True, slots=True)
-class WalletView:
-    """A wallet now. `points` are spendable today; what has expired is not among them even if no job has booked it
-    yet."""
-
-    points: int
-    held: int
-    seq: int
-    lots: tuple[Lot, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One row of a statement, newest first by `seq`. `points` is the change to the spendable balance."""
-
-    id: UUID
-    seq: int
-    op: Op
-    status: int
-    points: int
-    points_after: int
-    coupon_id: UUID | None
-    terms_id: int | None
-    at: datetime
-    detail: dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,49 +62,9 @@ class RedemptionView:
     void_reason: str | None
 
 
-class Queries(Due):
-    """Reads over one pool; what is due for jobs is in `wallet.due`."""
-
-    async def wallet(self, resident_id: int) -> WalletView | None:
-        """A resident's wallet, None when it was never opened."""
-        row = await self._pool.fetchrow(
-            "SELECT points_held, seq, lot_expiry, lot_points, vault.today() AS today FROM vault.wallet"
-            " WHERE b = $1 AND owner = $2",
-            bucket_of(resident_id),
-            resident_id,
-        )
-        if row is None:
-            return None
-        lots = tuple(
-            Lot(day, points)
-            for day, points in zip(row["lot_expiry"], row["lot_points"], strict=True)
-            if day >= row["today"]
-        )
-        return WalletView(sum(lot.points for lot in lots), row["points_held"], row["seq"], lots)
-
-    async def entries(self, resident_id: int, *, before_seq: int | None, limit: int) -> list[Entry]:
-        """A page of the statement, newest first."""
-        rows = await self._pool.fetch(
-            """SELECT id, seq, op, st, d_avail, avail_after, terms, ref, at, detail FROM vault.journal_all
-            WHERE b = $1 AND owner = $2 AND seq < $3 ORDER BY seq DESC LIMIT $4""",
-            bucket_of(resident_id),
-            resident_id,
-            before_seq if before_seq is not None else 2**62,
-            limit,
-        )
-        return [_entry(row) for row in rows]
-
-    async def entries_after(self, resident_id: int, *, after_seq: int, limit: int) -> list[Entry]:
-        """What happened in a wallet since `after_seq`, oldest first."""
-        rows = await self._pool.fetch(
-            """SELECT id, seq, op, st, d_avail, avail_after, terms, ref, at, detail FROM vault.journal_all
-            WHERE b = $1 AND owner = $2 AND seq > $3 ORDER BY seq LIMIT $4""",
-            bucket_of(resident_id),
-            resident_id,
-            after_seq,
-            limit,
-        )
-        return [_entry(row) for row in rows]
+class Queries(Due, Statements):
+    """Reads over one pool; what is due for jobs is in `wallet.due`, how a wallet stands and stood in
+    `wallet.statements`."""
 
     async def seqs(self, resident_ids: Sequence[int]) -> dict[int, int]:
         """The last sequence number of each wallet: one read for everybody who waits for news."""
@@ -295,20 +218,3 @@ class Queries(Due):
             )
             for row in rows
         }
-
-
-def _entry(row: asyncpg.Record) -> Entry:
-    detail = msgspec.json.decode(row["detail"]) if row["detail"] else {}
-    coupon = detail.get("coupon_id")
-    return Entry(
-        row["id"],
-        row["seq"],
-        Op(row["op"]),
-        row["st"],
-        row["d_avail"] or 0,
-        row["avail_after"],
-        UUID(coupon) if coupon else None,
-        row["terms"],
-        row["at"],
-        detail,
-    )
