@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from miniprogram_api.schemas.coupons import BenefitReply
+from miniprogram_api.schemas.wallet import EntryKind
 from server.scenes.counter import Benefit
 from wallet import STATUSES, Entry, Op
 
@@ -26,38 +29,48 @@ def mask_phone(phone: str) -> str:
     return phone[:3] + "*" * (len(phone) - 7) + phone[-4:]
 
 
-_ENTRY_KINDS = {
-    Op.EARN: "earned",
-    Op.CLAIM: "coupon_claimed",
-    Op.REDEEM: "coupon_redeemed",
-    Op.VOID: "redemption_voided",
-    Op.EXPIRE_COUPON: "coupon_expired",
-    Op.RELEASE_SUBSIDY: "subsidy_released",
-    Op.EXPIRE_POINTS: "points_expired",
+_ENTRIES: Final[dict[Op, tuple[EntryKind, str]]] = {
+    Op.EARN: ("earned", "获得积分"),
+    Op.CLAIM: ("coupon_claimed", "领取电子券"),
+    Op.REDEEM: ("coupon_redeemed", "电子券已核销"),
+    Op.VOID: ("redemption_voided", "核销已撤销，电子券已退回"),
+    Op.EXPIRE_COUPON: ("coupon_expired", "电子券已过期"),
+    Op.RELEASE_SUBSIDY: ("subsidy_released", "补贴余额已释放"),
+    Op.EXPIRE_POINTS: ("points_expired", "积分已过期"),
+    Op.SPEND: ("points_spent", "使用积分"),
+    Op.HOLD: ("points_held", "预扣积分"),
+    Op.CAPTURE: ("hold_captured", "预扣积分已使用"),
+    Op.RELEASE: ("hold_released", "预扣积分已退回"),
+    Op.REFUND: ("points_refunded", "积分已退还"),
+    Op.ADJUST: ("points_adjusted", "积分更正"),
+    Op.LOCK_COUPON: ("coupon_locked", "电子券已锁定，等待订单完成"),
+    Op.UNLOCK_COUPON: ("coupon_unlocked", "电子券已解锁"),
+    Op.VOID_COUPON: ("coupon_voided", "电子券已作废"),
+    Op.FREEZE: ("account_frozen", "积分账户已冻结"),
+    Op.UNFREEZE: ("account_unfrozen", "积分账户已解冻"),
 }
-_ENTRY_TITLES = {
-    Op.EARN: "获得积分",
-    Op.CLAIM: "领取电子券",
-    Op.REDEEM: "电子券已核销",
-    Op.VOID: "核销已撤销，电子券已退回",
-    Op.EXPIRE_COUPON: "电子券已过期",
-    Op.RELEASE_SUBSIDY: "补贴余额已释放",
-    Op.EXPIRE_POINTS: "积分已过期",
-}
+_OPS: Final = {kind: op for op, (kind, _) in _ENTRIES.items()}
 
 
-def entry_kind(row: Entry) -> str:
+def entry_kind(row: Entry) -> EntryKind:
     """The machine word for a statement line; a refusal that was written is "refused"."""
-    return _ENTRY_KINDS[row.op] if row.status == 0 else "refused"
+    return _ENTRIES[row.op][0] if row.status == 0 else "refused"
+
+
+def entry_filter(kind: EntryKind | None) -> tuple[list[Op] | None, bool | None]:
+    """Operations and refusedness of the lines of a kind, as `wallet.Vault.read.entries` takes them."""
+    if kind is None:
+        return None, None
+    return (None, True) if kind == "refused" else ([_OPS[kind]], False)
 
 
 def entry_title(row: Entry) -> str:
     """The words for a statement line."""
     if row.status != 0:
-        return f"{_ENTRY_TITLES[row.op]}未成功：{STATUSES[row.status].message}"
+        return f"{_ENTRIES[row.op][1]}未成功：{STATUSES[row.status].message}"
     if row.op is Op.CLAIM and row.points < 0:
         return "积分兑换电子券"
-    return _ENTRY_TITLES[row.op]
+    return _ENTRIES[row.op][1]
 
 
 def benefit_reply(benefit: Benefit) -> BenefitReply:

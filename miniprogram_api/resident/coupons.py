@@ -30,6 +30,7 @@ router = Router(prefix="/api/mp/v1", tag="居民 · 电子券")
         statuses.CLOSED,
         statuses.LIMIT_REACHED,
         statuses.SHORT,
+        statuses.ACCOUNT_FROZEN,
         statuses.OUTSIDE_WINDOW,
         statuses.TERMS_UNKNOWN,
         statuses.MISMATCH,

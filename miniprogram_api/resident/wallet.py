@@ -1,12 +1,30 @@
-"""A resident's points: the wallet and its statement."""
+"""A resident's points: the wallet, its statement, how it stood at any instant, and open holds."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from miniprogram_api import present
-from miniprogram_api.schemas.wallet import EntryPageReply, EntryQuery, EntryReply, LotReply, WalletReply
+from miniprogram_api.schemas.uuids import uuid_of
+from miniprogram_api.schemas.wallet import (
+    BalanceQuery,
+    BalanceReply,
+    EntryPageReply,
+    EntryQuery,
+    EntryReply,
+    ExpiringReply,
+    FreezeReply,
+    HoldPageReply,
+    HoldQuery,
+    HoldReply,
+    LotReply,
+    WalletReply,
+)
+from server.kit.errors import InvalidField
 from server.kit.paging import decode_cursor, encode_cursor
+from server.notices.wording import leads_of
 from server.web.routing import Call, Callers, Reply, Router
-from wallet import Entry
+from wallet import Entry, Freeze
 from wallet.errors import Refused
 from wallet.statuses import WALLET_MISSING
 
@@ -17,12 +35,24 @@ router = Router(prefix="/api/mp/v1", tag="居民 · 积分钱包")
     "/wallet", summary="我的积分", replies={200: WalletReply}, caller=Callers.resident, errors=(WALLET_MISSING,)
 )
 async def show_wallet(call: Call) -> Reply:
-    """Spendable points, their lots by expiry, soonest first."""
+    """Spendable points, their lots by expiry, soonest first, what ends soon, and whether the account is frozen."""
     wallet = await call.services.vault.read.wallet(call.resident_id)
     if wallet is None:
         raise Refused(WALLET_MISSING)
     lots = [LotReply(lot.expires_on, lot.points) for lot in wallet.lots]
-    return Reply.ok(WalletReply(wallet.points, wallet.held, lots, lots[0] if lots else None, wallet.seq))
+    leads = leads_of(call.services.settings.notice_points_days)
+    return Reply.ok(
+        WalletReply(
+            points=wallet.points,
+            held_points=wallet.held,
+            lots=lots,
+            next_expiry=lots[0] if lots else None,
+            expiring=[ExpiringReply(days, wallet.expiring(days)) for days in leads],
+            status=wallet.freeze.kind if wallet.freeze else "open",
+            freeze=_freeze_reply(wallet.freeze),
+            seq=wallet.seq,
+        )
+    )
 
 
 @router.get(
@@ -33,12 +63,52 @@ async def show_wallet(call: Call) -> Reply:
     caller=Callers.resident,
 )
 async def list_entries(call: Call, query: EntryQuery) -> Reply:
-    """The statement, newest first: every line with the balance after it."""
+    """The statement, newest first: every line with the balances after it. Kept for good, old months included."""
     position = decode_cursor(query.cursor, int)
-    before = int(position[0]) if position else None
-    rows = await call.services.vault.read.entries(call.resident_id, before_seq=before, limit=query.limit)
+    ops, refused = present.entry_filter(query.kind)
+    clock = call.services.clock
+    rows = await call.services.vault.read.entries(
+        call.resident_id,
+        before_seq=int(position[0]) if position else None,
+        limit=query.limit,
+        ops=ops,
+        refused=refused,
+        since=query.first_day and clock.midnight_after(query.first_day - timedelta(days=1)),
+        until=query.last_day and clock.midnight_after(query.last_day),
+    )
     more = encode_cursor(rows[-1].seq) if len(rows) == query.limit else None
     return Reply.ok(EntryPageReply([entry_reply(row) for row in rows], more))
+
+
+@router.get(
+    "/wallet/balance",
+    summary="某一时刻的积分",
+    query=BalanceQuery,
+    replies={200: BalanceReply},
+    caller=Callers.resident,
+    errors=(WALLET_MISSING,),
+)
+async def show_balance(call: Call, query: BalanceQuery) -> Reply:
+    """How the wallet stood at an instant, exact to the microsecond. An instant that is not over yet is refused."""
+    if query.at > call.services.clock.now():
+        raise InvalidField(field="at")
+    found = await call.services.vault.read.balance_at(call.resident_id, query.at)
+    if found is None:
+        raise Refused(WALLET_MISSING)
+    lots = [LotReply(lot.expires_on, lot.points) for lot in found.lots]
+    return Reply.ok(BalanceReply(found.at, found.seq, found.points, found.held, found.expired_points, lots))
+
+
+@router.get(
+    "/wallet/holds", summary="预扣中的积分", query=HoldQuery, replies={200: HoldPageReply}, caller=Callers.resident
+)
+async def list_holds(call: Call, query: HoldQuery) -> Reply:
+    """Points that are set aside now, newest first, with the instant by which unused ones come back."""
+    position = decode_cursor(query.cursor, str)
+    before = uuid_of(str(position[0]), "cursor") if position else None
+    rows = await call.services.vault.read.holds(call.resident_id, before=before, limit=query.limit)
+    items = [HoldReply(str(row.id), row.points, row.memo, row.at, row.until, row.lapsed) for row in rows]
+    return Reply.ok(HoldPageReply(items, encode_cursor(str(rows[-1].id)) if len(rows) == query.limit else None))
 
 
 def entry_reply(row: Entry) -> EntryReply:
@@ -50,6 +120,14 @@ def entry_reply(row: Entry) -> EntryReply:
         title=present.entry_title(row),
         points=row.points,
         points_after=row.points_after,
+        held_points=row.held,
+        held_points_after=row.held_after,
         coupon_id=str(row.coupon_id) if row.coupon_id else None,
         at=row.at,
     )
+
+
+def _freeze_reply(freeze: Freeze | None) -> FreezeReply | None:
+    if freeze is None:
+        return None
+    return FreezeReply(freeze.kind, freeze.authority, freeze.reason, freeze.since, freeze.until)

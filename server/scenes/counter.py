@@ -179,14 +179,19 @@ class CounterService:
         """Redeems a ticket exactly once; the same ticket again is the same receipt. Raises `TicketInvalid` and what
         the vault refuses."""
         ticket = self._tickets.open(ticket_text)
-        done = await self._vault.redeem(
-            owner=ticket.owner,
-            credential_id=ticket.credential_id,
-            redemption_id=ticket.redemption_id,
-            acceptor=_acceptor(caller),
-            ticket_expires_at=ticket.expires_at,
-            order_amount_fen=order_amount_fen,
-        )
+        try:
+            done = await self._vault.redeem(
+                owner=ticket.owner,
+                credential_id=ticket.credential_id,
+                redemption_id=ticket.redemption_id,
+                acceptor=_acceptor(caller),
+                ticket_expires_at=ticket.expires_at,
+                order_amount_fen=order_amount_fen,
+            )
+        except Refused as refusal:
+            if refusal.answer == statuses.ACCOUNT_FROZEN:  # a merchant learns nothing about the person (G3)
+                raise Refused(statuses.CREDENTIAL_SPENT) from None
+            raise
         self._news.happened(ticket.owner)
         row = done.result
         return Receipt(
