@@ -98,7 +98,11 @@ async def relay(source: Source[T], consumer: str, handle: Callable[[T], Awaitabl
             return 0
     else:
         cut = await source.cut(cursor.upto)
-        if cut is None or not await fetch(_OPEN, consumer, lease, LEASE_S, cursor.txid, cursor.upto, cut):
+        if cut is None:
+            if cursor.upto > cursor.txid:  # its last page was a full one
+                await fetch(_CLOSE, consumer, cursor.txid, cursor.upto)
+            return 0
+        if not await fetch(_OPEN, consumer, lease, LEASE_S, cursor.txid, cursor.upto, cut):
             return 0
         cursor = _Cursor(consumer, cursor.upto, cut, [])
         items = await source.window(cursor.txid, cursor.upto, [], limit)
@@ -241,6 +245,10 @@ UPDATE event_cursor SET lease = $2, leased_until = clock_timestamp() + make_inte
   txid = upto, upto = $6, position = '[]'
 WHERE consumer = $1 AND (leased_until IS NULL OR leased_until < clock_timestamp())
   AND txid = $4 AND upto = $5 AND upto < $6 RETURNING 1
+"""
+_CLOSE: Final = """
+UPDATE event_cursor SET txid = upto, position = '[]'
+WHERE consumer = $1 AND txid = $2 AND upto = $3 AND lease IS NULL RETURNING 1
 """
 _RENEW: Final = """
 UPDATE event_cursor SET leased_until = clock_timestamp() + make_interval(secs => $3)

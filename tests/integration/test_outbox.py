@@ -113,6 +113,16 @@ async def test_an_event_of_a_rolled_back_transaction_never_comes(house: Database
     assert reader.seen == ["real"]
 
 
+async def test_a_window_whose_last_page_was_full_is_closed_too(house: Database) -> None:
+    await tell("a", "b")
+    reader = Reader()
+    assert await reader.all(limit=2) == [2]
+    assert await relay_once("c", reader.handle) == 0
+    (cursor,) = await fetch("SELECT txid, upto, position::text AS position FROM event_cursor")
+    assert (cursor["txid"], cursor["position"]) == (cursor["upto"], "[]")
+    assert await relay_once("c", reader.handle) == 0 and reader.seen == ["a", "b"]
+
+
 async def test_consumers_do_not_take_from_each_other(house: Database) -> None:
     await tell("a")
     one, two = Reader("one"), Reader("two")
