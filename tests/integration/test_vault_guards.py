@@ -32,7 +32,8 @@ ATTACKS: dict[str, list[tuple[str, str]]] = {
         ("wallet_not_negative", "UPDATE vault.wallet SET points_held = -1"),
         ("wallet_lots", "UPDATE vault.wallet SET lot_points[1] = lot_points[1] + 1 WHERE points_avail > 0"),
         ("wallet_lots", "UPDATE vault.wallet SET lot_expiry = lot_expiry || lot_expiry,"
-                        " points_avail = 2 * points_avail, lot_points = lot_points || lot_points WHERE points_avail > 0"),
+                        " points_avail = 2 * points_avail, lot_points = lot_points || lot_points"
+                        " WHERE points_avail > 0"),
         ("wallet_lots", "UPDATE vault.wallet SET lot_expiry = '{2027-01-31,2027-02-28}', lot_points = '{5,-5}',"
                         " points_avail = 0"),
         ("wallet_lots", "UPDATE vault.wallet SET lot_points[1] = NULL WHERE points_avail > 0"),

@@ -11,8 +11,8 @@ from tests.support.ledger import COUNTER, Ledger
 from tests.support.oracle import Oracle
 from tests.support.oracle_coupons import Credential
 from tests.support.oracle_points import Campaign
-from tests.support.oracle_state import CITY, Call, Wallet, city_day, month_end
-from tests.support.trial import Trial, call, client_id, job_id, other
+from tests.support.oracle_state import CITY, Wallet, city_day, month_end
+from tests.support.trial import Trial, call, changed, client_id, job_id
 from wallet import Acceptor, CouponTerms, EarnTerms, PersonLimit, Refused
 
 NOW = timedelta(0)
@@ -275,29 +275,7 @@ class TownLife:
 
     async def another_body(self, pick: int) -> None:
         first = self.trial.past[-1 - pick % len(self.trial.past)]
-        await self.trial.ask(self._changed(first))
-
-    def _changed(self, first: Call) -> Call:
-        """The id of one request for another."""
-        if "points" in first.args:
-            return other(first, points=(first.args["points"] or 7) + 1)
-        if first.op == "redeem":
-            return other(first, amount=(first.args["amount"] or 0) + 1)
-        if first.op == "earn":
-            return other(first, on=first.args["on"] - timedelta(days=1))
-        if first.op == "void":
-            return first
-        door = job_id if first.door == "worker" else client_id
-        changed = {
-            "claim": {"template": 1},
-            "expire_points": {},
-            "unfreeze": {"authority": "y"},
-            "freeze": {"authority": "y"},
-        }
-        if first.op in changed:
-            return other(first, **changed[first.op])
-        name = "hold_id" if "hold_id" in first.args else "coupon_id"
-        return other(first, **{name: door(self.now)})
+        await self.trial.ask(changed(first, self.now))
 
     async def office(self, what: str, pick: int) -> None:
         """What the office does to a resident, a budget or a counter."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -49,8 +49,22 @@ def call(op: str, owner: int, id: UUID, door: str = "app", **args: Any) -> Call:
     return Call(op, owner, id, args, tuple(sorted(meant.items())), door)
 
 
-def other(first: Call, **changes: Any) -> Call:
-    """The same id for another request."""
+def changed(first: Call, at: datetime) -> Call:
+    """The same id for another request; the same request where an operation has but one."""
+    by_op: dict[str, dict[str, Any]] = {
+        "claim": {"template": 1}, "expire_points": {}, "void": {}, "unfreeze": {"authority": "y"},
+        "freeze": {"authority": "y"}, "redeem": {"amount": (first.args.get("amount") or 0) + 1},
+    }  # fmt: skip
+    by_op["redeem_locked"] = by_op["redeem"]
+    if first.op in by_op:
+        changes = by_op[first.op]
+    elif "points" in first.args:
+        changes = {"points": (first.args["points"] or 7) + 1}
+    elif first.op == "earn":
+        changes = {"on": first.args["on"] - timedelta(days=1)}
+    else:
+        door = job_id if first.door == "worker" else client_id
+        changes = {"hold_id" if "hold_id" in first.args else "coupon_id": door(at)}
     return call(first.op, first.owner, first.id, first.door, **{**first.args, **changes})
 
 
@@ -92,7 +106,6 @@ class Trial:
     async def ask(self, one: Call) -> Any:
         """The vault's result when it is done, else None. Fails when the oracle cannot explain the answer."""
         judged = self.oracle.judge(one, self.ledger.now())
-        self.forget_sold_out()
         try:
             done = await send(self.vault(one), one)
         except Refused as refused:
@@ -105,7 +118,7 @@ class Trial:
             return done.result
         assert not judged.reasons, f"{one}: the vault did it, the oracle says {sorted(judged.reasons)}"
         assert not done.replayed, f"{one}: replayed, the oracle never saw it"
-        self._expect(one, done.result, self.oracle.settle(one, judged, "done"))
+        self.expect(one, done.result, self.oracle.settle(one, judged, "done"))
         self.said[one.owner, one.id] = done.result
         self.note(one.op, "done")
         self.past.append(one)
@@ -129,15 +142,11 @@ class Trial:
         self.last = f"replayed {code}".strip() if kind == "replayed" else code
 
     @staticmethod
-    def _expect(one: Call, result: Any, expected: dict[str, Any]) -> None:
+    def expect(one: Call, result: Any, expected: dict[str, Any]) -> None:
+        """The result says what the oracle expects it to."""
         wrong = {name: (getattr(result, name), value) for name, value in expected.items()
                  if getattr(result, name) != value}  # fmt: skip
         assert not wrong, f"{one}: the vault's and the oracle's {wrong}"
-
-    def forget_sold_out(self) -> None:
-        """A process remembers for a second that a budget is empty; the oracle's town has no such second."""
-        for vault in (self.ledger.app, self.ledger.worker):
-            vault._sold_out_until.clear()
 
     # -- in the end ---------------------------------------------------------------------------------------------------
 
