@@ -17,6 +17,7 @@ from server.worker import Worker
 from tests.support.databases import Database
 from tests.support.ledger import open_ledger
 from tests.support.patience import until
+from tests.support.sealing import open_sealed
 
 
 @asynccontextmanager
@@ -115,3 +116,31 @@ async def test_an_event_that_one_room_cannot_handle_holds_up_no_other_room(
         assert [tuple(row) for row in stumbled] == [("wallets", "resident:x", "due", "ValueError")]
         opened = await ledger.owner.fetch("SELECT open FROM vault.acceptor WHERE kind = 'merchant' AND id = 4")
         assert opened == [], "the house knows no such merchant, and the event was handled all the same"
+
+
+async def test_the_journal_is_sealed_day_by_day_and_the_chain_goes_on_after_a_restart(
+    engines: Engines, fresh_database: Database
+) -> None:
+    async with open_sealed(fresh_database) as sealed:
+        ledger = sealed.ledger
+        first = ledger.today()
+
+        async def has(rows: int, worker: Worker) -> bool:
+            await worker.seal()
+            return await ledger.owner.fetchval("SELECT coalesce(max(total_rows), 0) FROM vault.seal") == rows
+
+        async def is_over(worker: Worker) -> bool:
+            await worker.seal()
+            return await sealed.seals.head(first) is not None
+
+        await ledger.resident(points=5)
+        async with working(engines, fresh_database) as worker:
+            await until("the row's seal", lambda: has(1, worker))
+            assert await worker.seal() == 0, "nothing is left to be done at once"
+        await ledger.resident(points=6)
+        await ledger.move_clock(days=1)
+        async with working(engines, fresh_database) as worker:
+            await until("the next row's seal", lambda: has(2, worker))
+            await until("the day's head", lambda: is_over(worker))
+        report = await sealed.prove()
+        assert (report.found, report.rows) == ([], 2)
