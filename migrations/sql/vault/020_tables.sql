@@ -296,7 +296,6 @@ CREATE TABLE vault.scan_log (
   at            timestamptz NOT NULL,
   PRIMARY KEY (b, id)
 );
-CREATE INDEX scan_log_at ON vault.scan_log USING brin (at);
 
 -- What is append-only says so itself, whoever asks.
 CREATE TRIGGER journal_append_only BEFORE UPDATE OR DELETE ON vault.journal FOR EACH ROW EXECUTE FUNCTION vault.append_only();

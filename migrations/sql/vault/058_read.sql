@@ -52,8 +52,9 @@ END $$;
 
 -- Everything the decisions of one round depend on, in one statement with one snapshot, taken after the locks. What only a few
 -- operations need (hold, refund, the posting that is taken back) is read for them by `post_round`.
-CREATE FUNCTION vault.read_facts(p_items vault.item[], p_slots vault.slot[], p_round integer, p_day date) RETURNS SETOF vault.facts
-LANGUAGE sql STABLE AS $$
+-- `p_low` and `p_high` bound the ids of the batch, so that the months it does not reach are not even opened.
+CREATE FUNCTION vault.read_facts(p_items vault.item[], p_slots vault.slot[], p_round integer, p_day date, p_low uuid, p_high uuid)
+RETURNS SETOF vault.facts LANGUAGE sql STABLE AS $$
   SELECT i, w, j, NULL::vault.journal, NULL::vault.hold, NULL::vault.refunded, cr, c, t, e, r,
     CASE WHEN i.op IN (1, 2, 3) THEN (
       SELECT array_agg(coalesce(u.used, 0) ORDER BY l.k)
@@ -70,7 +71,7 @@ LANGUAGE sql STABLE AS $$
     sa.at, sb.at, NULL::vault.slot, NULL::vault.slot
   FROM unnest(p_items) i
   LEFT JOIN vault.wallet w ON w.b = i.b AND w.owner = i.owner
-  LEFT JOIN vault.journal j ON j.b = i.b AND j.owner = i.owner AND j.id = i.id
+  LEFT JOIN vault.journal j ON j.b = i.b AND j.owner = i.owner AND j.id = i.id AND j.id >= p_low AND j.id <= p_high
   LEFT JOIN vault.credential cr ON (i.op = 20 OR i.op = 3 AND i.lock IS NULL) AND cr.b = i.b AND cr.id = i.credential
   LEFT JOIN vault.coupon c ON c.b = i.b AND c.owner = i.owner
     AND c.id = CASE WHEN i.op = 20 OR i.op = 3 AND i.lock IS NULL THEN cr.coupon_id ELSE i.coupon END

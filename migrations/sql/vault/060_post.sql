@@ -75,6 +75,8 @@ CREATE FUNCTION vault.post_round(p_items vault.item[], p_round integer, p_intern
   OUT p_replies vault.reply[]) LANGUAGE plpgsql AS $$
 DECLARE
   v_at timestamptz := vault.now();
+  v_low uuid;
+  v_high uuid;
   f vault.facts;
   o vault.outcome;
   v_allowed smallint[] := CASE WHEN p_internal THEN '{1,5,6,7,11,13,15}' ELSE '{2,3,4,8,9,10,11,12,14,15,16,17,18,20}' END;
@@ -91,7 +93,11 @@ DECLARE
   v_scans vault.scan[] := '{}';
 BEGIN
   p_replies := '{}';
-  FOR f IN SELECT * FROM vault.read_facts(p_items, p_slots, p_round, vault.city_day(v_at)) LOOP
+  FOR k IN 1..cardinality(p_items) LOOP
+    v_low := least(v_low, p_items[k].id);
+    v_high := greatest(v_high, p_items[k].id);
+  END LOOP;
+  FOR f IN SELECT * FROM vault.read_facts(p_items, p_slots, p_round, vault.city_day(v_at), v_low, v_high) LOOP
     IF ((f.i).op = ANY (v_allowed)) IS NOT TRUE THEN
       o := ROW(6, false, NULL, NULL, NULL, NULL, NULL, NULL);
     ELSE
