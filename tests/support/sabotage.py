@@ -10,11 +10,12 @@ import asyncpg
 
 async def text_of(owner: asyncpg.Connection, function: str) -> str:
     """The statement that would make the function again."""
-    text: str = await owner.fetchval(
+    text: str | None = await owner.fetchval(
         "SELECT pg_get_functiondef(p.oid) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace"
         " WHERE n.nspname = 'vault' AND p.proname = $1",
         function,
     )
+    assert text is not None, f"there is no vault.{function}: this canary is out of date"
     return text
 
 
