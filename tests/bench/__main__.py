@@ -1,8 +1,9 @@
-"""`make bench`: redemptions and verifications over HTTP beside pgbench of the same call, in turn; medians and ratios.
+"""`make bench`: what the house does over HTTP and in its lanes beside pgbench of the same calls, in turn; medians and
+ratios.
 
 Prints one `name value unit` line per figure and writes bench.json. A round with one unexpected answer makes the
-bench fail. CHENGXIN_BENCH_SECONDS (of a round, 8), CHENGXIN_BENCH_ROUNDS (3) and CHENGXIN_BENCH_CONNECTIONS (64)
-change its size.
+bench fail. CHENGXIN_BENCH_SECONDS (of a round, 6), CHENGXIN_BENCH_ROUNDS (3), CHENGXIN_BENCH_CONNECTIONS (64) and
+CHENGXIN_BENCH_LOTS (20,000) change its size; arguments choose kinds of rounds by the beginning of their names.
 """
 
 from __future__ import annotations
@@ -15,109 +16,184 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from server.sandbox.engines import Engines
 from server.sandbox.house import prepare_database
-from tests.bench.ground import Ground, HttpServer
+from tests.bench.expiry import FLAT_OUT, Expiry
+from tests.bench.folk import FIRST_RESIDENT, Folk
+from tests.bench.ground import Ground, HttpServer, Round, end_worker
 from tests.bench.rivals import Pgbench, RoundInvalid
+from tests.bench.rounds import Rounds, Start
 from tests.support.databases import Database
 from tests.support.stock import market_stock
-from tests.support.town import settle
+from tests.support.town import Town, settle
+from wallet.items import Op
 
-SECONDS = float(os.environ.get("CHENGXIN_BENCH_SECONDS", "8"))
+SECONDS = float(os.environ.get("CHENGXIN_BENCH_SECONDS", "6"))
 ROUNDS = int(os.environ.get("CHENGXIN_BENCH_ROUNDS", "3"))
 CONNECTIONS = int(os.environ.get("CHENGXIN_BENCH_CONNECTIONS", "64"))
+LOTS = int(os.environ.get("CHENGXIN_BENCH_LOTS", "20000"))
+RESIDENTS = 1000
 WARM_UP_S = 1.0
 DATABASE = "chengxin"
 LANES_OFF = {"CHENGXIN_LANES": "16", "CHENGXIN_LANE_BATCH": "1"}
-UNITS = {"per_second": "/s", "p50_ms": "ms", "p99_ms": "ms", "batch": "items", "ratio": "x"}
+UNITS = {
+    "per_second": "/s", "p50_ms": "ms", "p99_ms": "ms", "batch": "items", "ratio": "x", "peak_mib": "MiB",
+    "table_bytes": "B", "index_bytes": "B", "wal_bytes": "B",
+}  # fmt: skip
 #: figure = median of the first over median of the second
 RATIOS = {
     "http_redemption_to_pgbench": ("http_redemption", "pgbench_redemption"),
     "http_redemption_lanes_off_to_pgbench": ("http_redemption_lanes_off", "pgbench_redemption"),
     "http_verification_to_pgbench": ("http_verification", "pgbench_verification"),
+    "http_claim_hot_to_spread": ("http_claim_hot", "http_claim_spread"),
+    "http_exchange_to_pgbench": ("http_exchange", "pgbench_exchange"),
+    "lanes_spend_to_pgbench": ("lanes_spend", "pgbench_spend"),
+    "lanes_earn_to_pgbench": ("lanes_earn", "pgbench_earn"),
+    "lanes_spend_to_single": ("lanes_spend", "single_spend"),
 }
 
+Values = dict[str, dict[str, list[float]]]
 
-async def measure(ground: Ground, lanes_on: HttpServer, lanes_off: HttpServer) -> dict[str, dict[str, list[float]]]:
-    """Every kind of round in turn, ROUNDS times, after a short warm-up of each."""
-    kinds = {
-        "pgbench_redemption": lambda seconds: ground.pgbench_round("redemption", seconds),
-        "http_redemption": lambda seconds: ground.redemptions(lanes_on, seconds),
-        "http_redemption_lanes_off": lambda seconds: ground.redemptions(lanes_off, seconds),
-        "pgbench_verification": lambda seconds: ground.pgbench_round("verification", seconds),
-        "http_verification": lambda seconds: ground.verifications(lanes_on, seconds),
-        "empty_route": lambda seconds: ground.empty_route(lanes_on, seconds),
+
+def kinds_of(rounds: Rounds, folk: Folk, lanes_on: HttpServer, lanes_off: HttpServer) -> dict[str, Start]:
+    """Every kind of round by its name, in the order of a turn."""
+
+    def exchanges(count: int) -> list[Any]:
+        return folk.claim_items(folk.exchange, count)
+
+    return {
+        "pgbench_redemption": rounds.pgbench_redemptions("pgbench_redemption"),
+        "http_redemption": rounds.redemptions("http_redemption", lanes_on),
+        "http_redemption_lanes_off": rounds.redemptions("http_redemption_lanes_off", lanes_off),
+        "http_redemption_at_half": rounds.redemptions("http_redemption_at_half", lanes_on, half_of="http_redemption"),
+        "pgbench_verification": rounds.pgbench_verifications("pgbench_verification"),
+        "http_verification": rounds.verifications("http_verification", lanes_on),
+        "http_claim_hot": rounds.claims("http_claim_hot", lanes_on, [folk.hot]),
+        "http_claim_spread": rounds.claims("http_claim_spread", lanes_on, folk.spread),
+        "pgbench_exchange": rounds.pgbench_items("pgbench_exchange", Op.CLAIM, exchanges),
+        "http_exchange": rounds.claims("http_exchange", lanes_on, [folk.exchange]),
+        "pgbench_spend": rounds.pgbench_items("pgbench_spend", Op.SPEND, folk.spend_items),
+        "lanes_spend": rounds.callers("lanes_spend", Op.SPEND, folk.spend_items),
+        "single_spend": rounds.callers("single_spend", Op.SPEND, folk.spend_items, lanes=0),
+        "pgbench_earn": rounds.pgbench_items("pgbench_earn", Op.EARN, folk.earn_items, "worker"),
+        "lanes_earn": rounds.callers("lanes_earn", Op.EARN, folk.earn_items, "worker"),
+        "empty_route": rounds.empty_route(lanes_on),
     }
+
+
+async def measure(kinds: Mapping[str, Start]) -> Values:
+    """Every kind of round in turn, ROUNDS times, after a short warm-up of each."""
+    began = time.monotonic()
     for start in kinds.values():
         await start(WARM_UP_S)
-    rounds: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    values: Values = defaultdict(lambda: defaultdict(list))
     for number in range(1, ROUNDS + 1):
         for name, start in kinds.items():
-            found = await start(SECONDS)
-            sys.stderr.write(f"round {number} {name}: {found['per_second']:.0f}/s\n")
-            for figure, value in found.items():
-                rounds[name][figure].append(value)
-    return rounds
+            keep(values, name, await start(SECONDS))
+            sys.stderr.write(
+                f"{time.monotonic() - began:.0f} s: {number} {name} {values[name]['per_second'][-1]:.0f}/s\n"
+            )
+    return values
 
 
-def figures(rounds: dict[str, dict[str, list[float]]]) -> dict[str, tuple[float, str]]:
+def keep(values: Values, name: str, found: Round) -> None:
+    """Adds a round's figures."""
+    for figure, value in found.items():
+        values[name][figure].append(value)
+
+
+async def expiry(ground: Ground, rounds: Rounds, lanes_on: HttpServer, town: Town, database: Database) -> Values:
+    """Breakage once at its own pace beside paced redemptions, and once flat out alone."""
+    values: Values = defaultdict(lambda: defaultdict(list))
+    job = Expiry(database, town.house.environment)
+    await job.lay_in(LOTS)
+    live = rounds.redemptions("redemption_during_expiry", lanes_on, half_of="http_redemption")
+    since = await ground.mark()
+    booking = asyncio.create_task(job.book(LOTS, since))
+    keep(values, "redemption_during_expiry", await live(SECONDS))
+    keep(values, "expiry_beside_redemptions", await booking)
+    await job.lay_in(LOTS)
+    since = await ground.mark()
+    keep(values, "expiry", await job.book(LOTS, since, FLAT_OUT))
+    return values
+
+
+def figures(values: Values, ratios: Mapping[str, tuple[str, str]]) -> dict[str, tuple[float, str]]:
     """Name to value and unit: the medians, then the ratios."""
     found = {
-        f"{name}_{figure}": (round(median(values), 3), UNITS.get(figure, "cpus"))
-        for name, by_figure in rounds.items()
-        for figure, values in by_figure.items()
+        f"{name}_{figure}": (round(median(several), 3), UNITS.get(figure, "cpus"))
+        for name, by_figure in values.items()
+        for figure, several in by_figure.items()
     }
-    for name, (ours, theirs) in RATIOS.items():
-        ratio = median(rounds[ours]["per_second"]) / median(rounds[theirs]["per_second"])
-        found[f"{name}_ratio"] = (round(ratio, 3), UNITS["ratio"])
+    for name, (ours, theirs) in ratios.items():
+        if ours in values and theirs in values:
+            ratio = median(values[ours]["per_second"]) / median(values[theirs]["per_second"])
+            found[f"{name}_ratio"] = (round(ratio, 3), UNITS["ratio"])
     return found
 
 
-async def bench(folder: Path) -> tuple[dict[str, tuple[float, str]], dict[str, dict[str, list[float]]]]:
-    """Engines, a house with the city, a second server without lanes; measured, then all of it ended."""
-    engines = Engines(folder / "engines")
+async def bench(folder: Path, chosen: Sequence[str]) -> Values:
+    """Engines, a house with the city and people, a second server without lanes; measured, then all of it ended."""
+    engines = Engines(folder / "engines", settings={"max_connections": "300"})
     urls = await asyncio.to_thread(engines.start)
     try:
         await prepare_database(urls, DATABASE)
         database, extra = Database.at(urls, DATABASE), {"CHENGXIN_ACCESS_TTL_S": "3600"}
         async with settle(urls, database, folder=folder / "house", redis_url=urls.redis, extra=extra) as town:
+            stock = await market_stock(town)
+            owners = range(FIRST_RESIDENT, FIRST_RESIDENT + RESIDENTS)
+            folk = await Folk.settle(database, town.settings, owners)
+            await end_worker(town)
             lanes_on = HttpServer(town.house.port, town.house.processes["serve"].pid)
             async with HttpServer.beside(town, LANES_OFF) as lanes_off:
                 pgbench = Pgbench(engines.postgres_bin, urls, DATABASE, folder)
-                ground = Ground(
-                    await market_stock(town), pgbench, database, folder, CONNECTIONS, engines.postgres.pid() or 0
-                )
-                rounds = await measure(ground, lanes_on, lanes_off)
+                ground = Ground(pgbench, database, folder, CONNECTIONS, engines.postgres.pid() or 0)
+                rounds = Rounds(ground, stock, folk)
+                every = kinds_of(rounds, folk, lanes_on, lanes_off)
+                picked = {name: start for name, start in every.items() if not chosen or name.startswith(tuple(chosen))}
+                values = await measure(picked)
+                if not chosen or "expiry" in chosen:
+                    values |= await expiry(ground, rounds, lanes_on, town, database)
                 await ground.prove()
     finally:
         await asyncio.to_thread(engines.destroy)
-    found = figures(rounds)
-    return found, rounds
+    return values
+
+
+def report(values: Values, file: Path, ratios: Mapping[str, tuple[str, str]], **about: object) -> None:
+    """Prints the figures and writes them to a file with the rounds they come from."""
+    found = figures(values, ratios)
+    content = {
+        "figures": {name: {"value": value, "unit": unit} for name, (value, unit) in found.items()},
+        "rounds": values,
+        "cpus": os.cpu_count(),
+        "at": time.strftime("%FT%TZ", time.gmtime()),
+        **about,
+    }
+    file.write_text(json.dumps(content, indent=1) + "\n")
+    for name, (value, unit) in found.items():
+        print(f"{name} {value} {unit}")
 
 
 def main() -> int:
     """0, or 1 when a round was invalid."""
-    argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__).parse_args()
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("kinds", nargs="*", help="e.g. http_redemption pgbench_redemption expiry")
+    chosen = parser.parse_args().kinds
+    began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="chengxin-bench-") as folder:
         try:
-            found, rounds = asyncio.run(bench(Path(folder)))
+            values = asyncio.run(bench(Path(folder), chosen))
         except RoundInvalid as invalid:
             sys.stderr.write(f"the bench is invalid: {invalid}\n")
             return 1
-    report = {
-        "figures": {name: {"value": value, "unit": unit} for name, (value, unit) in found.items()},
-        "rounds": rounds,
-        "seconds": SECONDS,
-        "connections": CONNECTIONS,
-        "cpus": os.cpu_count(),
-        "at": time.strftime("%FT%TZ", time.gmtime()),
-    }
-    Path("bench.json").write_text(json.dumps(report, indent=1) + "\n")
-    for name, (value, unit) in found.items():
-        print(f"{name} {value} {unit}")
+    took_s = round(time.monotonic() - began)
+    report(values, Path("bench.json"), RATIOS, seconds=SECONDS, connections=CONNECTIONS, took_s=took_s)
     return 0
 
 

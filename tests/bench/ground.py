@@ -1,4 +1,5 @@
-"""One round of each kind: fresh stock, rendered requests, the load from its own process, every answer checked."""
+"""What every round stands on: an HTTP server, the load from its own process, pgbench, callers in Python, CPU shares,
+and the count in the journal that must be what was answered."""
 
 from __future__ import annotations
 
@@ -8,35 +9,33 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import asyncpg
 import httpx
+import msgspec
 import psutil
 
 from server.sandbox.engine_postgres import free_port
 from server.sandbox.house import ROOT
 from tests.bench.load import pack
 from tests.bench.rivals import Pgbench, RoundInvalid
-from tests.support.databases import Database
-from tests.support.rawhttp import render
-from tests.support.stock import Piece, Stock, as_batch, redeem_item, scan_item
+from tests.support.databases import Database, connected
+from tests.support.stock import as_batch
 from tests.support.town import Town
 from wallet.audit import prove
+from wallet.items import Item
 
-#: Stock of a round: what the last round of its kind suggests and more; before the first, this many a second.
-GUESS_PER_SECOND, MARGIN, SPARE = 4000, 1.6, 1500
 READY_WITHIN_S = 40
-REDEEM, VERIFY = "/api/mp/v1/merchant/redemptions", "/api/mp/v1/merchant/verifications"
+#: Lanes of the callers in Python; the HTTP processes have the lower ones.
+FIRST_LANE = 4
 
-Kind = Literal["redemption", "verification"]
 Round = dict[str, float]
+Role = Literal["app", "worker"]
 
 
 @dataclass(frozen=True)
@@ -73,95 +72,27 @@ class HttpServer:
 
 
 class Ground:
-    """Where rounds are run; knows from earlier rounds how much stock the next needs."""
+    """Runs one load at a time on one database and measures it."""
 
-    def __init__(
-        self, stock: Stock, pgbench: Pgbench, database: Database, folder: Path, connections: int, postgres_pid: int
-    ) -> None:
-        self._stock, self._pgbench, self._database, self._folder = stock, pgbench, database, folder
+    def __init__(self, pgbench: Pgbench, database: Database, folder: Path, connections: int, postgres_pid: int) -> None:
+        self._pgbench, self._database, self._folder = pgbench, database, folder
         self._connections, self._postgres_pid = connections, postgres_pid
-        self._rates: dict[object, float] = {}
+        self.calming = True
 
-    async def redemptions(self, server: HttpServer, seconds: float) -> Round:
-        """Every ticket once; 201 and not a replay, or the round is invalid. `batch`: redemptions per vault call."""
-        pieces = await self._fresh(server, seconds, claimed=True)
-        requests = [
-            render("POST", REDEEM, token=piece.till.token, body={"ticket": self._stock.ticket(piece)})
-            for piece in pieces
-        ]
-        begun = datetime.now(UTC)
-        found = await self._load(server, seconds, requests, expect="201", contains='"redeemed_at"')
-        done, calls = await self._row(
-            "SELECT count(*), count(DISTINCT txid) FROM vault.journal WHERE op = 3 AND at >= $1", begun
-        )
-        if done != found["answers"]:
-            raise RoundInvalid(f"{found['answers']} answers 201, {done} redemptions in the journal")
-        self._rates[server] = found["per_second"]
-        return self._figures(found) | {"batch": done / calls}
-
-    async def verifications(self, server: HttpServer, seconds: float) -> Round:
-        """Every code once, at its time; `usable`, or the round is invalid."""
-        key = (server, "verification")
-        pieces = await self._fresh(key, seconds, claimed=False)
-        unix_s = time.time() + seconds / 2
-        requests = [
-            render("POST", VERIFY, token=piece.till.token, body={"code": self._stock.code(piece, unix_s)})
-            for piece in pieces
-        ]
-        found = await self._load(server, seconds, requests, expect="200", contains='"usable"')
-        self._rates[key] = found["per_second"]
-        return self._figures(found)
-
-    async def empty_route(self, server: HttpServer, seconds: float) -> Round:
-        """The route that does nothing: what the framework costs."""
-        found = await self._load(
-            server, seconds, [render("GET", "/healthz")], expect="200", contains="ok", forever=True
-        )
-        return self._figures(found)
-
-    async def pgbench_round(self, kind: Kind, seconds: float) -> Round:
-        """The same items as single calls of pgbench; what the vault holds afterwards must be what pgbench counted."""
-        key = ("pgbench", kind)
-        pieces = await self._fresh(key, seconds, claimed=kind == "redemption")
-        make = redeem_item if kind == "redemption" else scan_item
-        await self._pgbench.load([as_batch(make(piece)) for piece in pieces])
-        await self._calm()
-        sql = (
-            "SELECT count(*) FROM vault.redemption"
-            if kind == "redemption"
-            else "SELECT count(*) FROM vault.credential WHERE state = 'claimed'"
-        )
-        (before,) = await self._row(sql)
-        per_second, p50_ms, p99_ms, calls = await self._pgbench.round(seconds, len(pieces))
-        (after,) = await self._row(sql)
-        if after - before != calls:
-            raise RoundInvalid(f"pgbench made {calls} calls, the vault shows {after - before} {kind}s")
-        self._rates[key] = per_second
-        return {"per_second": per_second, "p50_ms": p50_ms, "p99_ms": p99_ms}
-
-    async def prove(self) -> None:
-        """The books must balance after all that. Raises `RoundInvalid`."""
-        broken = [finding for finding in await prove(self._database.worker) if finding.broken]
-        if broken:
-            raise RoundInvalid(f"check-ledger expected no finding, saw {broken}")
-
-    async def _fresh(self, key: object, seconds: float, *, claimed: bool) -> list[Piece]:
-        return await self._stock.lay_in(
-            int(self._rates.get(key, GUESS_PER_SECOND) * MARGIN * seconds) + SPARE, claimed=claimed
-        )
-
-    async def _load(
+    async def http(
         self,
         server: HttpServer,
+        requests: Sequence[bytes],
         seconds: float,
-        requests: list[bytes],
         *,
         expect: str,
         contains: str,
         forever: bool = False,
-    ) -> dict[str, Any]:
+        rate: float | None = None,
+    ) -> tuple[Round, int]:
+        """The figures, and how many answers there were: all of them as expected, or the round is invalid."""
         packed, plan = self._folder / "requests", self._folder / "plan.json"
-        packed.write_bytes(pack(requests))
+        packed.write_bytes(pack(list(requests)))
         plan.write_text(
             json.dumps(
                 {
@@ -172,68 +103,126 @@ class Ground:
                     "expect": expect,
                     "contains": contains,
                     "forever": forever,
+                    "rate": rate,
                 }
             )
         )
-        await self._calm()
-        before = _cpu_s(server.pid), _cpu_s(self._postgres_pid)
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "tests.bench.load",
-            str(plan),
-            cwd=ROOT,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, err = await process.communicate()
-        if process.returncode != 0:
-            raise RoundInvalid(f"the load generator ended with {process.returncode}: {err.decode()[-500:]}")
-        found: dict[str, Any] = json.loads(out)
-        found["server_cpus"] = (_cpu_s(server.pid) - before[0]) / found["seconds"]
-        found["postgres_cpus"] = (_cpu_s(self._postgres_pid) - before[1]) / found["seconds"]
-        if found["wrong"]:
-            raise RoundInvalid(
-                f"{found['wrong']} of {found['answers']} answers are not {expect} with {contains}: {found['strange']}"
+        found, shares = await self._run("tests.bench.load", plan, server.pid)
+        return {**_figures(found), "load_cpus": found["cpu_share"], **shares}, found["answers"]
+
+    async def callers(
+        self, items: Sequence[Item], seconds: float, *, role: Role, lanes: int, callers: int, batch: int = 128
+    ) -> tuple[Round, int]:
+        """Callers in a Python process of their own post items, through lanes or one by one (`lanes` 0)."""
+        listed, plan = self._folder / "items.json", self._folder / "plan.json"
+        listed.write_bytes(msgspec.json.encode(list(items)))
+        plan.write_text(
+            json.dumps(
+                {
+                    "dsn": self._database.app if role == "app" else self._database.worker,
+                    "function": "post_batch" if role == "app" else "post_internal",
+                    "first": FIRST_LANE,
+                    "lanes": lanes,
+                    "batch": batch,
+                    "callers": callers,
+                    "seconds": seconds,
+                    "items": str(listed),
+                }
             )
-        return found
-
-    @staticmethod
-    def _figures(found: dict[str, Any]) -> Round:
+        )
+        found, shares = await self._run("tests.bench.callers", plan, None)
         return {
-            "per_second": found["per_second"],
-            "p50_ms": found["p50_ms"],
-            "p99_ms": found["p99_ms"],
-            "load_cpus": found["cpu_share"],
-            "server_cpus": found["server_cpus"],
-            "postgres_cpus": found["postgres_cpus"],
-        }
+            **_figures(found), "batch": found["batch"], "callers_cpus": found["cpu_share"], **shares
+        }, found["answers"]  # fmt: skip
 
-    async def _calm(self) -> None:
-        """What laying in the stock left for later happens now, not in somebody's round."""
-        connection = await asyncpg.connect(self._database.superuser)
-        try:
+    async def pgbench(self, items: Sequence[Item], seconds: float, *, role: Role = "app") -> tuple[Round, int]:
+        """The same items as single calls of pgbench."""
+        await self._pgbench.load([as_batch(item) for item in items])
+        await self.calm()
+        before = cpu_s(self._postgres_pid)
+        per_second, p50_ms, p99_ms, calls = await self._pgbench.round(seconds, len(items), role)
+        share = (cpu_s(self._postgres_pid) - before) * per_second / calls
+        return {"per_second": per_second, "p50_ms": p50_ms, "p99_ms": p99_ms, "postgres_cpus": share}, calls
+
+    async def booked(self, op: int, since: int) -> tuple[int, float]:
+        """Journal rows of an operation since a transaction number, and how many of them a call wrote."""
+        count, calls = await self.row(
+            "SELECT count(*), count(DISTINCT txid) FROM vault.journal WHERE op = $1 AND txid >= $2 AND st = 0",
+            op,
+            since,
+        )
+        return count, count / max(calls, 1)
+
+    async def mark(self) -> int:
+        """The transaction number from which a round counts."""
+        (txid,) = await self.row("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
+        return int(txid)
+
+    async def _wal(self) -> int:
+        """How many bytes of WAL were written so far."""
+        (position,) = await self.row("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint")
+        return int(position)
+
+    async def prove(self) -> None:
+        """The books must balance after all that. Raises `RoundInvalid`."""
+        broken = [finding for finding in await prove(self._database.worker) if finding.broken]
+        if broken:
+            raise RoundInvalid(f"check-ledger expected no finding, saw {broken}")
+
+    async def calm(self) -> None:
+        """What laying in the stock left for later happens now, not in somebody's round. Unless `calming` is off: the
+        first write to a page after a checkpoint puts the whole page into the WAL."""
+        if not self.calming:
+            return
+        async with connected(self._database.superuser) as connection:
+            await connection.execute("SET statement_timeout = 0")
             await connection.execute("ANALYZE")
             await connection.execute("CHECKPOINT")
-        finally:
-            await connection.close()
 
-    async def _row(self, sql: str, *args: object) -> asyncpg.Record:
-        connection = await asyncpg.connect(self._database.worker)
-        try:
-            row = await connection.fetchrow(sql, *args)
+    async def row(self, sql: str, *args: object) -> asyncpg.Record:
+        async with connected(self._database.worker) as connection:
+            row = await connection.fetchrow(sql, *args, timeout=600)
             assert row is not None
             return row
-        finally:
-            await connection.close()
+
+    async def _run(self, module: str, plan: Path, server_pid: int | None) -> tuple[dict[str, Any], Round]:
+        """A generator's findings, and the CPUs that the others used meanwhile."""
+        await self.calm()
+        others = {"postgres_cpus": self._postgres_pid} | ({"server_cpus": server_pid} if server_pid else {})
+        before, wal = {name: cpu_s(pid) for name, pid in others.items()}, await self._wal()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", module, str(plan), cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, err = await process.communicate()
+        if process.returncode != 0:
+            raise RoundInvalid(f"{module} ended with {process.returncode}: {err.decode()[-500:]}")
+        found: dict[str, Any] = json.loads(out)
+        if found["wrong"]:
+            raise RoundInvalid(
+                f"{found['wrong']} of {found['answers']} answers are not as expected: {found['strange']}"
+            )
+        shares = {name: (cpu_s(pid) - before[name]) / found["seconds"] for name, pid in others.items()}
+        return found, shares | {"wal_bytes": (await self._wal() - wal) / found["answers"]}
 
 
-def _cpu_s(pid: int) -> float:
-    """CPU seconds of a process and its children so far."""
+def _figures(found: Mapping[str, Any]) -> Round:
+    return {name: found[name] for name in ("per_second", "p50_ms", "p99_ms")}
+
+
+async def end_worker(town: Town) -> None:
+    """Ends `chengxin worker`: what it does later for a row is no part of a round."""
+    worker = town.house.processes.pop("worker")
+    worker.terminate()
+    await asyncio.to_thread(worker.wait)
+
+
+def cpu_s(pid: int) -> float:
+    """CPU seconds of a process and its children so far, those that ended included."""
     top = psutil.Process(pid)
     total = 0.0
     for process in (top, *top.children(recursive=True)):
         with contextlib.suppress(psutil.NoSuchProcess):
             used = process.cpu_times()
-            total += used.user + used.system
+            total += used.user + used.system + used.children_user + used.children_system
     return total

@@ -1,24 +1,31 @@
 """The load generator: bare sockets and epoll, requests rendered beforehand, one process of its own.
 
 `python -m tests.bench.load <plan.json>`: reads {port, connections, seconds, requests (a file), expect, contains,
-forever}, sends as fast as answers come, each request once (`forever`: round and round), and prints one JSON object:
-answers, seconds, latencies, CPU share, and the answers that were not as expected.
+forever, rate} and prints one JSON object: answers, seconds, latencies, CPU share, and the answers that were not as
+expected. Each request is sent once (`forever`: round and round).
+
+Without a rate every connection is kept busy: as fast as answers come. With a rate requests come by themselves, that
+many a second at random moments (Poisson), and a latency begins when the request was due, whether a connection was free
+or not: what waits is not forgotten.
 """
 
 from __future__ import annotations
 
 import json
+import random
 import select
 import socket
 import struct
 import sys
 import time
 from array import array
+from collections import deque
 from pathlib import Path
 from typing import Any
 
 CHUNK = 65536
 MAX_SHOWN = 3
+SILENCE_S = 10.0
 
 
 def pack(requests: list[bytes]) -> bytes:
@@ -53,76 +60,114 @@ def whole(received: bytes) -> bool:
     return len(received) >= end + 4 + length
 
 
-def run(
-    port: int, connections: int, seconds: float, requests: list[bytes], expect: bytes, contains: bytes, forever: bool
-) -> dict[str, Any]:
-    """Keeps every connection busy for `seconds` or until the requests are used up, then waits for what is under way."""
-    ends = {one.fileno(): one for one in (connected(port) for _ in range(connections))}
-    poll = select.epoll()
-    sent_at = dict.fromkeys(ends, 0.0)
-    received = dict.fromkeys(ends, b"")
-    latencies, strange, wrong = array("d"), [], 0
-    position, count, busy = 0, len(requests), 0
-    start, cpu = time.perf_counter(), time.process_time()
-    until = start + seconds
-    for number, end in ends.items():
-        poll.register(number, select.EPOLLIN)
-        sent_at[number] = time.perf_counter()
-        end.sendall(requests[position % count])
-        position, busy = position + 1, busy + 1
-    finished = start
-    while busy:
-        for number, _ in poll.poll(10) or [(-1, 0)]:
-            if number < 0:
-                raise SystemExit(f"no answer for 10 s, {busy} requests under way")
-            part = ends[number].recv(CHUNK)
-            answer = received[number] + part
+class Load:
+    """Connections, requests and what came back."""
+
+    def __init__(self, plan: dict[str, Any]) -> None:
+        self._requests = unpack(Path(plan["requests"]).read_bytes())
+        self._expect, self._contains = plan["expect"].encode(), plan["contains"].encode()
+        self._forever = plan["forever"]
+        self._ends = {one.fileno(): one for one in (connected(plan["port"]) for _ in range(plan["connections"]))}
+        self._poll = select.epoll()
+        for number in self._ends:
+            self._poll.register(number, select.EPOLLIN)
+        self._received = dict.fromkeys(self._ends, b"")
+        self._due = dict.fromkeys(self._ends, 0.0)
+        self._position = self._busy = self._wrong = 0
+        self._latencies, self._strange = array("d"), list[str]()
+        self._finished = 0.0
+
+    @property
+    def _left(self) -> bool:
+        return self._forever or self._position < len(self._requests)
+
+    def _send(self, number: int, due: float) -> None:
+        self._due[number] = due
+        self._ends[number].sendall(self._requests[self._position % len(self._requests)])
+        self._position += 1
+        self._busy += 1
+
+    def _answered(self, wait_s: float) -> list[int]:
+        """The connections whose answer is whole after waiting at most so long."""
+        free = []
+        for number, _ in self._poll.poll(wait_s):
+            part = self._ends[number].recv(CHUNK)
+            answer = self._received[number] + part
             if not whole(answer):
                 if not part:
                     raise SystemExit(f"the server closed a connection after {answer!r}")
-                received[number] = answer
+                self._received[number] = answer
                 continue
-            now = finished = time.perf_counter()
-            latencies.append(now - sent_at[number])
-            received[number] = b""
-            if answer[9:12] != expect or contains not in answer or b"replayed: true" in answer:
-                wrong += 1
-                if len(strange) < MAX_SHOWN:
-                    strange.append(answer.decode(errors="replace"))
-            if now < until and (forever or position < count):
-                sent_at[number] = now
-                ends[number].sendall(requests[position % count])
-                position += 1
-            else:
-                busy -= 1
-    elapsed = finished - start
-    ordered = sorted(latencies)
-    return {
-        "answers": len(ordered),
-        "seconds": elapsed,
-        "per_second": len(ordered) / elapsed,
-        "p50_ms": 1000 * ordered[len(ordered) // 2],
-        "p99_ms": 1000 * ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)],
-        "cpu_share": (time.process_time() - cpu) / elapsed,
-        "used_up": not forever and position >= count,
-        "wrong": wrong,
-        "strange": strange,
-    }
+            self._finished = time.perf_counter()
+            self._latencies.append(self._finished - self._due[number])
+            self._received[number] = b""
+            self._busy -= 1
+            if answer[9:12] != self._expect or self._contains not in answer or b"replayed: true" in answer:
+                self._wrong += 1
+                if len(self._strange) < MAX_SHOWN:
+                    self._strange.append(answer.decode(errors="replace"))
+            free.append(number)
+        return free
+
+    def saturate(self, seconds: float) -> None:
+        """Keeps every connection busy, then waits for what is under way."""
+        until = time.perf_counter() + seconds
+        for number in self._ends:
+            self._send(number, time.perf_counter())
+        while self._busy:
+            free = self._answered(SILENCE_S)
+            now = time.perf_counter()
+            if not free and now - max(self._finished, until - seconds) > SILENCE_S:
+                raise SystemExit(f"no answer for {SILENCE_S:.0f} s, {self._busy} requests under way")
+            for number in free:
+                if now < until and self._left:
+                    self._send(number, now)
+
+    def pace(self, seconds: float, rate: float) -> None:
+        """Sends `rate` requests a second at random moments, whatever comes back, then waits for what is under way."""
+        chance = random.Random(7)
+        now = time.perf_counter()
+        until, coming = now + seconds, now
+        idle, waiting = list(self._ends), deque[float]()
+        while True:
+            now = time.perf_counter()
+            while coming <= now and coming < until and self._position + len(waiting) < len(self._requests):
+                waiting.append(coming)
+                coming += chance.expovariate(rate)
+            while waiting and idle:
+                self._send(idle.pop(), waiting.popleft())
+            over = coming >= until or self._position + len(waiting) >= len(self._requests)
+            if over and not waiting and not self._busy:
+                return
+            if now > until + SILENCE_S:
+                raise SystemExit(f"{self._busy} requests under way and {len(waiting)} waiting long after the end")
+            idle += self._answered(SILENCE_S if over else max(coming - now, 0.0))
+
+    def found(self, start: float, cpu_s: float) -> dict[str, Any]:
+        """The figures of a run that began at `start` with so much CPU time used."""
+        elapsed = self._finished - start
+        ordered = sorted(self._latencies)
+        return {
+            "answers": len(ordered),
+            "seconds": elapsed,
+            "per_second": len(ordered) / elapsed,
+            "p50_ms": 1000 * ordered[len(ordered) // 2],
+            "p99_ms": 1000 * ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)],
+            "cpu_share": (time.process_time() - cpu_s) / elapsed,
+            "wrong": self._wrong,
+            "strange": self._strange,
+        }
 
 
 def main() -> None:
     plan = json.loads(Path(sys.argv[1]).read_text())
-    requests = unpack(Path(plan["requests"]).read_bytes())
-    found = run(
-        plan["port"],
-        plan["connections"],
-        plan["seconds"],
-        requests,
-        plan["expect"].encode(),
-        plan["contains"].encode(),
-        plan["forever"],
-    )
-    print(json.dumps(found))
+    load = Load(plan)
+    start, cpu_s = time.perf_counter(), time.process_time()
+    if plan.get("rate"):
+        load.pace(plan["seconds"], plan["rate"])
+    else:
+        load.saturate(plan["seconds"])
+    print(json.dumps(load.found(start, cpu_s)))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import asyncpg
 
@@ -19,12 +20,12 @@ SCHEMA = (
     "CREATE TABLE IF NOT EXISTS bench.item (n bigint PRIMARY KEY, item text NOT NULL)",
     # Every session takes numbers in handfuls, so that drawing one costs next to nothing.
     "CREATE SEQUENCE IF NOT EXISTS bench.next CACHE 32",
-    "GRANT USAGE ON SCHEMA bench TO chengxin_app",
-    "GRANT SELECT ON bench.item TO chengxin_app",
-    "GRANT USAGE ON SEQUENCE bench.next TO chengxin_app",
+    "GRANT USAGE ON SCHEMA bench TO chengxin_app, chengxin_worker",
+    "GRANT SELECT ON bench.item TO chengxin_app, chengxin_worker",
+    "GRANT USAGE ON SEQUENCE bench.next TO chengxin_app, chengxin_worker",
 )
 #: In parentheses so that the number is drawn once per call, not once per row.
-SCRIPT = """SELECT * FROM vault.post_batch(
+SCRIPT = """SELECT * FROM vault.{door}(
   (SELECT item FROM bench.item WHERE n = (SELECT nextval('bench.next')))::jsonb, 0::smallint);
 """
 
@@ -34,7 +35,7 @@ class RoundInvalid(RuntimeError):
 
 
 class Pgbench:
-    """Rounds of pgbench as the application's role over TCP, with prepared statements."""
+    """Rounds of pgbench as one of the two roles over TCP, with prepared statements."""
 
     def __init__(self, binaries: Path, urls: EngineUrls, database: str, folder: Path) -> None:
         self._program, self._folder = binaries / "pgbench", folder
@@ -42,10 +43,9 @@ class Pgbench:
         self._environment = os.environ | {
             "PGHOST": "127.0.0.1",
             "PGPORT": str(urls.postgres_port),
-            "PGUSER": "chengxin_app",
             "PGDATABASE": database,
-            "PGPASSWORD": urls.passwords["app"],
         }
+        self._passwords = urls.passwords
 
     async def load(self, items: Sequence[str]) -> None:
         """Replaces the items; each is one batch of one as JSON text."""
@@ -60,12 +60,15 @@ class Pgbench:
         finally:
             await connection.close()
 
-    async def round(self, seconds: float, items: int) -> tuple[float, float, float, int]:
-        """Calls per second, p50 and p99 in ms, calls. Raises `RoundInvalid` when a call or the items failed."""
+    async def round(
+        self, seconds: float, items: int, role: Literal["app", "worker"] = "app"
+    ) -> tuple[float, float, float, int]:
+        """Calls per second, p50 and p99 in ms, calls; through the role's own door. Raises `RoundInvalid` when a call or
+        the items failed."""
         for stale in self._folder.glob(f"{LOG}*"):
             stale.unlink()
         script = self._folder / "call.sql"
-        script.write_text(SCRIPT)
+        script.write_text(SCRIPT.format(door="post_batch" if role == "app" else "post_internal"))
         process = await asyncio.create_subprocess_exec(
             self._program,
             "-n",
@@ -81,7 +84,7 @@ class Pgbench:
             str(script),
             "-l",
             f"--log-prefix={self._folder / LOG}",
-            env=self._environment,
+            env=self._environment | {"PGUSER": f"chengxin_{role}", "PGPASSWORD": self._passwords[role]},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )

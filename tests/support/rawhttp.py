@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 
-def render(method: str, path: str, *, token: str = "", body: object = None) -> bytes:
+def render(
+    method: str, path: str, *, token: str = "", body: object = None, headers: Mapping[str, str] | None = None
+) -> bytes:
     """A whole request that keeps its connection."""
     content = b"" if body is None else json.dumps(body, separators=(",", ":")).encode()
     head = [f"{method} {path} HTTP/1.1", "Host: house"]
     if token:
         head.append(f"Authorization: Bearer {token}")
+    head += [f"{name}: {value}" for name, value in (headers or {}).items()]
     if content:
         head += ["Content-Type: application/json", f"Content-Length: {len(content)}"]
     return "\r\n".join([*head, "", ""]).encode() + content

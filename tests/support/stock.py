@@ -11,6 +11,7 @@ import base64
 import itertools
 import json
 import os
+import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,25 +56,28 @@ PUT = (
     "handle bigint, merchant bigint, store bigint, terminal bigint, staff bigint) ON COMMIT DROP",
 )
 FILL = (
-    """INSERT INTO vault.wallet (b, owner, seq) SELECT owner & 1023, owner, 1 FROM stock""",
+    """INSERT INTO vault.wallet (b, owner, seq) SELECT owner & 1023, owner, 1 FROM stock
+       ON CONFLICT (b, owner) DO UPDATE SET seq = vault.wallet.seq + 1""",
     """INSERT INTO vault.journal (b, owner, id, seq, op, st, c_stock, c_out, c_used, c_gone, f_budget, f_reserved,
          f_payable,
          peer, avail_after, held_after, terms, takes, detail, hash, at)
-       SELECT s.owner & 1023, s.owner, s.coupon, 1, 2, 0, -1, 1, 0, 0, -p.reserved, p.reserved,
-         CASE WHEN p.reserved IS NOT NULL THEN 0 END, t.template, 0, 0, t.terms,
+       SELECT s.owner & 1023, s.owner, s.coupon, w.seq, 2, 0, -1, 1, 0, 0, -p.reserved, p.reserved,
+         CASE WHEN p.reserved IS NOT NULL THEN 0 END, t.template, w.points_avail, w.points_held, t.terms,
          jsonb_build_array(jsonb_build_array(t.stock_budget, CASE WHEN p.gathered_a THEN 0 ELSE s.k % p.slots_a END, 1))
            || CASE WHEN p.reserved IS NULL THEN '[]'::jsonb ELSE jsonb_build_array(jsonb_build_array(t.fen_budget,
                 CASE WHEN p.gathered_b THEN 0 ELSE s.k % p.slots_b END, p.reserved)) END,
          jsonb_build_object('coupon_id', s.coupon, 'template_id', t.template, 'price_points', 0, 'expires_on',
          p.expires_on),
          sha256(uuid_send(s.coupon)), vault.now()
-       FROM stock s, plan p, vault.coupon_terms t WHERE t.terms = p.terms""",
+       FROM stock s JOIN vault.wallet w ON w.b = s.owner & 1023 AND w.owner = s.owner, plan p, vault.coupon_terms t
+       WHERE t.terms = p.terms""",
     """INSERT INTO vault.coupon (b, owner, id, terms, state, expires_on, reserved_fen, issued_at)
        SELECT s.owner & 1023, s.owner, s.coupon, p.terms, 'issued', p.expires_on, coalesce(p.reserved, 0), vault.now()
        FROM stock s, plan p""",
     """INSERT INTO vault.allowance (b, owner, limit_id, period_start, used)
        SELECT s.owner & 1023, s.owner, l.limit_id, 'epoch', 1
-       FROM stock s, plan p, vault.coupon_terms t, unnest(t.person_limits) l WHERE t.terms = p.terms""",
+       FROM stock s, plan p, vault.coupon_terms t, unnest(t.person_limits) l WHERE t.terms = p.terms
+       ON CONFLICT (b, owner, limit_id, period_start) DO UPDATE SET used = vault.allowance.used + 1""",
     """INSERT INTO vault.credential_handle
        SELECT handle, owner & 1023, owner, credential, p.until FROM stock, plan p""",
     """INSERT INTO vault.credential (b, id, owner, epoch, coupon_id, handle, state, issued_at, expires_at,
@@ -124,7 +128,15 @@ class Piece:
 class Stock:
     """Lays in coupons of one template that costs no points and needs no order amount."""
 
-    def __init__(self, owner_dsn: str, settings: Settings, terms_id: int, tills: Sequence[Till]) -> None:
+    def __init__(
+        self,
+        owner_dsn: str,
+        settings: Settings,
+        terms_id: int,
+        tills: Sequence[Till],
+        owners: Sequence[int] | None = None,
+    ) -> None:
+        """`owners`: whose coupons they are, drawn at random; by default residents that did not exist before."""
         self._dsn, self._terms, self._tills = owner_dsn, terms_id, list(tills)
         self._tickets = TicketOffice(Keyring.parse(settings.ticket_keys))
         self._key, self._prefix, self._zone = (
@@ -132,16 +144,25 @@ class Stock:
             settings.code_prefix,
             settings.city_zone,
         )
-        self._numbers = itertools.count()
+        self._numbers, self._owners, self._chance = itertools.count(), owners, random.Random(5)
 
     async def lay_in(self, count: int, *, claimed: bool) -> list[Piece]:
-        """`count` fresh pieces, one resident each; claimed by the tills in turn, or open."""
+        """`count` fresh pieces, claimed by the tills in turn, or open; no resident twice before all had one."""
+        at_once = count if self._owners is None else len(self._owners)
+        pieces: list[Piece] = []
+        while len(pieces) < count:
+            pieces += await self._lay_in(min(at_once, count - len(pieces)), claimed)
+        return pieces
+
+    async def _lay_in(self, count: int, claimed: bool) -> list[Piece]:
+        drawn = None if self._owners is None else self._chance.sample(self._owners, count)
         fresh = _uuid7s(count * 4)
         pieces, rows = [], []
         for k in range(count):
             number, till = next(self._numbers), self._tills[k % len(self._tills)]
             coupon, credential, redemption, void = fresh[4 * k : 4 * k + 4]
-            owner, handle, who = FIRST_OWNER + number, (number + 1) * HANDLE_STEP % 10**10, till.acceptor
+            owner = FIRST_OWNER + number if drawn is None else drawn[k]
+            handle, who = (number + 1) * HANDLE_STEP % 10**10, till.acceptor
             pieces.append(Piece(owner, credential, redemption, void, handle, till))
             rows.append(
                 (
@@ -218,10 +239,10 @@ class Stock:
         return code_of(self._prefix, piece.handle, seed_of(self._key, day, piece.handle), unix_s)
 
 
-async def market_stock(town: Town) -> Stock:
+async def market_stock(town: Town, owners: Sequence[int] | None = None, terms: int | None = None) -> Stock:
     """Stock of the town's market: an owner's phone at each of its stores, a coupon without points or threshold."""
     tills = [Till.of(await town.counter(name, "owner")) for name in town.stores if name.startswith(MARKET)]
-    return Stock(town.database.owner, town.settings, int(town.templates[MARKET_TEMPLATE]), tills)
+    return Stock(town.database.owner, town.settings, terms or int(town.templates[MARKET_TEMPLATE]), tills, owners)
 
 
 def redeem_item(piece: Piece) -> Item:
