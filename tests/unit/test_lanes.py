@@ -11,7 +11,9 @@ from uuid import UUID
 import asyncpg
 import msgspec
 import pytest
+from prometheus_client import REGISTRY
 
+from server.web.metrics import LaneReport
 from wallet import InFlight, QueueFull, VaultUnavailable, lanes
 from wallet.items import Item, Op
 from wallet.lanes import Answer, Lanes
@@ -243,3 +245,23 @@ async def test_closing_sends_what_waits_in_lines_and_chains() -> None:
     assert all(isinstance(task.result(), Answer) for task in waiting)
     with pytest.raises(QueueFull):
         await lane.post(claim(1))
+
+
+async def test_what_the_lanes_did_is_reported_once() -> None:
+    def read(name: str, **labels: str) -> float:
+        return REGISTRY.get_sample_value(f"chengxin_vault_{name}", labels) or 0.0
+
+    names = ("calls_total", "items_total", "batch_items_sum", "wait_seconds_count", "resent_items_total")
+    wire = Wire(fails=lambda items: asyncpg.DeadlockDetectedError() if len(items) > 1 else None)
+    lane, report = await opened(wire), LaneReport()
+    before = {name: read(name) for name in names} | {"deadlock": read("troubles_total", kind="deadlock")}
+    await asyncio.gather(*(lane.post(claim(n)) for n in range(5)))
+    report.take(lane)
+    report.take(lane)
+    after = {name: read(name) for name in names} | {"deadlock": read("troubles_total", kind="deadlock")}
+    assert {name: after[name] - before[name] for name in after} == {
+        "calls_total": 5, "items_total": 5, "batch_items_sum": 5, "wait_seconds_count": 5, "resent_items_total": 5,
+        "deadlock": 1,
+    }  # fmt: skip
+    assert read("batch_limit") == 100 and read("waiting") == 0
+    await lane.close()
