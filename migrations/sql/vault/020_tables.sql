@@ -132,7 +132,6 @@ CREATE TABLE vault.journal (
     d_avail, d_held, d_peer, c_stock, c_out, c_used, c_gone, f_budget, f_reserved, f_payable) = 0)
 ) PARTITION BY RANGE (id);
 CREATE INDEX journal_statement ON vault.journal (b, owner, seq DESC);
-CREATE INDEX journal_txid ON vault.journal USING brin (txid) WITH (pages_per_range = 32);
 
 -- One coupon per claim: its id is the claim's id. reserved_fen is what the sponsor's budget still holds for it. A locked coupon is
 -- kept for one partner's order until locked_until and counts as issued afterwards, whether or not a job has booked that.
