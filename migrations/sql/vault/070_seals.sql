@@ -135,7 +135,7 @@ BEGIN
   FROM (SELECT last.hi_txid, last.hi_b, last.hi_owner, last.hi_seq WHERE last.epoch = e.epoch UNION ALL SELECT 0, 0, 0, 0)
     x (txid, b, owner, seq) LIMIT 1;
   -- After a long pause, no more of the journal is read than this seal can hold.
-  v_hi := least(s.lo_txid, p_hi - 10000) + 10000;
+  v_hi := s.lo_txid + least(p_hi - s.lo_txid, greatest(p_rows / 64, 16));
   WHILE v_hi < p_hi AND p_rows > (
     SELECT count(*) FROM (SELECT FROM vault.journal j WHERE j.txid >= s.lo_txid AND j.txid < v_hi AND j.at >= e.began_at
                             AND (j.txid, j.b, j.owner, j.seq) >= (s.lo_txid, s.lo_b, s.lo_owner, s.lo_seq) LIMIT p_rows) x) LOOP
