@@ -12,6 +12,32 @@ class Migration(migrations.Migration):
 
     operations = [
         ops.CreateModel(
+            name='Adjustment',
+            fields=[
+                ('id', fields.UUIDField(primary_key=True, default=uuid4, unique=True, db_index=True)),
+                ('resident_id', fields.BigIntField(db_index=True)),
+                ('points', fields.BigIntField()),
+                ('reason', fields.CharField(max_length=200)),
+                ('document', fields.CharField(max_length=100)),
+                ('validity_months', fields.SmallIntField()),
+                ('status', fields.CharField(default='pending', max_length=8)),
+                ('requested_by', fields.BigIntField()),
+                ('requested_at', fields.DatetimeField(auto_now=False, auto_now_add=False)),
+                ('decided_by', fields.BigIntField(null=True)),
+                ('decided_at', fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
+                ('decision_note', fields.CharField(default='', max_length=200)),
+                ('vault_id', fields.UUIDField(null=True, unique=True)),
+                ('attempts', fields.IntField(default=0)),
+                ('due_at', fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
+                ('answer', fields.CharField(default='', max_length=40)),
+                ('points_after', fields.BigIntField(null=True)),
+                ('expires_on', fields.DateField(null=True)),
+                ('settled_at', fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'adjustment', 'app': 'migrations', 'pk_attr': 'id', 'table_description': "The intent to correct a balance by hand (D18); its id is the client's UUIDv7 (D21), `vault_id` the posting's."},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
             name='Administrator',
             fields=[
                 ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),

@@ -28,6 +28,8 @@ from server.kit.jobs import Handler
 from server.kit.pace import Pace
 from server.kit.redis import Cache
 from server.kit.tasks import end
+from server.ledger_office.adjustments import AdjustmentService
+from server.ledger_office.desk import WalletDesk
 from server.merchants.service import MerchantService
 from server.notices.service import NoticeService
 from server.people.administrators import AdministratorService
@@ -69,6 +71,8 @@ class Services:
     awards: AwardService
     expiry: PointsExpiry
     notices: NoticeService
+    wallet_desk: WalletDesk
+    adjustments: AdjustmentService
     showing: ShowingService
     news: News
     counter: CounterService
@@ -194,6 +198,8 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
             pace=Pace(per_second=settings.expiry_per_second, share=settings.expiry_share),
         ),
         notices=_notices(settings, clock, vault, wechat, envelope, templates),
+        wallet_desk=WalletDesk(vault=vault, clock=clock),
+        adjustments=AdjustmentService(vault=vault, clock=clock, job_key=secret_bytes(settings.job_key)),
         showing=ShowingService(
             vault=vault,
             clock=clock,

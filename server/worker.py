@@ -4,7 +4,8 @@
     values    every 1 s     the vault's journal, in order per resident, to whom value concerns: redemptions become facts
     jobs      every 1 s     what was put off, and events that stumbled, later and later until they are dead letters
     fold      every 5 s     balances of accounts without a limit
-    redrive   every 5 s     what a crash left between house and vault is finished under the same ids (D18)
+    redrive   every 5 s     what a crash left between house and vault is finished under the same ids (D18); approved
+                            corrections of balances are posted
     expire    every 30 s    coupons past their last day; what redemptions left in reserve after the void window; holds
                             and locks whose life is over
     breakage  every 60 s    points past their last day, a page at a time, once a day through all wallets
@@ -98,6 +99,7 @@ class Worker:
                 "budgets": services.budgets.redrive,
                 "campaigns": services.campaigns.redrive,
                 "templates": services.templates.redrive,
+                "adjustments": services.adjustments.redrive,
             }
         )
 

@@ -37,6 +37,7 @@ MODEL_MODULES: Final[list[str]] = [
     "server.merchants.models",
     "server.incentives.models",
     "server.notices.models",
+    "server.ledger_office.models",
 ]
 STATEMENT_TIMEOUT_S: Final = 10
 BEGIN_ATTEMPTS: Final = 2

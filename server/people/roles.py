@@ -27,16 +27,23 @@ SCOPES: frozenset[str] = frozenset(
         "dead_letter.read",
         "dead_letter.manage",
         "admin.manage",
+        "wallet.read",
+        "ledger.read",
+        "ledger.write",
+        "ledger.approve",
     }
 )
 
 _READS = frozenset(scope for scope in SCOPES if scope.endswith(".read"))
+# Who makes rules has no business with one person's wallet (G31).
+_PERSONAL = frozenset({"audit.read", "wallet.read", "ledger.read"})
 
 ROLES: dict[str, frozenset[str]] = {
     "director": SCOPES,
-    "editor": (_READS - {"audit.read"}) | {"campaign.edit", "template.edit", "budget.topup"},
-    "approver": _READS | {"campaign.activate", "template.activate", "budget.approve"},
+    "editor": (_READS - _PERSONAL) | {"campaign.edit", "template.edit", "budget.topup"},
+    "approver": _READS | {"campaign.activate", "template.activate", "budget.approve", "ledger.approve"},
     "merchant_manager": frozenset({"merchant.read", "merchant.manage"}),
+    "accountant": frozenset({"wallet.read", "ledger.read", "ledger.write"}),
     "auditor": _READS,
 }
 

@@ -73,5 +73,6 @@ ADMINISTRATORS = (
     SampleAdministrator("editor", "editor", "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"),
     SampleAdministrator("approver", "approver", "KRSXG5CTMVRXEZLUKRSXG5CTMVRXEZLU"),
     SampleAdministrator("merchants", "merchant_manager", "MFRGGZDFMZTWQ2LKMFRGGZDFMZTWQ2LK"),
+    SampleAdministrator("accountant", "accountant", "MJXW623NMFXGIZLSMJXW623NMFXGIZLS"),
     SampleAdministrator("auditor", "auditor", "NB2W45DFOIZA2LKNB2W45DFOIZALKNB2"),
 )
