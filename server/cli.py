@@ -34,6 +34,7 @@ from server.kit.logging import configure_logging
 from wallet.errors import VaultUnavailable
 
 EX_UNAVAILABLE = 69  # a database or another service cannot be reached; says nothing about the books
+EX_IOERR = 74  # the database cannot read what it stored
 
 
 class Commands(click.Group):
@@ -55,6 +56,9 @@ class Commands(click.Group):
             click.echo(f"Error: not reached: {unreachable}", err=True)
         except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as refusal:
             click.echo(f"Error: refused by the database: {refusal}", err=True)
+        except (asyncpg.DataCorruptedError, asyncpg.IndexCorruptedError) as rotten:
+            click.echo(f"Error: the database cannot read what it stored: {rotten}", err=True)
+            raise SystemExit(EX_IOERR) from None
         raise SystemExit(EX_UNAVAILABLE)
 
 

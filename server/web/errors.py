@@ -99,6 +99,9 @@ _BY_HTTP: Final[dict[int, type[AppError]]] = {
 }
 # Whatever a database says about the value of an input that passed the types: too large a number, a NUL in a text.
 _BAD_VALUE = (asyncpg.DataError, OverflowError)
+# A full disk or no memory: nothing was written, and the same request may come again when somebody has made room.
+_OUT_OF_ROOM = (asyncpg.InsufficientResourcesError,)
+OUT_OF_ROOM_RETRY_S: Final = 10
 
 
 def known(error: BaseException) -> AppError | VaultError | None:
@@ -115,6 +118,8 @@ def known(error: BaseException) -> AppError | VaultError | None:
     too_long = (error, cause if isinstance(error, OperationalError) else None)
     if any(isinstance(one, asyncpg.QueryCanceledError) for one in too_long):
         return TemporarilyUnavailable(retry_after_s=1)
+    if any(isinstance(one, _OUT_OF_ROOM) for one in too_long):
+        return TemporarilyUnavailable(retry_after_s=OUT_OF_ROOM_RETRY_S)
     if isinstance(error, (DBConnectionError, *LOST_CONNECTION)):
         return TemporarilyUnavailable(retry_after_s=1)
     return None
