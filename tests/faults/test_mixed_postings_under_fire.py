@@ -1,0 +1,107 @@
+"""Processes, PostgreSQL and connections die while residents earn, spend, hold, capture, release, refund and claim.
+
+What is lost: nothing. Every request is written down outside the process that posts it, and sent again under its id
+until it is answered; then log, journal, wallets, holds, seals and check-ledger are one, and every answer comes again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from dataclasses import replace
+
+import pytest
+
+from tests.support.clusters import Cluster
+from tests.support.intents import INTENTS, Field, Mixture, settle
+from tests.support.posters import Posters
+from tests.support.tampering import READY_FOR_QUERY, Proxy
+
+pytestmark = pytest.mark.fault
+
+#: A process that does not answer for so long is not waited for; the same request goes to another.
+ATTEMPT_S = 1.0
+STOPPED_S = 30.0 if INTENTS >= 20_000 else 5.0
+
+
+def answered(received: bytes) -> bool:
+    """PostgreSQL's whole answer to a batch that was committed with something in it."""
+    return received.endswith(READY_FOR_QUERY) and b"points_after" in received
+
+
+async def test_posting_processes_killed_with_9_lose_nothing_and_double_nothing(cluster: Cluster) -> None:
+    database = await cluster.database()
+    field = await Field.on(database)
+    async with Posters.started(database.app, database.worker, 3) as posters:
+        under_way = []
+
+        async def kill_posters(mixture: Mixture) -> None:
+            for n, share in enumerate((0.15, 0.3, 0.45, 0.6, 0.75)):
+                await mixture.reached(share)
+                under_way.append(await posters.all[n % 3].kill())
+                await posters.all[n % 3].start()
+
+        mixture = Mixture(field, posters)
+        await mixture.run(kill_posters)
+        assert sum(under_way) > 0, "some process died with requests under way"
+    print(await settle(mixture, database))
+
+
+async def test_postgresql_killed_with_9_under_mixed_postings_comes_back_whole(cluster: Cluster) -> None:
+    database = await cluster.database()
+    field = await Field.on(database)
+    async with Posters.started(database.app, database.worker) as posters:
+
+        async def kill(mixture: Mixture) -> None:
+            for share in (0.3, 0.6):
+                await mixture.reached(share)
+                await cluster.kill_and_start()
+
+        mixture = Mixture(field, posters, seed=2)
+        await mixture.run(kill)
+        assert posters.heard, "nobody noticed that PostgreSQL died"
+    print(await settle(mixture, database))
+    status, said = await asyncio.to_thread(cluster.amcheck, database)
+    assert status == 0, f"pg_amcheck expected no damage after recovery, saw {said}"
+
+
+async def test_answers_lost_between_commit_and_caller_come_again_as_replays(cluster: Cluster) -> None:
+    database = await cluster.database()
+    field = await Field.on(database)
+    async with Proxy.before(cluster.engines.urls.postgres_port, answered) as proxy:
+        through = replace(cluster.engines.urls, postgres_port=proxy.port)
+        app, worker = (through.dsn(role, database.name) for role in ("app", "worker"))
+        async with Posters.started(app, worker) as posters:
+
+            async def lose_answers(mixture: Mixture) -> None:
+                for tenth in range(1, 10):
+                    await mixture.reached(tenth / 10)
+                    proxy.arm(2)
+
+            mixture = Mixture(field, posters, seed=3)
+            await mixture.run(lose_answers)
+    assert len(proxy.lost) == 18, f"the proxy lost {len(proxy.lost)} committed answers, expected 18"
+    replays = sum(one.first == 0 for one in mixture.told.values())
+    assert replays >= 18, f"expected a replay for each request whose answer was lost, saw {replays}"
+    print(await settle(mixture, database))
+
+
+async def test_a_posting_process_that_stands_still_doubles_nothing_and_its_late_answers_harm_nobody(
+    cluster: Cluster,
+) -> None:
+    database = await cluster.database()
+    field = await Field.on(database)
+    async with Posters.started(database.app, database.worker, attempt_s=ATTEMPT_S) as posters:
+
+        async def stand_still(mixture: Mixture) -> None:
+            await mixture.reached(0.3)
+            posters.all[0].send_signal(signal.SIGSTOP)
+            try:
+                await asyncio.sleep(STOPPED_S)
+            finally:
+                posters.all[0].send_signal(signal.SIGCONT)
+
+        mixture = Mixture(field, posters, seed=4)
+        await mixture.run(stand_still)
+        assert posters.heard["lost"] > 0, "somebody must have waited for the process in vain"
+    print(await settle(mixture, database))

@@ -1,0 +1,92 @@
+"""A cluster that tests may break, with a city's settings: fsync is on, checksums are on. Its tests clone its source.
+
+It lies in memory where that can be had: kill -9 leaves what the system's cache holds, on a disk as in memory, and the
+syncs of some thousand small files would be most of the time of a test. No test here cuts the power.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from server.sandbox.engines import Engines
+from server.sandbox.house import prepare_database
+from tests.support import databases
+from tests.support.databases import Database
+
+SOURCE = "chengxin_source"
+MEMORY, MEMORY_WANTED_BYTES = Path("/dev/shm"), 2 << 30
+
+
+@contextmanager
+def quick_folder(otherwise: Path) -> Iterator[Path]:
+    """A folder for engines in memory, or the other one where there is too little."""
+    if not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < MEMORY_WANTED_BYTES:
+        yield otherwise
+        return
+    folder = Path(tempfile.mkdtemp(prefix="chengxin-faults-", dir=MEMORY))
+    folder.chmod(0o755)  # the engines may belong to another account
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass
+class Cluster:
+    """PostgreSQL alone, and how it dies."""
+
+    engines: Engines
+
+    async def database(self) -> Database:
+        """A migrated database nobody used before."""
+        return await databases.clone(self.engines.urls, SOURCE)
+
+    async def kill(self) -> None:
+        """Kills PostgreSQL with -9; returns when it is gone."""
+        pid = self.engines.postgres.pid()
+        assert pid is not None, "PostgreSQL runs before it is killed"
+        os.kill(pid, signal.SIGKILL)
+        # Dying takes a moment, and meanwhile its port still answers.
+        while self.engines.postgres.pid() is not None:  # noqa: ASYNC110 a process of somebody else's
+            await asyncio.sleep(0.02)
+
+    async def kill_and_start(self) -> None:
+        await self.kill()
+        await asyncio.to_thread(self.engines.start)
+
+    def amcheck(self, database: Database) -> tuple[int, str]:
+        """pg_amcheck's exit status and words: every page of every heap and B-tree, every heap row in its indexes."""
+        urls = self.engines.urls
+        where = ["-h", "127.0.0.1", "-p", str(urls.postgres_port), "-U", "postgres", "-d", database.name]
+        return self.engines.postgres.user.run(
+            [self.engines.postgres_bin / "pg_amcheck", "--install-missing", "--heapallindexed", "-j", "2", *where],
+            timeout_s=300,
+            environ={"PGPASSWORD": urls.passwords["superuser"]},
+        )
+
+    def discard(self) -> None:
+        """Ends it without a last checkpoint and deletes it."""
+        postgres = self.engines.postgres
+        postgres.user.run([postgres.bin / "pg_ctl", "stop", "-D", postgres.data, "-m", "immediate"], timeout_s=60)
+        self.engines.destroy()
+
+
+@asynccontextmanager
+async def started_cluster(folder: Path, *, in_memory: bool = True, **settings: str) -> AsyncIterator[Cluster]:
+    """A cluster in memory, or else in `folder`, gone at the end."""
+    with quick_folder(folder) if in_memory else nullcontext(folder) as place:
+        cluster = Cluster(Engines(place / "engines", settings=settings, valkey=False))
+        try:
+            urls = await asyncio.to_thread(cluster.engines.start)
+            await prepare_database(urls, SOURCE)
+            yield cluster
+        finally:
+            await asyncio.to_thread(cluster.discard)
