@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.admin_api import audit, budgets, campaigns, dead_letters, merchants, sessions, templates
+from server.admin_api import audit, budgets, campaigns, dead_letters, ledger, merchants, sessions, templates, wallets
 from server.web.routing import Router
 
 ROUTERS: list[Router] = [
@@ -13,4 +13,6 @@ ROUTERS: list[Router] = [
     budgets.router,
     audit.router,
     dead_letters.router,
+    wallets.router,
+    ledger.router,
 ]
