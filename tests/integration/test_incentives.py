@@ -155,6 +155,25 @@ async def test_an_award_waits_for_a_vault_that_cannot_be_reached(house: House, r
     assert await house.points(resident) == 100
 
 
+async def test_an_award_of_a_frozen_account_is_kept_and_posted_once_it_is_open(house: House, resident: int) -> None:
+    await house.live_campaign()
+    await house.app.open_wallet(resident)
+    order = {"authority": "市人民法院", "reason": "（2026）执字1号", "actor": 1}
+    await house.app.freeze(resident, uuid7(house.clock.now()), kind="frozen", until=None, **order)  # type: ignore[arg-type]
+    await house.tell(resident)
+    await house.awards.on_fact(await Event.get(key=f"resident:{resident}"))
+    for attempt in range(1, 13):
+        award = await Award.get(resident_id=resident)
+        assert (award.status, award.attempts, await house.points(resident)) == ("pending", attempt, 0)
+        assert award.due_at <= house.clock.now() + timedelta(seconds=600)
+        await Award.filter(id=award.id).update(due_at=house.clock.now())
+        await house.awards.redrive()
+    await house.app.unfreeze(resident, uuid7(house.clock.now()), **order)  # type: ignore[arg-type]
+    await Award.filter(resident_id=resident).update(due_at=house.clock.now())
+    await house.awards.redrive()
+    assert ((await Award.get(resident_id=resident)).status, await house.points(resident)) == ("posted", 100)
+
+
 async def test_a_fresh_fact_that_missed_its_campaign_is_found_again(house: House, resident: int) -> None:
     await house.tell(resident, house.clock.now() + timedelta(seconds=5))
     await house.awards.on_fact(await Event.get(key=f"resident:{resident}"))
