@@ -14,6 +14,7 @@ import asyncpg
 from server.sandbox.engines import EngineUrls
 
 CLIENTS, THREADS = 16, 2
+DOORS = {"app": "post_batch", "worker": "post_internal"}
 LOG = "pgbench-calls"
 SCHEMA = (
     "CREATE SCHEMA IF NOT EXISTS bench",
@@ -24,9 +25,11 @@ SCHEMA = (
     "GRANT SELECT ON bench.item TO chengxin_app, chengxin_worker",
     "GRANT USAGE ON SEQUENCE bench.next TO chengxin_app, chengxin_worker",
 )
-#: In parentheses so that the number is drawn once per call, not once per row.
+#: In parentheses so that the number is drawn once per call, not once per row. Clients have lanes of their own, as many
+#: as a budget has slots: on one slot they would wait for each other's commits.
+SLOTS = 8
 SCRIPT = """SELECT * FROM vault.{door}(
-  (SELECT item FROM bench.item WHERE n = (SELECT nextval('bench.next')))::jsonb, 0::smallint);
+  (SELECT item FROM bench.item WHERE n = (SELECT nextval('bench.next')))::jsonb, (:client_id % {slots})::smallint);
 """
 
 
@@ -68,7 +71,7 @@ class Pgbench:
         for stale in self._folder.glob(f"{LOG}*"):
             stale.unlink()
         script = self._folder / "call.sql"
-        script.write_text(SCRIPT.format(door="post_batch" if role == "app" else "post_internal"))
+        script.write_text(SCRIPT.format(door=DOORS[role], slots=SLOTS))
         process = await asyncio.create_subprocess_exec(
             self._program,
             "-n",
