@@ -17,6 +17,9 @@ from miniprogram_api.schemas.wallet import (
     HoldPageReply,
     HoldQuery,
     HoldReply,
+    LookPageReply,
+    LookQuery,
+    LookReply,
     LotReply,
     WalletReply,
 )
@@ -109,6 +112,19 @@ async def list_holds(call: Call, query: HoldQuery) -> Reply:
     rows = await call.services.vault.read.holds(call.resident_id, before=before, limit=query.limit)
     items = [HoldReply(str(row.id), row.points, row.memo, row.at, row.until, row.lapsed) for row in rows]
     return Reply.ok(HoldPageReply(items, encode_cursor(str(rows[-1].id)) if len(rows) == query.limit else None))
+
+
+@router.get(
+    "/wallet/looks", summary="谁查看过我的积分", query=LookQuery, replies={200: LookPageReply}, caller=Callers.resident
+)
+async def list_looks(call: Call, query: LookQuery) -> Reply:
+    """Every look of an administrator at this wallet, newest first, with its purpose (G20)."""
+    position = decode_cursor(query.cursor, int)
+    rows = await call.services.wallet_desk.looks(
+        call.resident_id, before_id=int(position[0]) if position else None, limit=query.limit
+    )
+    items = [LookReply(row.at, row.what, row.purpose) for row in rows]
+    return Reply.ok(LookPageReply(items, encode_cursor(rows[-1].id) if len(rows) == query.limit else None))
 
 
 def entry_reply(row: Entry) -> EntryReply:

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from server.ledger_office.commands import Purpose, What
+
 
 class LotReply(Struct, frozen=True):
     """Points that can be spent through `expires_on`, city time."""
@@ -122,6 +124,25 @@ class HoldPageReply(Struct, frozen=True):
 
 
 class HoldQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    cursor: Annotated[str, Meta(max_length=256)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+
+
+class LookReply(Struct, frozen=True):
+    """An administrator looked at the wallet. purpose: enquiry (a question of the resident's), objection, correction,
+    authority (an authority's demand) or inspection."""
+
+    at: datetime
+    what: What
+    purpose: Purpose
+
+
+class LookPageReply(Struct, frozen=True):
+    items: list[LookReply]
+    next_cursor: str | None
+
+
+class LookQuery(Struct, frozen=True, forbid_unknown_fields=True):
     cursor: Annotated[str, Meta(max_length=256)] | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
 

@@ -15,6 +15,8 @@ MAX_VALIDITY_MONTHS = 24
 #: Why a wallet is looked at: a resident's question, an objection, before or after a correction, an authority's demand,
 #: an inspection (G20).
 Purpose = Literal["enquiry", "objection", "correction", "authority", "inspection"]
+#: What of it.
+What = Literal["wallet", "balance", "entries", "holds"]
 
 
 @dataclass(frozen=True, slots=True)

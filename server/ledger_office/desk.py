@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import date, datetime
 from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
-from server.kit import audit
+from server.kit import audit, audit_trail
 from server.kit.clock import Clock
 from server.kit.db import fetch, transaction
-from server.ledger_office.commands import Clerk, FreezeOrder, Purpose, check_text
+from server.ledger_office.commands import Clerk, FreezeOrder, Purpose, What, check_text
 from wallet import (
     BalanceAt,
     CouponVoided,
@@ -34,7 +35,17 @@ from wallet import (
 from wallet.folds import FoldKind, Folds
 
 T = TypeVar("T")
-OBJECT = "wallet"
+OBJECT, LOOKED = "wallet", "wallet.read"
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """One look of an administrator at a wallet: what of it, and for which purpose."""
+
+    id: int
+    at: datetime
+    what: What
+    purpose: Purpose
 
 
 class WalletDesk:
@@ -45,15 +56,23 @@ class WalletDesk:
         self._clock = clock
         self.accounts = Accounts()
 
-    async def look(self, resident_id: int, what: str, purpose: Purpose, reference: str | None, clerk: Clerk) -> Look:
+    async def look(self, resident_id: int, what: What, purpose: Purpose, reference: str | None, clerk: Clerk) -> Look:
         """Note down who looks at whose wallet and why (G20), and only then let them."""
         seen: dict[str, Any] = {"what": what, "purpose": purpose, "reference": reference}
         async with transaction() as tx:
             await audit.record(
-                tx, actor=clerk.actor, action="wallet.read", object_kind=OBJECT, object_id=str(resident_id),
+                tx, actor=clerk.actor, action=LOOKED, object_kind=OBJECT, object_id=str(resident_id),
                 before=None, after=seen, at=self._clock.now(), request_id=clerk.request_id,
             )  # fmt: skip
         return Look(self._vault, resident_id)
+
+    async def looks(self, resident_id: int, *, before_id: int | None, limit: int) -> list[Looked]:
+        """Who has looked at a wallet, newest first: what the resident is shown of it (G20). `before_id` is the last id
+        of the page before."""
+        rows = await audit_trail.entries(
+            before_id=before_id, limit=limit, action=LOOKED, object_kind=OBJECT, object_id=str(resident_id)
+        )
+        return [Looked(row.id, row.at, row.after["what"], row.after["purpose"]) for row in rows]
 
     async def freeze(self, resident_id: int, id: UUID, order: FreezeOrder, clerk: Clerk) -> Done[FreezeChanged]:
         """Freeze by an authority's order; a later order replaces an earlier."""

@@ -130,6 +130,13 @@ async def test_nobody_looks_at_a_wallet_without_a_purpose_and_every_look_is_kept
         ("wallet.read", "balance", "objection"), ("wallet.read", "holds", "enquiry"),
     ]  # fmt: skip
     assert trail[-1]["after"]["reference"] == "case-12"
+    first = await phone.call("GET", "/wallet/looks?limit=3")
+    rest = await phone.call("GET", f"/wallet/looks?limit=3&cursor={first['next_cursor']}")
+    assert [(item["what"], item["purpose"]) for item in first["items"] + rest["items"]] == [
+        (item["after"]["what"], item["after"]["purpose"]) for item in trail
+    ]
+    other = await town.resident(points=0)
+    assert await other.call("GET", "/wallet/looks") == {"items": [], "next_cursor": None}
     unknown = await ask(console, "accountant", "GET", "/residents/999999999/wallet", params=WHY)
     refused(unknown, 409, "wallet_not_open")
     refused(await ask(console, "accountant", "GET", f"/residents/{'9' * 30}/wallet", params=WHY), 400, "invalid_field")

@@ -7,6 +7,9 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from server.ledger_office.commands import Purpose
+from wallet.folds import FoldKind
+
 Text100 = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"\S")]
 Text200 = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"\S")]
 UuidText = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
@@ -14,7 +17,6 @@ Cursor = Annotated[str, Meta(max_length=256)]
 PageSize = Annotated[int, Meta(ge=1, le=100)]
 Instant = Annotated[datetime, Meta(tz=True)]
 NumberText = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,17}$")]
-Purpose = Literal["enquiry", "objection", "correction", "authority", "inspection"]
 # A case's number; never an ID number, which must not stand in an address.
 Reference = Annotated[str, Meta(pattern=r"^(?![0-9]{17}[0-9Xx]$)[0-9A-Za-z][0-9A-Za-z._-]{0,39}$")]
 OpName = Literal[
@@ -262,7 +264,7 @@ class AccountQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """breakage takes `first_day` and `last_day`, days of the city, both included; adjustment takes nothing more; the
     others take `account_id`: a template, a payee, a merchant."""
 
-    kind: Literal["template", "payee", "breakage", "adjustment", "merchant_payable"]
+    kind: FoldKind
     account_id: NumberText | None = None
     first_day: date | None = None
     last_day: date | None = None
@@ -271,7 +273,7 @@ class AccountQuery(Struct, frozen=True, forbid_unknown_fields=True):
 class AccountReply(Struct, frozen=True):
     """What the account has received minus what it gave back, at the moment of asking."""
 
-    kind: Literal["template", "payee", "breakage", "adjustment", "merchant_payable"]
+    kind: FoldKind
     account_id: str | None
     first_day: date | None
     last_day: date | None
