@@ -108,6 +108,13 @@ class HoldView:
     lapsed: bool
 
 
+class _Order(msgspec.Struct, frozen=True):
+    freeze: FreezeKind
+    authority: str
+    reason: str
+    until: datetime | None
+
+
 class Statements:
     """Reads of one resident's wallet, over the pool of `wallet.queries.Queries`."""
 
@@ -116,7 +123,7 @@ class Statements:
     async def wallet(self, resident_id: int) -> WalletView | None:
         """A resident's wallet, None when it was never opened. One row, whatever the history."""
         row = await self._pool.fetchrow(
-            """SELECT w.points_held, w.seq, w.lot_expiry, w.lot_points, vault.today() AS today, w.frozen_until,
+            """SELECT w.points_held, w.seq, w.lot_expiry, w.lot_points, vault.today() AS today,
                CASE WHEN w.frozen_until <= vault.now() THEN 'open' ELSE w.status END AS status
             FROM vault.wallet w WHERE w.b = $1 AND w.owner = $2""",
             bucket_of(resident_id),
@@ -131,7 +138,7 @@ class Statements:
         )
         freeze = None
         if row["status"] != "open":
-            freeze = await self._freeze(resident_id, row["status"], row["frozen_until"])
+            freeze = await self._freeze(resident_id)
         return WalletView(
             sum(lot.points for lot in lots), row["points_held"], row["seq"], lots, row["today"], freeze
         )  # fmt: skip
@@ -208,14 +215,14 @@ class Statements:
         """The number of the last line not after `at`; 0 when there is none."""
         return await self._pool.fetchval(_SEQ_AT, bucket_of(resident_id), resident_id, at) or 0
 
-    async def _freeze(self, resident_id: int, kind: FreezeKind, until: datetime | None) -> Freeze | None:
+    async def _freeze(self, resident_id: int) -> Freeze:
+        """The last order. All of it is of that order, whatever happened since the wallet was read."""
         row = await self._pool.fetchrow(
             f"{_ENTRY} AND op = $3 ORDER BY seq DESC LIMIT 1", bucket_of(resident_id), resident_id, int(Op.FREEZE)
         )
-        if row is None:
-            return None
-        detail = msgspec.json.decode(row["detail"])
-        return Freeze(kind, detail["authority"], detail["reason"], row["at"], until)
+        assert row is not None, f"wallet {resident_id} is frozen by no order"
+        detail = msgspec.json.decode(row["detail"], type=_Order)
+        return Freeze(detail.freeze, detail.authority, detail.reason, row["at"], detail.until)
 
 
 _ENTRY: Final = """SELECT id, seq, op, st, d_avail, avail_after, d_held, held_after, terms, ref, at, detail
