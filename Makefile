@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 UV_COMPILE := ../$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-city faults serve lock migration clean
+.PHONY: help demo test lint bench bench-city faults mutate serve lock migration clean
 
 help:
 	@echo "make demo        engines, sample city, server and a walk to the first redemption; then it stays up"
@@ -17,6 +17,7 @@ help:
 	@echo "make lint        ruff, mypy, import-linter"
 	@echo "make faults      the tests that kill processes and engines, in their long form (10,000 redemptions),"
 	@echo "                 and 100,000 mixed batches without a deadlock"
+	@echo "make mutate      the value code's Python part with one thing wrong at a time: which tests notice (score, survivors)"
 	@echo "make bench       figures, one 'name value unit' line each, and bench.json (about 12 minutes)"
 	@echo "make bench-city  the same calls on a million residents and 20 million transfers (about 40 minutes, 30 GB)"
 	@echo "make serve       chengxin serve, settings from the environment"
@@ -40,6 +41,12 @@ lint: $(VENV)/.dev
 faults: $(VENV)/.dev
 	CHENGXIN_FAULT_REDEMPTIONS=$${CHENGXIN_FAULT_REDEMPTIONS:-10000} $(BIN)/python -m pytest -m fault $(TEST_FLAGS)
 	CHENGXIN_MIXED_BATCHES=$${CHENGXIN_MIXED_BATCHES:-100000} $(BIN)/python -m pytest tests/concurrency/test_lanes_lock_order.py $(TEST_FLAGS)
+	CHENGXIN_CANARIES=all CHENGXIN_ORACLE_EXAMPLES=$${CHENGXIN_ORACLE_EXAMPLES:-300} $(BIN)/python -m pytest \
+		tests/property/test_vault_oracle.py tests/concurrency/test_vault_oracle_concurrent.py \
+		tests/integration/test_vault_sabotage.py $(TEST_FLAGS)
+
+mutate: $(VENV)/.dev
+	$(BIN)/python -m tests.mutation $(MUTATE_FLAGS)
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.bench $(BENCH_FLAGS)

@@ -33,7 +33,7 @@ from wallet import InFlight, QueueFull, Refused, Vault
 from wallet.audit import check_seals
 from wallet.seals import Seals
 
-ROUNDS = int(os.environ.get("CHENGXIN_ORACLE_EXAMPLES", "30")) * 4 // 3
+ROUNDS = int(os.environ.get("CHENGXIN_ORACLE_EXAMPLES", "20")) * 2
 SEED = int(os.environ.get("CHENGXIN_ORACLE_SEED", "20261123"))
 TASKS_EACH = 4
 NEW_YEARS_EVE = datetime(2026, 12, 31, 23, 59, 30, tzinfo=CITY)

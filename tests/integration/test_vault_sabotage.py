@@ -43,6 +43,7 @@ CANARIES = [
     Canary("jobs' ids are version 8", "precheck", "<> (CASE WHEN p_internal THEN 8 ELSE 7 END)", "NOT IN (7, 8)", "naming"),
     Canary("an id of no month is old", "precheck", "f.month_open IS NOT TRUE", "false", "naming"),
     Canary("one id has one body", "precheck", "j.hash IS DISTINCT FROM i.hash OR ", "", "spending"),
+    Canary("whatever is meant is in the hash", "precheck", "j.hash IS DISTINCT FROM i.hash OR ", "", "meaning"),
     Canary("a replay is answered, not done", "precheck", "ELSIF j.id IS NOT NULL THEN", "ELSIF false THEN", "spending"),
     Canary("a replay says so", "precheck", "o.replayed := true", "o.replayed := false", "spending"),
     Canary("short of points is for ever", "decide", "m.st IN (0, 10, 50, 51, 52)", "m.st IN (0, 50, 51, 52)", "spending"),

@@ -13,7 +13,7 @@ from tests.support.ledger import COUNTER, Ledger
 from tests.support.oracle_state import CITY
 from tests.support.telling import MS, freeze, hold, last, lock, on, refund, sees, spend
 from tests.support.town_life import TownLife
-from tests.support.trial import client_id
+from tests.support.trial import call, client_id, each_otherwise, job_id
 
 A_SATURDAY = datetime(2027, 1, 30, 12, tzinfo=CITY)
 Chapter = Callable[[TownLife], Awaitable[None]]
@@ -125,6 +125,8 @@ async def refunding(life: TownLife) -> None:
 async def adjusting(life: TownLife) -> None:
     """Two people, a reason, a document; what is past its day is booked once."""
     await sees(life, "done", life.adjust(0, 30, months=1))
+    terms = {"points": 1, "actor": 1, "approver": 2, "reason": "x", "document": "doc 7"}  # for two years
+    await sees(life, "done", life.trial.ask(call("adjust", life.people[1], job_id(life.now), "worker", **terms)))
     await sees(life, "two_people_required", life.adjust(0, 30, approver=1))
     await sees(life, "invalid_item", life.adjust(0, 0))
     await sees(life, "invalid_item", life.adjust(0, 5, months=25))
@@ -174,6 +176,33 @@ async def freezing(life: TownLife) -> None:
     await sees(life, "done", spend(life, 1))
 
 
+async def meaning(life: TownLife) -> None:
+    """Every argument that a request means something by is part of what its id stands for, and no other is."""
+    await life.adjust(0, 500)
+    await life.earn(0, "short")
+    await spend(life, 30)
+    for points in (40, 20, 10):
+        await hold(life, points, 3600)
+    await life.of_hold("capture", 0, points=25)
+    await life.of_hold("release", 1)
+    await life.of_hold("capture", 2, points=None)
+    await refund(life, life.spendings[0][1], 5)
+    for which in ("bought", "last", "percent", "plain"):
+        await life.claim(0, which)
+    await life.counter(2, COUNTER, 5000)
+    await life.void(0, "x")
+    await lock(life, 1, 60)
+    await life.unlock(0)
+    await life.of_coupon("void_coupon", 0, reason="x", actor=9)
+    await freeze(life, "debit_frozen", 1)
+    await life.app(0, "unfreeze", authority="court", reason="x", actor=9)
+    done = list(life.trial.past)
+    for first in done:
+        for again in each_otherwise(first, life.now):
+            answer = "replayed" if again.intent == first.intent else "idempotency_mismatch"
+            await sees(life, answer, life.trial.ask(again))
+
+
 async def naming(life: TownLife) -> None:
     """Ids have a window, a version, and one meaning."""
     await life.adjust(0, 500)
@@ -192,7 +221,7 @@ async def naming(life: TownLife) -> None:
 CHAPTERS: dict[str, Chapter] = {
     one.__name__: one
     for one in (earning, spending, holding, refunding, adjusting, freezing, claiming, starving, redeeming, suspending,
-                returning, locking, ending, naming)
+                returning, locking, ending, naming, meaning)
 }  # fmt: skip
 
 

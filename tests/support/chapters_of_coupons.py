@@ -71,6 +71,7 @@ async def redeeming(life: TownLife) -> None:
     await life.set_clock(life.now + MS)
     await sees(life, "void_window_closed", life.void(2, "x"))
     await sees(life, "done", life.coupon_job(1, "release_subsidy"))
+    await sees(life, "idempotency_mismatch", life.another_body(0))
     await sees(life, "coupon_not_usable", life.coupon_job(1, "release_subsidy"))
 
 
@@ -125,6 +126,7 @@ async def returning(life: TownLife) -> None:
     await life.set_clock(on(2027, 2, 12))
     await sees(life, "coupon_expired", life.redeem(4))
     await sees(life, "done", life.coupon_job(2, "expire_coupon"))
+    await sees(life, "idempotency_mismatch", life.another_body(0))
     await sees(life, "coupon_not_usable", life.coupon_job(2, "expire_coupon"))
     await sees(life, "done", life.void(3, "x"))  # three days of grace
     await sees(life, "usable", life.scan(1, COUNTER))
@@ -149,6 +151,10 @@ async def locking(life: TownLife) -> None:
     await life.to_edge("lock", -MS, on(2028, 1, 1))
     await sees(life, "done", life.redeem_locked(2, COUNTER, None))
     await sees(life, "done", life.void(0, "x"))
+    await sees(life, "done", lock(life, 0, 60))
+    void = next(iter(life.oracle.redemptions.values())).void
+    await sees(life, "done", life.redeem_locked(3, COUNTER, None, void_id=void))
+    await sees(life, "idempotency_mismatch", life.void(1, "x"))  # the id of another redemption's void
     await sees(life, "done", lock(life, 1, 60))
     await life.set_clock(on(2027, 2, 1))
     await sees(life, "done", life.coupon_job(1, "expire_coupon"))

@@ -100,6 +100,10 @@ class Ledger:
     def id8(self, **ago: float) -> UUID:
         return uuid8(self.now() - timedelta(**ago), "test", str(next(_jobs)), JOB_KEY)
 
+    def number_from(self, first: int) -> None:
+        """The next numbers begin here, so that another process may go on in the same database."""
+        self._numbers = itertools.count(first)
+
     def number(self) -> int:
         return next(self._numbers)
 

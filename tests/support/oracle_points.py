@@ -180,14 +180,14 @@ class PointRules(Limited):
     def _adjust(self, wallet: Wallet, call: Call, at: datetime) -> Judgement:
         points, today = call.args["points"], city_day(at)
         why = of_text(call.args["reason"], 200) | of_text(call.args["document"], 100)
-        lasting = points < 0 or 1 <= call.args["validity_months"] <= 24
+        lasting = points < 0 or 1 <= call.args.get("validity_months", 24) <= 24
         why |= {"invalid_item"} if points == 0 or not lasting else set()
         why |= {"two_people_required"} if call.args["actor"] == call.args["approver"] else set()
         why |= self._short(wallet, -points, at) if points < 0 else set()
 
         def effect() -> dict[str, Any]:
             if points > 0:
-                put(wallet.lots, [(month_end(today, call.args["validity_months"]), points)])
+                put(wallet.lots, [(month_end(today, call.args.get("validity_months", 24)), points)])
             else:
                 take(wallet.lots, -points, today)
             wallet.write("adjust", points=(points, 0, -points))

@@ -257,10 +257,12 @@ class TownLife:
         await ask(self._who(owner, 0), "unlock_coupon", age, coupon_id=coupon,
                   lock_id=client_id(self.now) if stale else lock, reason="x")  # fmt: skip
 
-    async def redeem_locked(self, pick: int, counter: Acceptor, amount: int | None, age: timedelta = NOW) -> None:
+    async def redeem_locked(
+        self, pick: int, counter: Acceptor, amount: int | None, age: timedelta = NOW, void_id: UUID | None = None
+    ) -> None:
         owner, coupon, lock = self.locks[pick % len(self.locks)]
         await self.app(self._who(owner, 0), "redeem_locked", age, coupon_id=coupon, lock_id=lock, at=counter,
-                       amount=amount, void_id=client_id(self.now))  # fmt: skip
+                       amount=amount, void_id=void_id or client_id(self.now))  # fmt: skip
 
     async def void(self, pick: int, reason: str) -> None:
         id = list(self.oracle.redemptions)[pick % len(self.oracle.redemptions)]

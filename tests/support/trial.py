@@ -8,12 +8,13 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from server.kit.ids import uuid7, uuid8
-from tests.support.ledger import JOB_KEY, Ledger
+from tests.support.ledger import JOB_KEY, SECOND_TERMINAL, Ledger
 from tests.support.oracle import Oracle
 from tests.support.oracle_state import Call, Judgement, Row
 from wallet import Refused, Vault
@@ -66,6 +67,31 @@ def changed(first: Call, at: datetime) -> Call:
         door = job_id if first.door == "worker" else client_id
         changes = {"hold_id" if "hold_id" in first.args else "coupon_id": door(at)}
     return call(first.op, first.owner, first.id, first.door, **{**first.args, **changes})
+
+
+def each_otherwise(first: Call, at: datetime) -> Iterator[Call]:
+    """The same id again, each time with one argument otherwise; the intent tells whether that means another thing. A
+    void has no id of its own beside its redemption's."""
+    for name, value in first.args.items():
+        if name == "redemption":
+            continue
+        yield call(first.op, first.owner, first.id, first.door, **{**first.args, name: otherwise(name, value, at)})
+
+
+def otherwise(name: str, value: Any, at: datetime) -> Any:
+    if name == "at":
+        return SECOND_TERMINAL
+    if name == "kind":
+        return "frozen" if value == "debit_frozen" else "debit_frozen"
+    by_type: dict[type, Callable[[], Any]] = {
+        int: lambda: value + 1,
+        str: lambda: value + "y",
+        UUID: lambda: client_id(at),
+        date: lambda: value - timedelta(days=1),
+        datetime: lambda: value + timedelta(seconds=1),
+        type(None): lambda: at if name == "until" else 1,
+    }
+    return by_type[type(value)]()
 
 
 async def send(vault: Vault, one: Call) -> Any:

@@ -1,0 +1,70 @@
+"""Which tests judge which module, and which mutants are no mutants: they do what the original does.
+
+Stages, from the quickest: `unit` are tests without engines, `chapters` are `tests.support.chapters` on a database, and
+`whole` is pytest with everything. A mutant that lives through one stage meets the next.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Stage(NamedTuple):
+    kind: str
+    tests: tuple[str, ...] = ()
+
+
+def unit(*names: str) -> Stage:
+    return Stage("unit", tuple(f"tests/unit/test_{name}.py" for name in names))
+
+
+def whole(*names: str) -> Stage:
+    return Stage("whole", tuple(f"tests/{name}.py" for name in names))
+
+
+CHAPTERS = Stage("chapters")
+IDS, OPERATIONS, COUNTER = (
+    "integration/test_vault_ids",
+    "integration/test_vault_operations",
+    "integration/test_vault_counter",
+)
+STRAIN, CONCURRENCY = "concurrency/test_lanes_under_strain", "concurrency/test_vault_concurrency"
+
+#: By module of `wallet`.
+STAGES: dict[str, tuple[Stage, ...]] = {
+    "audit": (whole("integration/test_check_ledger"),),
+    "batch_size": (unit("batch_size"),),
+    "chain": (unit("seals"), whole("integration/test_seals")),
+    "coupons": (CHAPTERS, whole(COUNTER, IDS)),
+    "credentials": (unit("credential_digits"),),
+    "due": (whole("integration/test_expiry"),),
+    "errors": (unit("statuses", "http_of_refusals", "web_errors"), CHAPTERS),
+    "fair_queue": (unit("lanes"), whole(STRAIN)),
+    "folds": (whole("integration/test_folds"),),
+    "items": (CHAPTERS, whole(IDS, COUNTER)),
+    "lanes": (unit("lanes"), CHAPTERS, whole(STRAIN, CONCURRENCY)),
+    "periods": (whole("integration/test_vault_months"),),
+    "points": (CHAPTERS, whole(IDS)),
+    "posting": (CHAPTERS, whole(OPERATIONS, CONCURRENCY)),
+    "proofs": (whole("integration/test_vault_canaries"),),
+    "queries": (whole(OPERATIONS, COUNTER),),
+    "seals": (unit("seals"), whole("integration/test_seals")),
+    "setup": (CHAPTERS, whole(OPERATIONS, "integration/test_vault_attacks")),
+    "statements": (whole("integration/test_statements"),),
+    "statuses": (unit("statuses", "http_of_refusals"), CHAPTERS),
+    "stream": (whole("integration/test_value_stream"),),
+    "vault": (CHAPTERS, whole(OPERATIONS)),
+}
+#: The modules through which value moves; `--all` takes the others as well.
+OF_VALUE = (
+    "batch_size", "coupons", "credentials", "errors", "fair_queue", "items", "lanes", "points", "posting", "seals",
+    "setup", "statuses", "vault",
+)  # fmt: skip
+
+#: By name of the mutant: why nobody can tell it from the original.
+_BY = "intent_hash(f'merchant:{acceptor.merchant_id}/terminal:{acceptor.terminal_id}', 'redeem', "
+EQUIVALENT: dict[str, str] = {
+    f"coupons:_redemption: {_BY}redemption_id, order_amount_fen) -> {_BY}order_amount_fen)": (
+        "the redemption's id is the row's key: two requests of one id never differ in it"
+    ),
+}

@@ -1,0 +1,26 @@
+"""Which HTTP status each refusal of the vault is (D19): a client's programme decides by it what to do next."""
+
+from __future__ import annotations
+
+from wallet.statuses import STATUSES
+
+FORBIDDEN = {"operation_not_permitted", "merchant_suspended", "ticket_foreign", "wrong_store"}
+UNKNOWN = {"terms_not_found", "redemption_not_found", "posting_not_found"}
+ASKED_WRONGLY = {
+    "idempotency_mismatch", "idempotency_key_expired", "invalid_item", "order_amount_required", "order_amount_refused",
+    "capture_too_large", "two_people_required",
+}  # fmt: skip
+TRY_AGAIN = {"budget_busy"}
+
+
+def test_every_refusal_has_the_http_status_of_its_kind() -> None:
+    of_kind = {
+        **dict.fromkeys(FORBIDDEN, 403),
+        **dict.fromkeys(UNKNOWN, 404),
+        **dict.fromkeys(ASKED_WRONGLY, 422),
+        **dict.fromkeys(TRY_AGAIN, 503),
+    }
+    assert set(of_kind) <= {one.code for one in STATUSES.values()}
+    for status in STATUSES.values():
+        expected = 200 if status.number == 0 else of_kind.get(status.code, 409)
+        assert (status.code, status.http) == (status.code, expected)
