@@ -267,6 +267,7 @@ async def test_a_freeze_stops_a_priced_claim_and_a_redemption_and_says_so_to_the
     refused(claim, 409, "account_frozen")
     sale = await send(counter, "POST", "/merchant/redemptions", json={"ticket": paper})
     refused(sale, 409, "credential_spent")
+    assert (await counter.verify(shown.code()))["result"] == "not_valid"
     now = await wallet(phone)
     assert (now["status"], now["freeze"]["authority"], now["freeze"]["reason"], now["freeze"]["until"]) == (
         "frozen", "市人民法院", "（2026）执字1号", None,
