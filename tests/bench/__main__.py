@@ -79,6 +79,7 @@ def kinds_of(rounds: Rounds, folk: Folk, lanes_on: HttpServer, lanes_off: HttpSe
         "http_exchange": rounds.claims("http_exchange", lanes_on, [folk.exchange]),
         "pgbench_spend": rounds.pgbench_items("pgbench_spend", Op.SPEND, folk.spend_items),
         "lanes_spend": rounds.callers("lanes_spend", Op.SPEND, folk.spend_items),
+        "one_lane_spend": rounds.callers("one_lane_spend", Op.SPEND, folk.spend_items, lanes=1),
         "single_spend": rounds.callers("single_spend", Op.SPEND, folk.spend_items, lanes=0),
         "pgbench_earn": rounds.pgbench_items("pgbench_earn", Op.EARN, folk.earn_items, "worker"),
         "lanes_earn": rounds.callers("lanes_earn", Op.EARN, folk.earn_items, "worker"),

@@ -15,7 +15,8 @@ from wallet.items import Item, Op
 #: How much is laid in for a round: what the last round of its kind suggests and more; before the first, this a second.
 GUESS_PER_SECOND, MARGIN, SPARE = 4000, 1.6, 1500
 REDEEM, VERIFY = "/api/mp/v1/merchant/redemptions", "/api/mp/v1/merchant/verifications"
-CALLERS = 64
+#: Of the callers in Python: as many lanes as the two HTTP processes have together.
+CALLERS, LANES = 64, 2
 
 Start = Callable[[float], Awaitable[Round]]
 
@@ -116,7 +117,7 @@ class Rounds:
         return start
 
     def callers(
-        self, name: str, op: Op, make: Callable[[int], list[Item]], role: Role = "app", lanes: int = 1
+        self, name: str, op: Op, make: Callable[[int], list[Item]], role: Role = "app", lanes: int = LANES
     ) -> Start:
         """Items posted by 64 callers in one Python process, through its lanes or one by one."""
 
