@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from collections import Counter
@@ -27,6 +28,7 @@ TICK = timedelta(microseconds=1)
 async def ledger(fresh_database: Database) -> AsyncIterator[Ledger]:
     async with open_ledger(fresh_database) as opened:
         await opened.stop_clock(START)
+        await opened.owner.execute("SELECT vault.ensure_partitions(3, $1)", (START - timedelta(days=40)).date())
         yield opened
 
 
@@ -155,6 +157,30 @@ async def test_the_balance_at_an_instant_is_what_the_wallet_showed_then(ledger: 
     for at, view in life.seen:
         found = await life.at(at)
         assert (found.points, found.held, found.seq, found.lots) == (view.points, view.held, view.seq, view.lots), at
+
+
+async def test_an_answer_given_among_postings_is_of_one_moment(ledger: Ledger) -> None:
+    await ledger.move_clock(seconds=0)
+    resident = await ledger.resident(points=500)
+    found: list[BalanceAt] = []
+
+    async def spend() -> None:
+        for _ in range(60):
+            await ledger.app.spend(resident, ledger.id7(), points=1, payee=3)
+
+    async def read(postings: asyncio.Task[None]) -> None:
+        while not postings.done():
+            one = await ledger.app.read.balance_at(resident, datetime.now(UTC) + timedelta(days=1))
+            assert one is not None
+            found.append(one)
+
+    postings = asyncio.create_task(spend())
+    await asyncio.gather(postings, read(postings), read(postings))
+    lines = {row.seq: row for row in await ledger.app.read.entries(resident, before_seq=None, limit=1000)}
+    assert len({one.seq for one in found}) > 3, "the answers saw the postings come"
+    for one in found:
+        assert (one.points, one.expired_points) == (lines[one.seq].points_after, 0)
+        assert sum(lot.points for lot in one.lots) == one.points
 
 
 async def test_before_the_first_line_a_wallet_was_empty_and_an_unopened_one_has_no_balance(ledger: Ledger) -> None:
