@@ -2,6 +2,7 @@
 
 One house on engines of its own for all of these tests. Its HTTP processes reach PostgreSQL through a proxy that can
 lose answers. CHENGXIN_FAULT_REDEMPTIONS says how many tickets each storm redeems.
+What is lost: nothing. A client sends until it is told 201, and every ticket is then redeemed once.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import psutil
 import pytest
@@ -18,7 +21,8 @@ import pytest_asyncio
 
 from server.sandbox.engines import Engines
 from server.sandbox.house import prepare_database
-from tests.support.databases import Database
+from tests.support.clusters import quick_folder
+from tests.support.databases import Database, connected
 from tests.support.rawhttp import Line, render
 from tests.support.stock import Stock, market_stock
 from tests.support.storm import REDEMPTIONS, Storm, settle_accounts
@@ -27,7 +31,13 @@ from tests.support.town import Town, settle
 
 pytestmark = pytest.mark.fault
 
-STOPPED_S = 3.0
+STOPPED_S = 3.0 if REDEMPTIONS < 10_000 else 30.0
+#: How many postings may wait in each HTTP process of this house; the storms stay below it, the crowd does not.
+WAITING = 64
+PROCESSES = 2
+CROWD = 10 * PROCESSES * WAITING // 4
+NO_ANSWER_S = 60.0
+LOCKED_S = 1.5
 
 
 @dataclass
@@ -55,15 +65,23 @@ class Ground:
 @pytest_asyncio.fixture(scope="module")
 async def ground(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ground]:
     folder = tmp_path_factory.mktemp("ground")
-    engines = Engines(folder / "engines")
+    with quick_folder(folder) as place:
+        async with settled_ground(Engines(place / "engines"), folder / "house") as ground:
+            yield ground
+
+
+@asynccontextmanager
+async def settled_ground(engines: Engines, folder: Path) -> AsyncIterator[Ground]:
     urls = await asyncio.to_thread(engines.start)
     try:
         await prepare_database(urls, "chengxin")
         database = Database.at(urls, "chengxin")
         async with Proxy.before(urls.postgres_port, posted) as proxy:
             through = replace(urls, postgres_port=proxy.port).dsn("app", "chengxin")
-            extra = {"CHENGXIN_DATABASE_URL": through}
-            async with settle(urls, database, folder=folder / "house", redis_url=urls.redis, extra=extra) as town:
+            extra = {"CHENGXIN_DATABASE_URL": through, "CHENGXIN_LANE_QUEUE": str(WAITING)}
+            async with settle(
+                urls, database, folder=folder, redis_url=urls.redis, workers=PROCESSES, extra=extra
+            ) as town:
                 yield Ground(engines, town, await market_stock(town), proxy)
                 for process in psutil.Process(town.house.processes["serve"].pid).children():
                     process.kill()  # nothing of this house is needed any more, least of all its drain
@@ -153,3 +171,24 @@ async def test_an_answer_lost_on_the_way_to_the_client_comes_again_byte_for_byte
             )
             assert answer.body == first, f"the retry saw {answer.body!r}, the lost answer was {first!r}"
         assert len(proxy.lost) == len(pieces)
+
+
+async def test_ten_times_the_clients_get_a_place_or_a_503_with_a_time_and_nobody_waits_without_end(
+    ground: Ground,
+) -> None:
+    """While somebody's lock holds every posting back: what may wait is bounded, the others are told when to come."""
+    pieces = await ground.stock.lay_in(max(REDEMPTIONS, CROWD), claimed=True)
+    storm = Storm(ground.port, ground.stock, pieces, clients=CROWD, attempt_s=NO_ANSWER_S)
+
+    async def hold_everything(storm: Storm) -> None:
+        async with connected(ground.town.database.owner) as owner, owner.transaction():
+            await owner.execute("LOCK TABLE vault.redemption IN ACCESS EXCLUSIVE MODE")
+            await asyncio.sleep(LOCKED_S)
+            assert await owner.fetchval("SELECT count(*) FROM vault.redemption WHERE id = ANY($1)", ids) == 0
+
+    ids = [piece.redemption_id for piece in pieces]
+    account = await storm.run(hold_everything)
+    assert account.told_when, f"a queue of {WAITING} must have been full for {CROWD} clients; {account.text()}"
+    assert all(when.isdecimal() and int(when) > 0 for when in account.told_when), set(account.told_when)
+    assert set(account.answers) <= {"201", "201 replayed", "409", "503"}, f"every client is answered; {account.text()}"
+    print(await settle_accounts(account, storm.pieces, ground.town.database.worker))

@@ -16,13 +16,18 @@ from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from server.sandbox.engines import Engines
+from server.sandbox.engine_postgres import Postgres, free_port
+from server.sandbox.engines import Engines, EngineUrls
 from server.sandbox.house import prepare_database
 from tests.support import databases
-from tests.support.databases import Database
+from tests.support.databases import Database, superuser
+from tests.support.patience import until
 
 SOURCE = "chengxin_source"
 MEMORY, MEMORY_WANTED_BYTES = Path("/dev/shm"), 2 << 30
+
+
+_IN_STEP = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync' AND state = 'streaming'"
 
 
 @contextmanager
@@ -58,10 +63,6 @@ class Cluster:
         while self.engines.postgres.pid() is not None:  # noqa: ASYNC110 a process of somebody else's
             await asyncio.sleep(0.02)
 
-    async def kill_and_start(self) -> None:
-        await self.kill()
-        await asyncio.to_thread(self.engines.start)
-
     def amcheck(self, database: Database) -> tuple[int, str]:
         """pg_amcheck's exit status and words: every page of every heap and B-tree, every heap row in its indexes."""
         urls = self.engines.urls
@@ -72,11 +73,60 @@ class Cluster:
             environ={"PGPASSWORD": urls.passwords["superuser"]},
         )
 
+    @asynccontextmanager
+    async def standby(self, folder: Path) -> AsyncIterator[Standby]:
+        """A synchronous standby beside it: what is acknowledged from here on is on both."""
+        postgres, urls = self.engines.postgres, self.engines.urls
+        standby = Standby(postgres, postgres.user.own_folder(folder / "standby"), free_port())
+        async with superuser(urls) as connection:
+            await asyncio.to_thread(standby.copy, urls)
+            await connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            await connection.execute("SELECT pg_reload_conf()")
+            try:
+                await asyncio.to_thread(standby.start)
+                await until("the standby in step", lambda: connection.fetchval(_IN_STEP))
+                yield standby
+            finally:
+                await asyncio.to_thread(standby.stop)
+
     def discard(self) -> None:
         """Ends it without a last checkpoint and deletes it."""
         postgres = self.engines.postgres
         postgres.user.run([postgres.bin / "pg_ctl", "stop", "-D", postgres.data, "-m", "immediate"], timeout_s=60)
         self.engines.destroy()
+
+
+@dataclass
+class Standby:
+    """A second PostgreSQL that follows the first until it is promoted."""
+
+    postgres: Postgres
+    data: Path
+    port: int
+
+    def copy(self, urls: EngineUrls) -> None:
+        where = ["-h", "127.0.0.1", "-p", str(urls.postgres_port), "-U", "postgres", "-D", self.data]
+        self._run(
+            "pg_basebackup", *where, "-R", "-X", "stream", "--checkpoint=fast", "--no-sync",
+            password=urls.passwords["superuser"],
+        )  # fmt: skip
+
+    def start(self) -> None:
+        options = f"-p {self.port} -c unix_socket_directories={self.data}"
+        self._run("pg_ctl", "start", "-D", self.data, "-l", self.data / "server.log", "-w", "-o", options)
+
+    def promote(self) -> None:
+        """Makes it the one that writes."""
+        self._run("pg_ctl", "promote", "-D", self.data, "-w")
+
+    def stop(self) -> None:
+        self._run("pg_ctl", "stop", "-D", self.data, "-m", "immediate", "-w")
+
+    def _run(self, tool: str, *arguments: str | Path, password: str = "") -> None:
+        status, said = self.postgres.user.run(
+            [self.postgres.bin / tool, *arguments], timeout_s=120, environ={"PGPASSWORD": password}
+        )
+        assert status == 0, f"{tool}: {said}"
 
 
 @asynccontextmanager

@@ -25,11 +25,13 @@ PASSING = frozenset({409, 503})
 
 @dataclass
 class Account:
-    """What the clients sent and were told. `acknowledged`: the body of the first 201, by place of the ticket."""
+    """What the clients sent and were told. `acknowledged`: the body of the first 201, by place of the ticket;
+    `told_when`: the Retry-After of every 503, "" where there was none."""
 
     sent: int
     acknowledged: dict[int, bytes] = field(default_factory=dict)
     answers: Counter[str] = field(default_factory=Counter)
+    told_when: list[str] = field(default_factory=list)
     strange: list[str] = field(default_factory=list)
     other_answers: list[str] = field(default_factory=list)
 
@@ -41,8 +43,16 @@ class Account:
 class Storm:
     """`run` redeems every ticket once; `progress` tells saboteurs how far it has come."""
 
-    def __init__(self, port: int, stock: Stock, pieces: Sequence[Piece]) -> None:
-        self._port, self.pieces = port, pieces
+    def __init__(
+        self,
+        port: int,
+        stock: Stock,
+        pieces: Sequence[Piece],
+        *,
+        clients: int = CLIENTS,
+        attempt_s: float = ATTEMPT_S,
+    ) -> None:
+        self._port, self.pieces, self._clients, self._attempt_s = port, pieces, clients, attempt_s
         self._requests = [
             render(
                 "POST", "/api/mp/v1/merchant/redemptions", token=piece.till.token, body={"ticket": stock.ticket(piece)}
@@ -82,7 +92,7 @@ class Storm:
                 line.close()
 
         async with asyncio.TaskGroup() as clients:
-            for _ in range(CLIENTS):
+            for _ in range(self._clients):
                 clients.create_task(client())
 
     async def _redeem(self, line: Line, place: int) -> None:
@@ -99,13 +109,15 @@ class Storm:
     async def _until_201(self, line: Line, place: int) -> bytes:
         while True:
             try:
-                answer = await line.ask(self._requests[place], timeout_s=ATTEMPT_S)
+                answer = await line.ask(self._requests[place], timeout_s=self._attempt_s)
             except OSError as failure:
                 self.account.answers[type(failure).__name__] += 1
             else:
                 self.account.answers[f"{answer.status}{' replayed' if answer.replayed else ''}"] += 1
                 if answer.status == 201:
                     return answer.body
+                if answer.status == 503:
+                    self.account.told_when.append(answer.headers.get("retry-after", ""))
                 if answer.status not in PASSING and len(self.account.strange) < 10:
                     self.account.strange.append(f"{answer.status} {answer.body.decode(errors='replace')}")
             await asyncio.sleep(PAUSE_S)

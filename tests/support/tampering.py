@@ -40,6 +40,10 @@ class Proxy:
         """The next `count` answers that fit are lost, each with its connection."""
         self._armed += count
 
+    def lead_to(self, port: int) -> None:
+        """New connections go to another port from now on."""
+        self._target_port = port
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
