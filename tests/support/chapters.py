@@ -193,6 +193,8 @@ async def meaning(life: TownLife) -> None:
     await life.void(0, "x")
     await lock(life, 1, 60)
     await life.unlock(0)
+    await lock(life, 1, 60)
+    await life.redeem_locked(1, COUNTER, None)
     await life.of_coupon("void_coupon", 0, reason="x", actor=9)
     await freeze(life, "debit_frozen", 1)
     await life.app(0, "unfreeze", authority="court", reason="x", actor=9)

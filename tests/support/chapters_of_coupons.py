@@ -150,6 +150,7 @@ async def locking(life: TownLife) -> None:
     await sees(life, "coupon_not_usable", life.redeem(0))
     await life.to_edge("lock", -MS, on(2028, 1, 1))
     await sees(life, "done", life.redeem_locked(2, COUNTER, None))
+    await sees(life, "idempotency_mismatch", life.another_body(0))  # the same order for another coupon
     await sees(life, "done", life.void(0, "x"))
     await sees(life, "done", lock(life, 0, 60))
     void = next(iter(life.oracle.redemptions.values())).void
@@ -162,12 +163,15 @@ async def locking(life: TownLife) -> None:
 
 async def ending(life: TownLife) -> None:
     """A coupon taken away gives its price back, to the lots it was paid from."""
-    await life.adjust(0, 50, months=1)
-    await life.claim(0, "bought")
-    await life.claim(0, "bought")
+    await life.adjust(0, 75, months=1)
+    await life.set_clock(on(2027, 2, 25))
+    for _ in range(3):
+        await life.claim(0, "bought")
     await sees(life, "coupon_not_usable", life.of_coupon("void_coupon", 0, stranger=1, reason="x", actor=9))
     await sees(life, "invalid_item", life.of_coupon("void_coupon", 0, reason="", actor=9))
     await sees(life, "done", life.of_coupon("void_coupon", 0, reason="x", actor=9))
     await sees(life, "coupon_not_usable", life.of_coupon("void_coupon", 0, reason="x", actor=9))
-    await life.set_clock(on(2027, 3, 1))
+    await life.set_clock(on(2027, 3, 1))  # the points it was paid with are past their day
     await sees(life, "done", life.of_coupon("void_coupon", 1, reason="x", actor=9))
+    await life.set_clock(on(2027, 4, 1))
+    await sees(life, "coupon_expired", life.of_coupon("void_coupon", 2, reason="x", actor=9))

@@ -15,7 +15,18 @@ from typing import Any
 
 from tests.support.oracle_coupons import CouponRules
 from tests.support.oracle_points import PointRules
-from tests.support.oracle_state import NEWEST, NUMBERS, OLDEST, STICKY, Call, Judgement, Wallet, stamp_of, version_of
+from tests.support.oracle_state import (
+    NEWEST,
+    NUMBERS,
+    OLDEST,
+    STICKY,
+    Call,
+    Judgement,
+    Wallet,
+    city_day,
+    stamp_of,
+    version_of,
+)
 
 #: What a frozen wallet does not do. A debit-frozen one does not pay.
 STOPPED = {"earn", "claim", "spend", "hold", "capture", "refund", "redeem", "redeem_locked", "lock_coupon"}
@@ -41,6 +52,7 @@ class Oracle(PointRules, CouponRules):
         if why := self._id_reasons(call, at):
             return Judgement(why)
         judged: Judgement = getattr(self, f"_{call.op}")(wallet, call, at)
+        judged.today = city_day(at)
         judged.reasons |= self._freeze_reasons(wallet, call, at)
         return judged
 
@@ -73,6 +85,7 @@ class Oracle(PointRules, CouponRules):
             wallet.write(call.op, NUMBERS[code])
         else:
             return answer
-        answer |= {"id": call.id, "owner": call.owner, "seq": before + 1, "points_after": wallet.avail}
+        live = sum(points for day, points in wallet.lots.items() if day >= judgement.today)
+        answer |= {"id": call.id, "owner": call.owner, "seq": before + 1, "points_after": live}
         wallet.answers[call.id] = (call.op, call.intent, code, answer)
         return answer

@@ -177,6 +177,8 @@ class CouponRules(Limited):
         inside = coupon.state == "locked" and coupon.lock_id == call.args["lock_id"] and coupon.now(at) == "locked"
         merchants = coupon.terms.merchants
         why = set() if inside else {"lock_expired", "coupon_not_usable"}
+        made = self.redemptions.get(call.id)
+        why |= {"invalid_item"} if made is not None and made.owner != call.owner else set()
         why |= {"not_valid"} if merchants and call.args["at"].merchant_id not in merchants else set()
         return self._burn(wallet, call, at, call.args["coupon_id"], why, None)
 
@@ -296,6 +298,7 @@ class CouponRules(Limited):
         why = of_text(call.args["reason"], 200)
         if coupon is None or coupon.state not in ("issued", "locked"):
             return Judgement(why | {"coupon_not_usable"})
+        why |= {"coupon_expired"} if coupon.expires_on < city_day(at) else set()
 
         def effect() -> dict[str, Any]:
             price = sum(points for _, points in coupon.paid.parts)
@@ -303,6 +306,6 @@ class CouponRules(Limited):
             self._end(wallet, coupon, "void_coupon", "voided", price)
             if price:
                 wallet.bury(city_day(at))
-            return {"coupon_id": call.args["coupon_id"]}
+            return {"coupon_id": call.args["coupon_id"], "points": price}
 
         return Judgement(why, effect)

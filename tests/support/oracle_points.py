@@ -49,21 +49,22 @@ def of_text(text: str | None, most: int) -> set[str]:
 
 
 class Limited(Books):
-    """Per-person limits by period."""
+    """Per-person limits by period. What is counted in another measure or period is counted anew."""
 
     @staticmethod
-    def _over(wallet: Wallet, uses: list[tuple[Any, int]], today: date) -> set[str]:
+    def _key(limit: Any, day: date) -> tuple[str, date]:
+        return f"{limit.limit_id}/{limit.measure}/{limit.period}", period_start(limit.period, day)
+
+    def _over(self, wallet: Wallet, uses: list[tuple[Any, int]], today: date) -> set[str]:
         over = any(
-            amount and wallet.used.get((limit.limit_id, period_start(limit.period, today)), 0) + amount > limit.cap
-            for limit, amount in uses
+            amount and wallet.used.get(self._key(limit, today), 0) + amount > limit.cap for limit, amount in uses
         )
         return {"limit_reached"} if over else set()
 
-    @staticmethod
-    def _use(wallet: Wallet, uses: list[tuple[Any, int]], day: date, sign: int = 1) -> None:
+    def _use(self, wallet: Wallet, uses: list[tuple[Any, int]], day: date, sign: int = 1) -> None:
         for limit, amount in uses:
             if amount:
-                key = (limit.limit_id, period_start(limit.period, day))
+                key = self._key(limit, day)
                 wallet.used[key] = wallet.used.get(key, 0) + sign * amount
 
 

@@ -196,6 +196,7 @@ class Judgement:
     reasons: set[str]
     effect: Callable[[], dict[str, Any]] | None = None
     replay: tuple[str, dict[str, Any]] | None = None
+    today: date = EPOCH
 
 
 @dataclass

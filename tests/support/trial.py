@@ -56,7 +56,6 @@ def changed(first: Call, at: datetime) -> Call:
         "claim": {"template": 1}, "expire_points": {}, "void": {}, "unfreeze": {"authority": "y"},
         "freeze": {"authority": "y"}, "redeem": {"amount": (first.args.get("amount") or 0) + 1},
     }  # fmt: skip
-    by_op["redeem_locked"] = by_op["redeem"]
     if first.op in by_op:
         changes = by_op[first.op]
     elif "points" in first.args:
