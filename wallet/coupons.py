@@ -95,8 +95,9 @@ class Coupons(Poster):
         acceptor: Acceptor,
         order_amount_fen: int | None,
     ) -> Done[Redeemed]:
-        """Redeems a coupon that a partner's order has locked, inside the lock's life. Raises `Refused` lock_expired."""
-        item = _redemption(owner, id, acceptor, order_amount_fen)
+        """Redeems a coupon that a partner's order has locked, inside the lock's life. Raises `Refused` lock_expired.
+        Both ids are UUIDv7s that the house draws, never the partner: they are of no resident's own."""
+        item = _redemption(owner, id, acceptor, order_amount_fen, coupon_id, lock_id)
         item.coupon, item.lock, item.void = coupon_id, lock_id, void_id
         return await self._post(item, Redeemed)
 
@@ -151,7 +152,9 @@ class Coupons(Poster):
         return await self._post(item, CouponExpired)
 
 
-def _redemption(owner: int, redemption_id: UUID, acceptor: Acceptor, order_amount_fen: int | None) -> Item:
+def _redemption(
+    owner: int, redemption_id: UUID, acceptor: Acceptor, order_amount_fen: int | None, *spent: UUID
+) -> Item:
     return Item(
         Op.REDEEM,
         b=bucket_of(owner),
@@ -167,6 +170,7 @@ def _redemption(owner: int, redemption_id: UUID, acceptor: Acceptor, order_amoun
             "redeem",
             redemption_id,
             order_amount_fen,
+            *spent,
         ),
     )
 

@@ -244,7 +244,8 @@ class Acceptor:
 
 class PersonLimit(msgspec.Struct, frozen=True, kw_only=True):
     """How much one person may have: `cap` of `measure` per `period`. `limit_id` belongs to the campaign or template,
-    not to one version of its terms, so that a new version counts on (D17). Weeks begin on Monday, days are city days."""
+    not to a version of its terms: a new version counts on, unless it counts in another measure or period (D17). Weeks
+    begin on Monday, days are city days."""
 
     limit_id: str
     cap: int
@@ -300,5 +301,27 @@ def bucket_of(resident_id: int) -> int:
 def intent_hash(actor: str, route: str, *fields: object) -> str:
     """The fingerprint of what a caller meant (D22): actor, route and an explicit list of fields; never slot, lane,
     time or defaults. As the text form of a bytea."""
-    text = "\x1f".join(["1", actor, route, *("" if field is None else str(field) for field in fields)])
-    return "\\x" + hashlib.sha256(text.encode()).hexdigest()
+    intent = [1, actor, route, *(None if field is None else str(field) for field in fields)]
+    return "\\x" + hashlib.sha256(msgspec.json.encode(intent)).hexdigest()
+
+
+def fits(item: Item) -> bool:
+    """Whether PostgreSQL can read every field: what it cannot would fail the whole call, not this item alone."""
+    for name, limit in _NUMBERS:
+        number = getattr(item, name)
+        if number is not None and not -limit <= number < limit:
+            return False
+    for name in _TEXTS:
+        text = getattr(item, name)
+        if text and ("\0" in text or any("\ud800" <= one <= "\udfff" for one in text)):
+            return False
+    return True
+
+
+#: Fields of an item and the first number beyond their column's width.
+_NUMBERS = (
+    ("owner", 2**63), ("terms", 2**63), ("merchant", 2**63), ("store", 2**63), ("terminal", 2**63), ("staff", 2**63),
+    ("own_resident", 2**63), ("order_amount_fen", 2**63), ("handle", 2**63), ("points", 2**63), ("payee", 2**63),
+    ("actor", 2**63), ("approver", 2**63), ("life_s", 2**31), ("validity_months", 2**15),
+)  # fmt: skip
+_TEXTS = ("freeze_kind", "authority", "reason", "document", "request_no", "memo")

@@ -13,7 +13,7 @@ import msgspec
 
 from wallet import statuses
 from wallet.errors import Refused
-from wallet.items import Item, Refill
+from wallet.items import Item, Refill, fits
 from wallet.lanes import Answer, Lanes
 from wallet.setup import Setup
 
@@ -44,6 +44,8 @@ class Poster(Setup):
         return self._lanes
 
     async def _post(self, item: Item, kind: type[Result]) -> Done[Result]:
+        if not fits(item):
+            raise Refused(statuses.INVALID)
         answer: Answer = await self._lanes.post(item)
         for _ in range(REFILL_ATTEMPTS):
             if answer.status != statuses.REFILL.number:

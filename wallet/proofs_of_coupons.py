@@ -76,13 +76,14 @@ COUPON_PROOFS: tuple[tuple[str, str, str], ...] = (
         "one_redemption_per_credential",
         "a showing or lock is redeemed at most once, and every redemption spent one",
         """
-        SELECT c.id FROM credential c LEFT JOIN redemption r ON r.b = c.b AND r.credential_id = c.id
+        SELECT c.id FROM credential c
+        LEFT JOIN redemption r ON r.b = c.b AND r.owner = c.owner AND r.credential_id = c.id
         WHERE (c.state = 'redeemed') <> (r.id IS NOT NULL) OR (r.id IS NOT NULL AND r.id <> c.redemption_id)
         UNION ALL
-        SELECT credential_id FROM redemption GROUP BY b, credential_id HAVING count(*) > 1
+        SELECT credential_id FROM redemption GROUP BY b, owner, credential_id HAVING count(*) > 1
         UNION ALL
         SELECT r.credential_id FROM redemption r
-        WHERE NOT EXISTS (SELECT FROM credential c WHERE c.b = r.b AND c.id = r.credential_id)
+        WHERE NOT EXISTS (SELECT FROM credential c WHERE c.b = r.b AND c.owner = r.owner AND c.id = r.credential_id)
           AND NOT EXISTS (SELECT FROM journal j WHERE j.b = r.b AND j.owner = r.owner AND j.id = r.credential_id
                           AND j.op = 14 AND j.st = 0 AND j.ref = r.coupon_id)""",
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -65,7 +66,7 @@ async def test_an_amount_that_is_none_is_a_status(
 
 @pytest.mark.parametrize(
     ("fields", "answer"),
-    [({"until": "-infinity"}, 5), ({"until": "epoch"}, 5), ({"until": "infinity"}, 0), ({"until": None}, 0)],
+    [({"until": "-infinity"}, 5), ({"until": "epoch"}, 5), ({"until": "infinity"}, 5), ({"until": None}, 0)],
 )
 async def test_a_freeze_until_an_instant_outside_every_calendar(
     ledger: Ledger, app: asyncpg.Connection, fields: dict[str, Any], answer: int
@@ -101,9 +102,76 @@ async def test_items_without_a_number_an_owner_or_anything_are_each_answered(
     assert await ledger.balance(resident) == 7
 
 
-async def test_five_thousand_strangers_in_one_call_are_each_told_so(ledger: Ledger, app: asyncpg.Connection) -> None:
-    items = [item(ledger, Op.SPEND, 1 + k, points=1, payee=5) for k in range(5000)]
-    assert [answer[0] for answer in await post(app, "post_batch", *items)] == [4] * 5000
+async def test_a_call_takes_1024_items_and_no_more(ledger: Ledger, app: asyncpg.Connection) -> None:
+    items = [item(ledger, Op.SPEND, 1 + k, points=1, payee=5) for k in range(1025)]
+    assert [answer[0] for answer in await post(app, "post_batch", *items[:-1])] == [4] * 1024
+    with pytest.raises(asyncpg.InvalidParameterValueError):
+        await post(app, "post_batch", *items)
+
+
+@pytest.mark.parametrize("fields", [{"reason": "a\0b"}, {"reason": "\ud800"}, {"points": 2**63}, {"points": -(2**64)}])
+async def test_what_the_database_cannot_read_is_refused_before_it_meets_others(
+    ledger: Ledger, fields: dict[str, Any]
+) -> None:
+    resident = await ledger.resident(10)
+    spent = await ledger.app.spend(resident, ledger.id7(), points=5, payee=7)
+    asked = {"posting_id": spent.result.id, "points": 1, "reason": "x", **fields}
+    with refusal("invalid_item"):
+        await ledger.app.refund(resident, ledger.id7(), **asked)
+
+
+async def test_the_look_up_of_an_id_goes_by_the_key_in_every_month(ledger: Ledger) -> None:
+    plan = await ledger.owner.fetch(
+        "EXPLAIN SELECT * FROM vault.journal WHERE b = 1::smallint AND owner = 1 AND id >= gen_random_uuid()"
+        " AND id = gen_random_uuid()"
+    )
+    used = {name for row in plan for name in re.findall(r"using (journal_\w+)", row[0])}
+    assert used and all(name.endswith("_pkey") for name in used), used
+
+
+async def test_a_lock_named_like_a_showing_of_somebody_else_spends_nothing_of_his(ledger: Ledger) -> None:
+    somebody = await ledger.resident()
+    other = somebody + 1024
+    await ledger.app.open_wallet(other)
+    terms = await ledger.template()
+    coupon, shown = await ledger.coupon(somebody, terms), await ledger.show(other, await ledger.coupon(other, terms))
+    scanned = await ledger.scan(shown)
+    await ledger.app.lock_coupon(somebody, shown.credential, coupon_id=coupon, life_s=60, request_no="r", actor=5)
+    await ledger.app.redeem_locked(
+        owner=somebody, id=ledger.id7(), void_id=ledger.id7(), coupon_id=coupon, lock_id=shown.credential,
+        acceptor=COUNTER, order_amount_fen=None,
+    )  # fmt: skip
+    assert not (await ledger.redeem(scanned)).replayed
+    assert await ledger.broken() == []
+
+
+async def test_an_id_of_somebody_elses_redemption_is_refused_and_fails_no_neighbour(ledger: Ledger) -> None:
+    terms, taken = await ledger.template(), ledger.id7()
+    answers = []
+    for _ in range(2):
+        resident = await ledger.resident()
+        coupon, lock = await ledger.coupon(resident, terms), ledger.id7()
+        await ledger.app.lock_coupon(resident, lock, coupon_id=coupon, life_s=60, request_no="r", actor=5)
+        asked = {"owner": resident, "id": taken, "void_id": ledger.id7(), "coupon_id": coupon, "lock_id": lock}
+        try:
+            await ledger.app.redeem_locked(**asked, acceptor=COUNTER, order_amount_fen=None)
+        except Refused as refused:
+            answers.append(refused.code)
+        else:
+            answers.append("done")
+    assert answers == ["done", "invalid_item"]
+    assert await ledger.broken() == []
+
+
+async def test_a_coupon_claimed_in_the_same_call_cannot_be_voided_in_it(
+    ledger: Ledger, app: asyncpg.Connection
+) -> None:
+    resident, terms = await ledger.resident(), await ledger.template()
+    claim = item(ledger, Op.CLAIM, resident, terms=terms.id)
+    void = item(ledger, Op.VOID_COUPON, resident, coupon=claim["id"], reason="x", actor=3)
+    assert [answer[0] for answer in await post(app, "post_batch", claim, void)] == [0, 36]
+    again = item(ledger, Op.VOID_COUPON, resident, coupon=claim["id"], reason="x", actor=3)
+    assert [answer[0] for answer in await post(app, "post_batch", again)] == [0]
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,8 @@ CREATE FUNCTION vault.period_start(period text, day date) RETURNS date LANGUAGE 
 AS $$SELECT CASE period WHEN 'total' THEN date 'epoch' WHEN 'day' THEN day ELSE date_trunc(period, day::timestamp)::date END$$;
 
 -- How much one person may have: `cap` of `measure` in each `period`, counted under `limit_id`, which belongs to the campaign or
--- template and not to one version of its terms (D17).
+-- template and not to one version of its terms (D17). It ends with measure and period: what a version counts in another way, it
+-- counts anew.
 CREATE TYPE vault.person_limit AS (
   limit_id text,
   action   text,
@@ -79,9 +80,15 @@ CREATE TYPE vault.person_limit AS (
 CREATE FUNCTION vault.limits_ok(limits vault.person_limit[]) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
   SELECT cardinality(limits) <= 8
      AND count(DISTINCT l.limit_id) = cardinality(limits)
-     AND coalesce(bool_and(coalesce(length(l.limit_id) BETWEEN 1 AND 100 AND l.action IN ('issue', 'redeem', 'earn')
+     AND coalesce(bool_and(coalesce(length(l.limit_id) BETWEEN 1 AND 120 AND l.limit_id LIKE '%/' || l.measure || '/' || l.period AND l.action IN ('issue', 'redeem', 'earn')
        AND l.measure IN ('count', 'points', 'face_value_fen') AND l.period IN ('total', 'day', 'week', 'month') AND l.cap > 0, false)), true)
   FROM unnest(limits) l
+$$;
+
+CREATE FUNCTION vault.named_limits(limits vault.person_limit[]) RETURNS vault.person_limit[] LANGUAGE sql IMMUTABLE AS $$
+  SELECT coalesce(array_agg(ROW(l.limit_id || '/' || l.measure || '/' || l.period, l.action, l.measure, l.period, l.cap)::vault.person_limit
+                            ORDER BY l.k), '{}')
+  FROM unnest(limits) WITH ORDINALITY l (limit_id, action, measure, period, cap, k)
 $$;
 
 -- Whoever changes what is append-only is told so.

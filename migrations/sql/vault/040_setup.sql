@@ -69,7 +69,7 @@ DECLARE
   v_total bigint := vault.lock_budget(p_budget);
   v_after bigint;
 BEGIN
-  IF v_total IS NULL OR (p_amount > 0) IS NOT TRUE THEN
+  IF v_total IS NULL OR (p_amount BETWEEN 1 AND 1000000000000000) IS NOT TRUE THEN
     RETURN NULL;
   END IF;
   PERFORM vault.lay_out(p_budget, v_total, p_amount);
@@ -124,6 +124,7 @@ BEGIN
   IF NOT EXISTS (SELECT FROM vault.budget g WHERE g.budget = v_new.points_budget AND g.unit = 'points') THEN
     RETURN false;
   END IF;
+  v_new.person_limits := vault.named_limits(v_new.person_limits);
   INSERT INTO vault.earn_terms SELECT v_new.* ON CONFLICT DO NOTHING;
   SELECT * INTO v_old FROM vault.earn_terms t WHERE t.terms = v_new.terms;
   RETURN v_old IS NOT DISTINCT FROM v_new;
@@ -140,6 +141,7 @@ BEGIN
         AND NOT EXISTS (SELECT FROM vault.budget g WHERE g.budget = v_new.fen_budget AND g.unit = 'fen') THEN
     RETURN false;
   END IF;
+  v_new.person_limits := vault.named_limits(v_new.person_limits);
   INSERT INTO vault.coupon_terms SELECT v_new.* ON CONFLICT DO NOTHING;
   SELECT * INTO v_old FROM vault.coupon_terms t WHERE t.terms = v_new.terms;
   RETURN coalesce(v_old IS NOT DISTINCT FROM v_new, false);

@@ -175,7 +175,7 @@ DECLARE
   v_expiry date;
   v_points record;
 BEGIN
-  IF NOT vault.points_ok(abs(i.points)) OR NOT vault.short_text(i.reason, 200) OR NOT vault.short_text(i.document, 100)
+  IF NOT vault.points_ok(CASE WHEN i.points > -1000000000001 THEN abs(i.points) END) OR NOT vault.short_text(i.reason, 200) OR NOT vault.short_text(i.document, 100)
      OR i.points > 0 AND (i.validity_months BETWEEN 1 AND 24) IS NOT TRUE THEN
     RETURN vault.refusal(5);
   ELSIF (i.actor > 0 AND i.approver > 0 AND i.actor <> i.approver) IS NOT TRUE THEN
@@ -238,7 +238,7 @@ DECLARE
   i vault.item := f.i;
 BEGIN
   IF NOT vault.short_text(i.authority, 100) OR NOT vault.short_text(i.reason, 200) OR (i.actor > 0) IS NOT TRUE
-     OR i.op = 17 AND ((i.freeze_kind IN ('debit_frozen', 'frozen')) IS NOT TRUE OR i.until <= p_at) THEN
+     OR i.op = 17 AND ((i.freeze_kind IN ('debit_frozen', 'frozen')) IS NOT TRUE OR i.until <= p_at OR NOT isfinite(i.until)) THEN
     RETURN vault.refusal(5);
   ELSIF i.op = 18 AND vault.freeze_of(f.w, p_at) = 'open' THEN
     RETURN vault.refusal(57);

@@ -128,7 +128,8 @@ BEGIN
       RETURN 36;
     END IF;
   ELSE
-    IF num_nulls(i.void, i.merchant, i.store, i.terminal) > 0 THEN
+    IF num_nulls(i.void, i.merchant, i.store, i.terminal) > 0 OR i.void = i.id OR vault.id_version(i.void) <> 7
+       OR vault.id_time(i.void) NOT BETWEEN p_at - interval '48 hours' AND p_at + interval '5 minutes' THEN
       RETURN 5;
     ELSIF f.accepting IS NOT TRUE THEN
       RETURN 21;
@@ -344,6 +345,8 @@ BEGIN
     RETURN vault.refusal(5);
   ELSIF (c.state IN ('issued', 'locked')) IS NOT TRUE THEN
     RETURN vault.refusal(36);
+  ELSIF c.expires_on < v_today THEN
+    RETURN vault.refusal(35);
   END IF;
   m := vault.gone_legs(m, f.t, c.reserved_fen);
   IF v_price > 0 THEN

@@ -41,7 +41,11 @@ BEGIN
       -- The caller is told what can be spent now, not what stood between the two rows.
       o.entry.detail := m.detail || jsonb_build_object('points_after', w.points_avail);
     END IF;
-  ELSIF i.op = 4 AND (m.coupon).state = 'expired' THEN
+  ELSIF w.lot_expiry[1] < vault.city_day(p_at) THEN
+    o.entry.detail := coalesce(m.detail, '{}') || jsonb_build_object('points_after',
+      w.points_avail - (vault.drop_expired(w.lot_expiry, w.lot_points, vault.city_day(p_at))).expired);
+  END IF;
+  IF i.op = 4 AND (m.coupon).state = 'expired' THEN
     g := vault.gone_legs(g, f.t, -coalesce(m.take_b, 0));
     w.seq := w.seq + 1;
     o.follow := ROW(w.b, w.owner, vault.derived_id(i.id, 'expire_coupon'), w.seq, 5, 0, NULL, NULL, NULL, g.c_stock, g.c_out, g.c_used,

@@ -27,7 +27,7 @@ BEGIN
   IF cardinality(p_redemptions) > 0 THEN
     INSERT INTO vault.redemption_ref SELECT x.id, x.b, x.owner FROM unnest(p_redemptions) x;
     INSERT INTO vault.redemption SELECT * FROM unnest(p_redemptions);
-    UPDATE vault.credential c SET state = 'redeemed' FROM unnest(p_redemptions) x WHERE c.b = x.b AND c.id = x.credential_id;
+    UPDATE vault.credential c SET state = 'redeemed' FROM unnest(p_redemptions) x WHERE c.b = x.b AND c.id = x.credential_id AND c.owner = x.owner AND c.redemption_id = x.id;
   END IF;
   IF cardinality(p_voided) > 0 THEN
     INSERT INTO vault.redemption_void SELECT * FROM unnest(p_voided);
@@ -107,6 +107,12 @@ BEGIN
         SELECT s INTO f.s FROM vault.journal s
         WHERE s.b = (f.i).b AND s.owner = (f.i).owner AND s.id = CASE (f.i).op WHEN 12 THEN (f.i).posting ELSE (f.i).coupon END;
         SELECT g INTO f.g FROM vault.refunded g WHERE g.b = (f.i).b AND g.owner = (f.i).owner AND g.ref = (f.i).posting;
+      END IF;
+      IF (f.i).op = 3 AND (f.i).lock IS NOT NULL AND EXISTS (
+           SELECT FROM vault.redemption_ref d WHERE d.redemption_id = (f.i).id AND (d.b, d.owner) <> ((f.i).b, (f.i).owner)) THEN
+        f.i.id := NULL;  -- somebody else's redemption has this id
+      ELSIF (f.i).op IN (5, 6, 16) AND f.a_at IS NULL THEN
+        f.c := NULL;  -- claimed after this call was resolved: its slots are not locked, so it is not there yet
       END IF;
       IF f.a_at IS NOT NULL THEN
         f.a := p_slots[f.a_at];
@@ -188,6 +194,9 @@ BEGIN
   IF current_setting('transaction_isolation') <> 'read committed' THEN
     RAISE EXCEPTION 'the vault posts at READ COMMITTED only' USING ERRCODE = 'invalid_transaction_state';
   END IF;
+  IF (p_lane >= 0 AND coalesce(cardinality(v_items), 0) <= 1024) IS NOT TRUE THEN
+    RAISE EXCEPTION 'a call has a lane and at most 1024 items' USING ERRCODE = 'invalid_parameter_value';
+  END IF;
   FOR k IN 1..coalesce(cardinality(v_items), 0) LOOP
     v_resolves := v_resolves OR v_items[k].op IN (1, 2, 4, 5, 6, 16, 20);
   END LOOP;
@@ -225,7 +234,7 @@ END $$;
 CREATE FUNCTION vault.post_batch(p_items jsonb, p_lane smallint)
 RETURNS TABLE (n integer, status smallint, replayed boolean, answer jsonb)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = vault, pg_temp SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET timezone = 'UTC' AS $$
 BEGIN
   RETURN QUERY SELECT x.* FROM vault.post(p_items, p_lane, false) x;
 END $$;
@@ -234,7 +243,7 @@ END $$;
 CREATE FUNCTION vault.post_internal(p_items jsonb, p_lane smallint)
 RETURNS TABLE (n integer, status smallint, replayed boolean, answer jsonb)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = vault, pg_temp SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET timezone = 'UTC' AS $$
 BEGIN
   RETURN QUERY SELECT x.* FROM vault.post(p_items, p_lane, true) x;
 END $$;
