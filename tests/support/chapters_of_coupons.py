@@ -7,6 +7,7 @@ from datetime import timedelta
 from tests.support.ledger import COUNTER, OTHER_MERCHANT, SECOND_TERMINAL
 from tests.support.telling import MS, lock, on, sees
 from tests.support.town_life import TownLife
+from tests.support.trial import call, client_id
 
 
 async def claiming(life: TownLife) -> None:
@@ -156,6 +157,12 @@ async def locking(life: TownLife) -> None:
     void = next(iter(life.oracle.redemptions.values())).void
     await sees(life, "done", life.redeem_locked(3, COUNTER, None, void_id=void))
     await sees(life, "idempotency_mismatch", life.void(1, "x"))  # the id of another redemption's void
+    await life.claim(1, "last")
+    await lock(life, 2, 60)
+    owner, coupon, by = life.locks[-1]
+    order = {"coupon_id": coupon, "lock_id": by, "at": COUNTER, "amount": None, "void_id": client_id(life.now)}
+    taken = next(iter(life.oracle.redemptions))  # the id of another resident's redemption
+    await sees(life, "invalid_item", life.trial.ask(call("redeem_locked", owner, taken, **order)))
     await sees(life, "done", lock(life, 1, 60))
     await life.set_clock(on(2027, 2, 1))
     await sees(life, "done", life.coupon_job(1, "expire_coupon"))
