@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wallet.errors import BudgetRefused, InFlight, QueueFull, Refused, TermsConflict, VaultError, VaultUnavailable
 from wallet.statuses import STATUSES
 
 FORBIDDEN = {"operation_not_permitted", "merchant_suspended", "ticket_foreign", "wrong_store"}
@@ -24,3 +25,18 @@ def test_every_refusal_has_the_http_status_of_its_kind() -> None:
     for status in STATUSES.values():
         expected = 200 if status.number == 0 else of_kind.get(status.code, 409)
         assert (status.code, status.http) == (status.code, expected)
+
+
+def test_who_shall_try_again_is_told_when_and_nobody_else() -> None:
+    waits = {one: one().retry_after_s for one in (QueueFull, InFlight, VaultUnavailable, TermsConflict, BudgetRefused)}
+    assert waits == {QueueFull: 1, InFlight: 1, VaultUnavailable: 2, TermsConflict: None, BudgetRefused: None}
+    for status in STATUSES.values():
+        assert (status.code, Refused.of(status.number).retry_after_s) == (
+            status.code,
+            1 if status.http == 503 else None,
+        )
+
+
+def test_a_refusal_is_a_replay_only_when_it_says_so() -> None:
+    assert (VaultError().replayed, Refused(STATUSES[10]).replayed, Refused.of(10).replayed) == (False, False, False)
+    assert Refused.of(10, replayed=True).replayed
