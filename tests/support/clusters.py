@@ -75,19 +75,26 @@ class Cluster:
 
     @asynccontextmanager
     async def standby(self, folder: Path) -> AsyncIterator[Standby]:
-        """A synchronous standby beside it: what is acknowledged from here on is on both."""
+        """A synchronous standby beside it: what is acknowledged from here on is on both. Afterwards it runs alone
+        again, also when it was killed meanwhile."""
         postgres, urls = self.engines.postgres, self.engines.urls
         standby = Standby(postgres, postgres.user.own_folder(folder / "standby"), free_port())
-        async with superuser(urls) as connection:
-            await asyncio.to_thread(standby.copy, urls)
-            await connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
-            await connection.execute("SELECT pg_reload_conf()")
-            try:
-                await asyncio.to_thread(standby.start)
+        await asyncio.to_thread(standby.copy, urls)
+        await self._configure("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        try:
+            await asyncio.to_thread(standby.start)
+            async with superuser(urls) as connection:
                 await until("the standby in step", lambda: connection.fetchval(_IN_STEP))
-                yield standby
-            finally:
-                await asyncio.to_thread(standby.stop)
+            yield standby
+        finally:
+            await asyncio.to_thread(standby.stop)
+            await asyncio.to_thread(self.engines.start)
+            await self._configure("ALTER SYSTEM RESET synchronous_standby_names")
+
+    async def _configure(self, statement: str) -> None:
+        async with superuser(self.engines.urls) as connection:
+            await connection.execute(statement)
+            await connection.execute("SELECT pg_reload_conf()")
 
     def discard(self) -> None:
         """Ends it without a last checkpoint and deletes it."""
