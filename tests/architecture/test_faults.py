@@ -18,7 +18,8 @@ OTHERS = {
 
 def table() -> list[list[str]]:
     """The cells of the fault table, row by row."""
-    section = (ROOT / "docs/contributing.md").read_text().split("\n## Faults\n")[1].split("\n## ")[0]
+    text = (ROOT / "docs/contributing.md").read_text().split("\n## Faults\n")[1]
+    section = re.split(r"\n##+ ", text)[0]
     rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in row] for row in rows[2:]]
 
