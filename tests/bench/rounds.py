@@ -12,8 +12,9 @@ from tests.support.rawhttp import render
 from tests.support.stock import Piece, Stock, redeem_item, scan_item
 from wallet.items import Item, Op
 
-#: How much is laid in for a round: what the last round of its kind suggests and more; before the first, this a second.
-GUESS_PER_SECOND, MARGIN, SPARE = 4000, 1.6, 1500
+#: How much is laid in for a round: what the last round of its kind suggests and more, as that one may have met a busy
+#: moment; before the first, so much a second.
+GUESS_PER_SECOND, LEAST_PER_SECOND, MARGIN, SPARE = 4000, 2000, 1.8, 1500
 REDEEM, VERIFY = "/api/mp/v1/merchant/redemptions", "/api/mp/v1/merchant/verifications"
 #: Of the callers in Python: as many lanes as the two HTTP processes have together.
 CALLERS, LANES = 64, 2
@@ -144,7 +145,8 @@ class Rounds:
         return batch
 
     def _needed(self, name: str, seconds: float) -> int:
-        return int(self._rates.get(name, GUESS_PER_SECOND) * MARGIN * seconds) + SPARE
+        rate = self._rates.get(name, GUESS_PER_SECOND) * MARGIN
+        return int(max(rate, LEAST_PER_SECOND) * seconds) + SPARE
 
     async def _pieces(self, name: str, seconds: float, *, claimed: bool) -> list[Piece]:
         return await self._stock.lay_in(self._needed(name, seconds), claimed=claimed)
