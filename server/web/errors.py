@@ -118,10 +118,10 @@ def known(error: BaseException) -> AppError | VaultError | None:
     too_long = (error, cause if isinstance(error, OperationalError) else None)
     if any(isinstance(one, asyncpg.QueryCanceledError) for one in too_long):
         return TemporarilyUnavailable(retry_after_s=1)
-    if any(isinstance(one, _OUT_OF_ROOM) for one in too_long):
-        return TemporarilyUnavailable(retry_after_s=OUT_OF_ROOM_RETRY_S)
     if isinstance(error, (DBConnectionError, *LOST_CONNECTION)):
         return TemporarilyUnavailable(retry_after_s=1)
+    if any(isinstance(one, _OUT_OF_ROOM) for one in too_long):
+        return TemporarilyUnavailable(retry_after_s=OUT_OF_ROOM_RETRY_S)
     return None
 
 

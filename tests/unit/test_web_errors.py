@@ -24,7 +24,7 @@ def test_a_statement_that_took_too_long_is_to_be_tried_again_and_no_fault(by_the
 
 
 @pytest.mark.parametrize("by_the_house", [False, True])
-@pytest.mark.parametrize("problem", [asyncpg.DiskFullError, asyncpg.OutOfMemoryError, asyncpg.TooManyConnectionsError])
+@pytest.mark.parametrize("problem", [asyncpg.DiskFullError, asyncpg.OutOfMemoryError])
 def test_a_database_without_room_is_to_be_tried_again_later_and_no_fault(
     problem: type[asyncpg.PostgresError], by_the_house: bool
 ) -> None:
