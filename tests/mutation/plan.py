@@ -41,7 +41,7 @@ STAGES: dict[str, tuple[Stage, ...]] = {
     "errors": (unit("statuses", "http_of_refusals", "web_errors"), CHAPTERS),
     "fair_queue": (unit("lanes"), whole(STRAIN)),
     "folds": (whole("integration/test_folds"),),
-    "items": (CHAPTERS, whole(IDS, COUNTER)),
+    "items": (unit("items"), CHAPTERS, whole(IDS, COUNTER)),
     "lanes": (unit("lanes"), CHAPTERS, whole(STRAIN, CONCURRENCY)),
     "periods": (whole("integration/test_vault_months"),),
     "points": (CHAPTERS, whole(IDS)),
