@@ -49,7 +49,7 @@ STAGES: dict[str, tuple[Stage, ...]] = {
     "proofs": (whole("integration/test_vault_canaries"),),
     "queries": (whole(OPERATIONS, COUNTER),),
     "seals": (unit("seals"), whole("integration/test_seals")),
-    "setup": (CHAPTERS, whole(OPERATIONS, "integration/test_vault_attacks")),
+    "setup": (CHAPTERS, whole(OPERATIONS, COUNTER, "integration/test_vault_attacks")),
     "statements": (whole("integration/test_statements"),),
     "statuses": (unit("statuses", "http_of_refusals"), CHAPTERS),
     "stream": (whole("integration/test_value_stream"),),
@@ -73,4 +73,6 @@ EQUIVALENT: dict[str, str] = {
     "posting:Poster._refill: total is None or total < refill.amount -> total is None and total < refill.amount": (
         "the next try is told that the budget is exhausted, by the posting itself"
     ),
+    "items:intent_hash: 1 -> 2": "the version of the hash: any number serves as long as all use it",
+    "items:Item: 1 -> 2": "an item's number is set when it is sent",
 }
