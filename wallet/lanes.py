@@ -229,6 +229,11 @@ class Lanes:
                 problem = InFlight()
                 if len(taken) > 1:
                     break
+            except asyncpg.InsufficientResourcesError as full:  # no disk, no memory: nothing of the group was done
+                _tell(lane, full, taken)
+                self.counts.failures += 1
+                _fail_all(taken, VaultUnavailable)
+                return
             except LOCKED as slow:
                 _tell(lane, slow, taken)
                 self.counts.lock_timeouts += 1

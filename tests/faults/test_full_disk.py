@@ -110,7 +110,7 @@ async def test_a_full_disk_is_told_as_503_and_after_room_is_made_everything_ackn
                     await ledger.app.spend(rich, ledger.id7(), points=1, payee=PAYEE)
                 except Exception as problem:
                     refused.append(problem)
-                return posters.heard["no_room"] > 0 and len(refused) > 0
+                return posters.heard["vault_unavailable"] > 0 and len(refused) > 0
 
             await until("rows that find no room", rows_find_no_room)
             died = await eat_log(database)

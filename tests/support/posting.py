@@ -14,7 +14,6 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import msgspec
 
 from wallet import Refused, Vault, VaultError, VaultUnavailable
@@ -46,8 +45,6 @@ async def said_to(app: Vault, worker: Vault, request: dict[str, Any]) -> dict[st
         if refused.code in PASSING or not isinstance(refused, Refused):
             return {"again": refused.code}
         return {"refused": refused.code, "replayed": refused.replayed}
-    except asyncpg.InsufficientResourcesError:
-        return {"again": "no_room"}
     except Exception as problem:
         return {"strange": repr(problem)}
     return {"done": msgspec.to_builtins(done.result), "replayed": done.replayed}
