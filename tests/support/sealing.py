@@ -34,9 +34,10 @@ class SealedLedger:
         total = 0
         async with asyncio.timeout(120):
             while True:
+                all_ended = await self.xmin() > newest  # asked first: what ends after the seal is not in it
                 done = await self.seals.seal(rows)
                 total += done
-                if done == 0 and await self.xmin() > newest:
+                if done == 0 and all_ended:
                     return total
                 if done == 0:
                     await asyncio.sleep(0.05)
