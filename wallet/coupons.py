@@ -137,7 +137,7 @@ class Coupons(Poster):
         self, resident_id: int, id: UUID, *, coupon_id: UUID, reason: str, actor: int
     ) -> Done[CouponVoided]:
         """Ends a coupon that was not used; its reserve goes back to the budgets and its price to the wallet."""
-        item = _on_coupon(Op.VOID_COUPON, resident_id, id, coupon_id, f"admin:{actor}", coupon_id)
+        item = _on_coupon(Op.VOID_COUPON, resident_id, id, coupon_id, f"admin:{actor}", coupon_id, reason)
         item.reason, item.actor = reason, actor
         return await self._post(item, CouponVoided)
 

@@ -7,6 +7,7 @@ decodes to the very same value. Points and fen are integers; instants are UTC an
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import IntEnum
@@ -195,6 +196,7 @@ class Refunded(Posted, frozen=True, kw_only=True):
     refunded_points: int
     renewed_points: int
     reason: str
+    actor: int | None = None
 
 
 class Adjusted(Posted, frozen=True, kw_only=True):
@@ -302,7 +304,7 @@ def intent_hash(actor: str, route: str, *fields: object) -> str:
     """The fingerprint of what a caller meant (D22): actor, route and an explicit list of fields; never slot, lane,
     time or defaults. As the text form of a bytea."""
     intent = [1, actor, route, *(None if field is None else str(field) for field in fields)]
-    return "\\x" + hashlib.sha256(msgspec.json.encode(intent)).hexdigest()
+    return "\\x" + hashlib.sha256(json.dumps(intent).encode()).hexdigest()
 
 
 def fits(item: Item) -> bool:

@@ -40,7 +40,7 @@ class Points(Poster):
     async def spend(self, resident_id: int, id: UUID, *, points: int, payee: int, memo: str = "") -> Done[Spent]:
         """Spends points, the soonest to expire first. `payee` is the account of whoever gives something for them."""
         who = f"resident:{resident_id}"
-        item = _item(Op.SPEND, resident_id, id, who, points, payee, points=points, payee=payee, memo=memo)
+        item = _item(Op.SPEND, resident_id, id, who, points, payee, memo, points=points, payee=payee, memo=memo)
         return await self._post(item, Spent)
 
     async def hold(
@@ -49,8 +49,9 @@ class Points(Poster):
         """Sets points aside for `life_s` seconds (at most 30 days); `id` names the hold."""
         who = f"resident:{resident_id}"
         item = _item(
-            Op.HOLD, resident_id, id, who, points, payee, life_s, points=points, payee=payee, life_s=life_s, memo=memo
-        )
+            Op.HOLD, resident_id, id, who, points, payee, life_s, memo,
+            points=points, payee=payee, life_s=life_s, memo=memo,
+        )  # fmt: skip
         return await self._post(item, Held)
 
     async def capture(self, resident_id: int, id: UUID, *, hold_id: UUID, points: int | None = None) -> Done[Captured]:
@@ -64,19 +65,23 @@ class Points(Poster):
         whose life is over (else `Refused` not_due)."""
         return await self._post(_item(Op.RELEASE, resident_id, id, f"hold:{hold_id}", posting=hold_id), Released)
 
-    async def refund(self, resident_id: int, id: UUID, *, posting_id: UUID, points: int, reason: str) -> Done[Refunded]:
+    async def refund(
+        self,
+        resident_id: int,
+        id: UUID,
+        *,
+        posting_id: UUID,
+        points: int,
+        reason: str,
+        actor: int | None = None,
+    ) -> Done[Refunded]:
         """Gives back part or all of a spend or capture, never more than was spent. Raises `Refused` posting_not_found
-        or refund_too_large. An expired lot is renewed once per spend (D9)."""
+        or refund_too_large. An expired lot is renewed once per spend (D9). `actor`: the administrator, if it was
+        one."""
         item = _item(
-            Op.REFUND,
-            resident_id,
-            id,
-            f"posting:{posting_id}",
-            points,
-            posting=posting_id,
-            points=points,
-            reason=reason,
-        )
+            Op.REFUND, resident_id, id, f"posting:{posting_id}", points, reason, actor,
+            posting=posting_id, points=points, reason=reason, actor=actor,
+        )  # fmt: skip
         return await self._post(item, Refunded)
 
     async def adjust(

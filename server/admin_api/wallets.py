@@ -72,7 +72,7 @@ async def show_wallet(call: Call, query: WalletLookQuery, resident_id: int) -> R
 )
 async def show_balance(call: Call, query: BalanceLookQuery, resident_id: int) -> Reply:
     """How the wallet stood at an instant that is over, exact to the microsecond. The purpose is kept."""
-    if query.at > call.services.clock.now():
+    if not call.services.clock.is_over(query.at):
         raise InvalidField(field="at")
     desk = call.services.wallet_desk
     look = await desk.look(resident_id, "balance", query.purpose, query.reference, clerk_of(call))

@@ -9,6 +9,9 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+#: How far this clock may be behind the database's: it follows every few seconds, a round trip late.
+BEHIND = timedelta(seconds=5)
+
 
 class Clock:
     """City time. `offset` is how far `vault.now()` is ahead of this machine's own clock."""
@@ -32,6 +35,10 @@ class Clock:
     def follow(self, database_now: datetime) -> None:
         """Take the database's clock as the truth from here on."""
         self.offset = database_now - datetime.now(UTC)
+
+    def is_over(self, at: datetime) -> bool:
+        """Whether an instant may be over by the database's clock."""
+        return at <= self.now() + BEHIND
 
     def midnight_after(self, day: date) -> datetime:
         """The instant a city day ends."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from server.kit.audit import Actor
@@ -11,6 +11,7 @@ from server.kit.errors import InvalidField
 
 MAX_POINTS = 1_000_000
 MAX_VALIDITY_MONTHS = 24
+LONGEST_FREEZE = timedelta(days=36_500)
 
 #: Why a wallet is looked at: a resident's question, an objection, before or after a correction, an authority's demand,
 #: an inspection (G20).
@@ -60,6 +61,13 @@ class FreezeOrder:
     authority: str
     reason: str
     until: datetime | None
+
+    def check(self, now: datetime) -> None:
+        """Raise InvalidField for the first field that cannot be. An order ends within a century, or is open-ended."""
+        check_text("authority", self.authority, 100)
+        check_text("reason", self.reason, 200)
+        if self.until is not None and not now < self.until <= now + LONGEST_FREEZE:
+            raise InvalidField(field="until")
 
 
 def check_text(name: str, value: str, limit: int) -> None:

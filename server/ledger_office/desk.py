@@ -1,8 +1,8 @@
 """What one administrator does to a wallet at once (freeze, unfreeze, refund, void a coupon), and looks at wallets.
 
-The journal row of a refund does not say who ordered it, so the order is in the audit trail before the vault is called,
-and its outcome afterwards. A call that was cut off between them shows in the trail as an order without outcome; the
-client sends it again under the same key, and the outcome follows. The same line is written once.
+The order is in the audit trail before the vault is called, and its outcome afterwards. A call that was cut off between
+them shows in the trail as an order without outcome; the client sends it again under the same key, and the outcome
+follows. The same line is written once.
 """
 
 from __future__ import annotations
@@ -76,8 +76,7 @@ class WalletDesk:
 
     async def freeze(self, resident_id: int, id: UUID, order: FreezeOrder, clerk: Clerk) -> Done[FreezeChanged]:
         """Freeze by an authority's order; a later order replaces an earlier."""
-        check_text("authority", order.authority, 100)
-        check_text("reason", order.reason, 200)
+        order.check(self._clock.now())
         content = {
             "kind": order.kind, "authority": order.authority, "reason": order.reason,
             "until": order.until and order.until.isoformat(),
@@ -103,7 +102,10 @@ class WalletDesk:
     ) -> Done[Refunded]:
         """Give back part or all of a spend or capture, never more than was spent."""
         check_text("reason", reason, 200)
-        call = partial(self._vault.refund, resident_id, id, posting_id=posting_id, points=points, reason=reason)
+        call = partial(
+            self._vault.refund, resident_id, id, posting_id=posting_id, points=points, reason=reason,
+            actor=clerk.admin_id,
+        )  # fmt: skip
         content = {"refunded_posting_id": str(posting_id), "points": points, "reason": reason}
         return await self._carry_out("refund", resident_id, id, content, clerk, call)
 

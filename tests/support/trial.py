@@ -36,7 +36,7 @@ def job_id(at: datetime) -> UUID:
 #: What is no part of a request's meaning: it may differ between two sendings of one id.
 UNMEANT = {
     "claim": {"terms"}, "redeem": {"credential", "ticket_until"}, "redeem_locked": {"void_id"}, "void": {"reason"},
-    "refund": {"reason"}, "unlock_coupon": {"reason"}, "void_coupon": {"reason"},
+    "unlock_coupon": {"reason"},
 }  # fmt: skip
 
 

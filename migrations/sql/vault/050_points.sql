@@ -161,7 +161,7 @@ BEGIN
   m.peer := s.peer;
   m.ref := s.id;
   m.detail := jsonb_build_object('points', i.points, 'posting_id', s.id, 'payee', s.peer, 'refunded_points', v_done + i.points,
-    'renewed_points', v_renewed.renewed_points, 'reason', i.reason);
+    'renewed_points', v_renewed.renewed_points, 'reason', i.reason, 'actor', i.actor);
   RETURN m;
 END $$;
 
@@ -238,7 +238,7 @@ DECLARE
   i vault.item := f.i;
 BEGIN
   IF NOT vault.short_text(i.authority, 100) OR NOT vault.short_text(i.reason, 200) OR (i.actor > 0) IS NOT TRUE
-     OR i.op = 17 AND ((i.freeze_kind IN ('debit_frozen', 'frozen')) IS NOT TRUE OR i.until <= p_at OR NOT isfinite(i.until)) THEN
+     OR i.op = 17 AND ((i.freeze_kind IN ('debit_frozen', 'frozen')) IS NOT TRUE OR i.until <= p_at OR i.until > p_at + interval '100 years') THEN
     RETURN vault.refusal(5);
   ELSIF i.op = 18 AND vault.freeze_of(f.w, p_at) = 'open' THEN
     RETURN vault.refusal(57);
