@@ -18,15 +18,16 @@ async def list_campaigns(call: Call) -> Reply:
     """Campaigns that give points now and coupons that can be claimed now, each with its whole rule."""
     campaigns = [
         LiveCampaignReply(
-            str(row.id), row.title, call.services.campaigns.text(row), row.points, row.per_person, row.starts_at,
-            row.ends_at,
+            str(row.id), row.title, call.services.campaigns.text(row), row.points, row.per_person,
+            row.per_person_period, row.starts_at, row.ends_at,
         )
         for row in await call.services.campaigns.live()
     ]  # fmt: skip
     coupons = [
         ClaimableReply(
             str(item.row.id), item.benefit.title, item.benefit.summary, item.benefit.terms_text, item.benefit.kind,
-            item.benefit.price_points, item.row.per_person, item.left, item.row.starts_at, item.row.ends_at,
+            item.benefit.price_points, item.row.per_person, item.row.per_person_period, item.left, item.row.starts_at,
+            item.row.ends_at,
         )
         for item in await call.services.templates.claimable()
     ]  # fmt: skip

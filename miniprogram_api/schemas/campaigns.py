@@ -7,15 +7,19 @@ from typing import Literal
 
 from msgspec import Struct
 
+Period = Literal["total", "day", "week", "month"]
+
 
 class LiveCampaignReply(Struct, frozen=True):
-    """A campaign that gives points now. `terms_text` is the whole rule."""
+    """A campaign that gives points now. `terms_text` is the whole rule; `per_person`: how often
+    in each `per_person_period`."""
 
     id: str
     title: str
     terms_text: str
     points: int
     per_person: int
+    per_person_period: Period
     starts_at: datetime
     ends_at: datetime
 
@@ -30,6 +34,7 @@ class ClaimableReply(Struct, frozen=True):
     kind: Literal["amount_off", "discount", "exchange"]
     price_points: int
     per_person: int
+    per_person_period: Period
     left: int
     claim_from: datetime
     claim_until: datetime

@@ -146,5 +146,5 @@ def _draft(body: CampaignRequest) -> CampaignDraft:
     return CampaignDraft(
         title=body.title.strip(), document=body.document.strip(), trigger=body.trigger, points=body.points,
         budget_points=body.budget_points, starts_at=body.starts_at, ends_at=body.ends_at, per_person=body.per_person,
-        validity_months=body.validity_months,
+        per_person_period=body.per_person_period, validity_months=body.validity_months,
     )  # fmt: skip

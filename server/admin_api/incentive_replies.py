@@ -36,7 +36,7 @@ def template_reply(view: TemplateView) -> CouponTemplateReply:
         **_course(view), version=row.version, kind=row.kind, face_value_fen=row.face_value_fen, pay_bp=row.pay_bp,  # type: ignore[arg-type]
         cap_fen=row.cap_fen, threshold_fen=row.threshold_fen, sponsor_bp=row.sponsor_bp, price_points=row.price_points,
         valid_days=row.valid_days, valid_until=row.valid_until, merchants=[str(item) for item in row.merchants],
-        void_window_s=row.void_window_s, return_stock=row.return_stock,
+        void_window_s=row.void_window_s, grace_days=row.grace_days, return_stock=row.return_stock,
     )  # fmt: skip
 
 
@@ -53,7 +53,8 @@ def _course(view: CampaignView | TemplateView) -> dict[str, Any]:
     return {
         "id": str(row.id), "title": row.title, "document": row.document, "status": row.status,
         "revision": row.revision, "starts_at": row.starts_at, "ends_at": row.ends_at, "per_person": row.per_person,
-        "terms_text": view.terms_text, "created_by": str(row.created_by), "created_at": row.created_at,
+        "per_person_period": row.per_person_period, "terms_text": view.terms_text,
+        "created_by": str(row.created_by), "created_at": row.created_at,
         "changed_at": row.changed_at, "activated_by": _person(row.activated_by), "activated_at": row.activated_at,
         "ended_at": row.ended_at, "end_reason": row.end_reason,
         "budgets": [budget_reply(state) for state in view.budgets],

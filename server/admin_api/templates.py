@@ -147,7 +147,8 @@ def _draft(body: CouponTemplateRequest) -> TemplateDraft:
         title=body.title.strip(), document=body.document.strip(), kind=body.kind, stock=body.stock,
         starts_at=body.starts_at, ends_at=body.ends_at, face_value_fen=body.face_value_fen, pay_bp=body.pay_bp,
         cap_fen=body.cap_fen, threshold_fen=body.threshold_fen, sponsor_bp=body.sponsor_bp,
-        price_points=body.price_points, per_person=body.per_person, valid_days=body.valid_days,
-        valid_until=body.valid_until, merchants=tuple(int(item) for item in body.merchants),
-        void_window_s=body.void_window_s, return_stock=body.return_stock, budget_fen=body.budget_fen,
+        price_points=body.price_points, per_person=body.per_person, per_person_period=body.per_person_period,
+        valid_days=body.valid_days, valid_until=body.valid_until, merchants=tuple(int(item) for item in body.merchants),
+        void_window_s=body.void_window_s, grace_days=body.grace_days, return_stock=body.return_stock,
+        budget_fen=body.budget_fen,
     )  # fmt: skip

@@ -110,7 +110,9 @@ class CampaignService:
         return CampaignView(row, await self._budgets.states(budgets), self.text(row))
 
     async def _put_terms(self, row: Campaign, budgets: dict[str, int]) -> None:
-        limit = PersonLimit(limit_id=f"campaign:{row.id}", cap=row.per_person, action="earn")
+        limit = PersonLimit(
+            limit_id=f"campaign:{row.id}", cap=row.per_person, action="earn", period=row.per_person_period  # type: ignore[arg-type]
+        )  # fmt: skip
         await self._vault.put_earn_terms(
             EarnTerms(
                 id=row.id,

@@ -10,6 +10,7 @@ from server.kit.errors import InvalidField
 
 TRIGGERS = ("identity_bound",)
 KINDS = ("amount_off", "discount", "exchange")
+PERIODS = ("total", "day", "week", "month")
 
 MAX_POINTS = 1_000_000
 MAX_FEN = 100_000_000
@@ -17,6 +18,7 @@ MAX_PLANNED = 1_000_000_000_000
 MAX_MERCHANTS = 2_000
 DEFAULT_VOID_WINDOW_S = 1_800
 MAX_VOID_WINDOW_S = 7 * 86_400
+MAX_GRACE_DAYS = 365
 # Every instant between can be told in any zone; "for ever" is no date.
 FIRST_DAY, LAST_DAY = datetime(2000, 1, 1, tzinfo=UTC), datetime(2199, 12, 31, tzinfo=UTC)
 
@@ -50,9 +52,16 @@ def _window(starts_at: datetime, ends_at: datetime) -> None:
         raise InvalidField(field="ends_at")
 
 
+def _per_person(cap: int, period: str) -> None:
+    _within("per_person", cap, 1, 10_000)
+    if period not in PERIODS:
+        raise InvalidField(field="per_person_period")
+
+
 @dataclass(frozen=True, slots=True)
 class CampaignDraft:
-    """A campaign as its editor wants it. `budget_points` bounds all awards; `document` is the approval's number."""
+    """A campaign as its editor wants it. `budget_points` bounds all awards; `document` is the approval's number;
+    `per_person`: awards of one person in each `per_person_period`."""
 
     title: str
     document: str
@@ -63,6 +72,7 @@ class CampaignDraft:
     ends_at: datetime
     per_person: int = 1
     validity_months: int = 24
+    per_person_period: str = "total"
 
     def check(self) -> None:
         """Raise InvalidField for the first field that cannot be."""
@@ -72,7 +82,7 @@ class CampaignDraft:
             raise InvalidField(field="trigger")
         _within("points", self.points, 1, MAX_POINTS)
         _within("budget_points", self.budget_points, self.points, MAX_PLANNED)
-        _within("per_person", self.per_person, 1, 10_000)
+        _per_person(self.per_person, self.per_person_period)
         _within("validity_months", self.validity_months, 1, 24)
         _window(self.starts_at, self.ends_at)
 
@@ -81,7 +91,7 @@ class CampaignDraft:
         return {
             "title": self.title, "document": self.document, "trigger": self.trigger, "points": self.points,
             "starts_at": self.starts_at, "ends_at": self.ends_at, "per_person": self.per_person,
-            "validity_months": self.validity_months,
+            "per_person_period": self.per_person_period, "validity_months": self.validity_months,
         }  # fmt: skip
 
     def planned(self) -> dict[str, int]:
@@ -91,7 +101,8 @@ class CampaignDraft:
 
 @dataclass(frozen=True, slots=True)
 class TemplateDraft:
-    """A coupon template as its editor wants it. `stock`: coupons; `budget_fen`: by default enough for all of them."""
+    """A coupon template as its editor wants it. `stock`: coupons; `budget_fen`: by default enough for all of them;
+    `per_person`: coupons of one person in each `per_person_period`; `grace_days`: the least life after a void."""
 
     title: str
     document: str
@@ -106,10 +117,12 @@ class TemplateDraft:
     sponsor_bp: int = 10_000
     price_points: int = 0
     per_person: int = 1
+    per_person_period: str = "total"
     valid_days: int = 30
     valid_until: date | None = None
     merchants: tuple[int, ...] = field(default=())
     void_window_s: int = DEFAULT_VOID_WINDOW_S
+    grace_days: int = 0
     return_stock: bool = False
     budget_fen: int | None = None
 
@@ -123,8 +136,9 @@ class TemplateDraft:
         self._check_worth()
         _within("sponsor_bp", self.sponsor_bp, 0, 10_000)
         _within("price_points", self.price_points, 0, MAX_POINTS)
-        _within("per_person", self.per_person, 1, 10_000)
+        _per_person(self.per_person, self.per_person_period)
         _within("void_window_s", self.void_window_s, 0, MAX_VOID_WINDOW_S)
+        _within("grace_days", self.grace_days, 0, MAX_GRACE_DAYS)
         _within("valid_days", self.valid_days, 0 if self.valid_until else 1, 3_660)
         if len(self.merchants) > MAX_MERCHANTS or len(set(self.merchants)) != len(self.merchants):
             raise InvalidField(field="merchants")
@@ -156,7 +170,8 @@ class TemplateDraft:
         """The rule as columns of `coupon_template`."""
         names = (
             "title", "document", "kind", "starts_at", "ends_at", "face_value_fen", "pay_bp", "cap_fen", "threshold_fen",
-            "sponsor_bp", "price_points", "per_person", "valid_days", "valid_until", "void_window_s", "return_stock",
+            "sponsor_bp", "price_points", "per_person", "per_person_period", "valid_days", "valid_until",
+            "void_window_s", "grace_days", "return_stock",
         )  # fmt: skip
         columns = {name: getattr(self, name) for name in names} | {"merchants": sorted(self.merchants)}
         # Who has nothing to pay is no sponsor: the vault demands a money budget of every other.

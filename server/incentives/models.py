@@ -36,6 +36,7 @@ class Planned(Model):
 
     status: draft | in_review | approved | activating | scheduled | active | paused | ended. `pending` is what the vault
     has not been told yet: activate | open | close. `created_by`: the last editor (D35). `revision` counts changes.
+    `per_person`: how often one person in each `per_person_period` (total | day | week | month); weeks begin on Monday.
     """
 
     id = fields.BigIntField(primary_key=True)
@@ -45,6 +46,7 @@ class Planned(Model):
     pending: fields.Field[str | None] = fields.CharField(max_length=10, null=True)
     revision = fields.IntField(default=1)
     per_person = fields.IntField(default=1)
+    per_person_period = fields.CharField(max_length=5, default="total")
     starts_at = fields.DatetimeField()
     ends_at = fields.DatetimeField()
     created_by = fields.BigIntField()
@@ -90,7 +92,8 @@ class CouponTemplate(Planned):
     """What a coupon is worth and for whom. kind: amount_off | discount | exchange.
 
     `pay_bp`: what the customer pays of the order in basis points (8500 is 8.5折); `sponsor_bp`: the sponsor's part of
-    the benefit; `cap_fen`: the most a discount takes off; `merchants`: ids, empty: any; `valid_days`: from the claim.
+    the benefit; `cap_fen`: the most a discount takes off; `merchants`: ids, empty: any; `valid_days`: from the claim;
+    `grace_days`: the least life of a coupon that a void gives back.
     """
 
     version = fields.IntField(default=1)
@@ -105,6 +108,7 @@ class CouponTemplate(Planned):
     valid_until: fields.Field[date | None] = fields.DateField(null=True)
     merchants: fields.Field[list[int]] = fields.JSONField(default=list)
     void_window_s = fields.IntField()
+    grace_days = fields.IntField(default=0)
     return_stock = fields.BooleanField(default=False)
 
     class Meta:

@@ -173,7 +173,9 @@ class TemplateService:
         return TemplateView(row, await self._budgets.states(budgets), self.text(row))
 
     async def _put_terms(self, row: CouponTemplate, budgets: dict[str, int]) -> None:
-        limit = PersonLimit(limit_id=f"template:{row.id}", cap=row.per_person, action="issue")
+        limit = PersonLimit(
+            limit_id=f"template:{row.id}", cap=row.per_person, action="issue", period=row.per_person_period  # type: ignore[arg-type]
+        )  # fmt: skip
         terms = CouponTerms(
             id=row.id, template_id=row.id, version=row.version, kind=row.kind,
             stock_budget=budgets["coupons"], fen_budget=budgets.get("fen"), price_points=row.price_points,
@@ -181,6 +183,6 @@ class TemplateService:
             sponsor_bp=row.sponsor_bp, person_limits=(limit,), valid_days=row.valid_days,
             valid_until=row.valid_until, merchants=tuple(row.merchants),
             void_window_s=row.void_window_s, return_stock=row.return_stock,
-            claim_from=row.starts_at, claim_until=row.ends_at,
+            claim_from=row.starts_at, claim_until=row.ends_at, grace_days=row.grace_days,
         )  # fmt: skip
         await self._vault.put_coupon_terms(terms)

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from server.incentives.models import Campaign, CouponTemplate
 
 _TRIGGERS = {"identity_bound": "完成实名认证"}
+_PERIODS = {"total": "", "day": "每日", "week": "每周", "month": "每月"}
 
 
 def yuan(fen: int) -> str:
@@ -36,7 +37,7 @@ def campaign_text(campaign: Campaign, zone: ZoneInfo) -> str:
     return "；".join(
         [
             f"活动期间{_TRIGGERS[campaign.trigger]}，可获得{campaign.points}积分",
-            f"每人限{campaign.per_person}次",
+            f"每人{_PERIODS[campaign.per_person_period]}限{campaign.per_person}次",
             f"积分自获得之日起{campaign.validity_months}个月内有效，至到期当月最后一日",
             f"活动时间：{_period(campaign.starts_at, campaign.ends_at, zone)}",
             "预算用完即止",
@@ -63,12 +64,14 @@ def template_text(template: CouponTemplate, zone: ZoneInfo) -> str:
         validity = f"领取后{template.valid_days}天内有效，且不晚于{fixed}"
     else:
         validity = f"有效期至{fixed}" if fixed else f"领取后{template.valid_days}天内有效"
+    grace = [f"核销被撤销的，券退回后至少可用{template.grace_days}天"] if template.grace_days else []
     return "；".join(
         [
             benefit_text(template),
             price,
-            f"每人限领{template.per_person}张",
+            f"每人{_PERIODS[template.per_person_period]}限领{template.per_person}张",
             validity,
+            *grace,
             f"限{len(template.merchants)}家指定商户使用" if template.merchants else "参与活动的商户均可使用",
             f"领取时间：{_period(template.starts_at, template.ends_at, zone)}",
             "领完即止",

@@ -129,6 +129,9 @@ async def test_scopes_keep_editors_from_activating_and_approvers_from_editing(co
         ("/campaigns", campaign(starts_at="2026-01-01T00:00:00"), "starts_at"),
         ("/campaigns", campaign(points=1.5), "points"),
         ("/campaigns", campaign(surprise=1), "surprise"),
+        ("/campaigns", campaign(per_person_period="year"), "per_person_period"),
+        ("/coupon-templates", template(per_person_period=""), "per_person_period"),
+        ("/coupon-templates", template(grace_days=366), "grace_days"),
         ("/coupon-templates", template(cap_fen=0), "cap_fen"),
         ("/coupon-templates", template(merchants=["07"]), "merchants[0]"),
         ("/coupon-templates", template(kind="cash"), "kind"),
@@ -156,6 +159,29 @@ async def test_residents_see_live_campaigns_and_coupons_with_what_is_left(consol
     assert (item["summary"], item["price_points"], item["left"]) == ("8.5折，最高优惠30元", 60, 10)
     assert item["terms_text"] == coupon["terms_text"]
     assert {"budgets", "document", "created_by"}.isdisjoint(item)
+
+
+async def test_a_cap_per_period_and_a_grace_are_set_edited_audited_and_shown(console: Console) -> None:
+    draft = (await console.post("/coupon-templates", console.editor, template())).json()
+    assert (draft["per_person_period"], draft["grace_days"]) == ("total", 0)
+    path, body = f"/coupon-templates/{draft['id']}", template(per_person=2, per_person_period="week", grace_days=3)
+    edited = (await console.client.put(ADMIN + path, json=body, headers=console.editor)).json()
+    assert (edited["per_person"], edited["per_person_period"], edited["grace_days"]) == (2, "week", 3)
+    assert "每人每周限领2张" in edited["terms_text"]
+    assert "退回后至少可用3天" in edited["terms_text"]
+    query = {"object_kind": "coupon_template", "object_id": draft["id"]}
+    page = (await console.client.get(ADMIN + "/audit-entries", params=query, headers=console.director)).json()
+    told = [
+        (entry["per_person_period"], entry["grace_days"])
+        for entry in (page["items"][0][k] for k in ("before", "after"))
+    ]
+    assert told == [("total", 0), ("week", 3)]
+    await console.post(f"{path}/submit", console.editor)
+    assert (await console.post(f"{path}/activate", console.approver)).status_code == 200
+    daily = await console.live("/campaigns", campaign(per_person_period="day"))
+    shown = (await console.client.get("/api/mp/v1/campaigns", headers=console.resident)).json()
+    periods = {item["id"]: item["per_person_period"] for item in shown["campaigns"]}
+    assert periods[daily["id"]] == daily["per_person_period"] == "day"
 
 
 async def test_a_top_up_takes_two_people_and_its_key_books_it_once(console: Console) -> None:

@@ -38,7 +38,7 @@ def test_a_plain_draft_of_each_kind_is_accepted(draft: CampaignDraft | TemplateD
     [
         ("title", "  "), ("title", "长" * 61), ("title", "换\n行"), ("document", ""), ("trigger", "age_over_60"),
         ("points", 0), ("points", -5), ("budget_points", 99), ("per_person", 0), ("validity_months", 25),
-        ("validity_months", 0),
+        ("validity_months", 0), ("per_person_period", "year"), ("per_person_period", ""),
         ("ends_at", STARTS), ("starts_at", datetime(2026, 12, 1)),  # noqa: DTZ001
     ],
 )  # fmt: skip
@@ -57,7 +57,8 @@ def test_a_campaign_that_cannot_be_names_its_field(field: str, value: object) ->
         (AMOUNT_OFF, "valid_until", date(2026, 12, 1)), (AMOUNT_OFF, "budget_fen", 1_999),
         (AMOUNT_OFF, "void_window_s", -1), (DISCOUNT, "cap_fen", 0), (DISCOUNT, "pay_bp", 0),
         (DISCOUNT, "pay_bp", 10_000), (DISCOUNT, "face_value_fen", 1),
-        (EXCHANGE, "threshold_fen", 1), (EXCHANGE, "price_points", -1),
+        (EXCHANGE, "threshold_fen", 1), (EXCHANGE, "price_points", -1), (EXCHANGE, "per_person_period", "daily"),
+        (AMOUNT_OFF, "grace_days", -1), (AMOUNT_OFF, "grace_days", 366), (AMOUNT_OFF, "per_person", 10_001),
     ],
 )  # fmt: skip
 def test_a_template_that_cannot_be_names_its_field(draft: TemplateDraft, field: str, value: object) -> None:
@@ -109,6 +110,27 @@ def test_the_terms_of_a_campaign_tell_points_cap_and_expiry() -> None:
         "活动期间完成实名认证，可获得100积分；每人限1次；积分自获得之日起24个月内有效，至到期当月最后一日；"
         "活动时间：2026年12月1日00:00至2026年12月31日23:59；预算用完即止。"
     )
+
+
+@pytest.mark.parametrize(
+    ("period", "words"),
+    [("total", "每人限{}"), ("day", "每人每日限{}"), ("week", "每人每周限{}"), ("month", "每人每月限{}")],
+)
+def test_a_cap_is_told_with_its_period(period: str, words: str) -> None:
+    campaign = replace(CAMPAIGN, per_person=2, per_person_period=period)
+    template = replace(EXCHANGE, per_person=2, per_person_period=period)
+    campaign.check()
+    template.check()
+    assert words.format("2次") in campaign_text(Campaign(**campaign.columns()), CITY).split("；")
+    assert words.format("领2张") in template_text(CouponTemplate(**template.columns()), CITY).split("；")
+
+
+def test_a_grace_is_told_only_where_there_is_one() -> None:
+    draft = replace(AMOUNT_OFF, grace_days=3)
+    draft.check()
+    replace(draft, grace_days=365).check()
+    assert "核销被撤销的，券退回后至少可用3天" in template_text(CouponTemplate(**draft.columns()), CITY).split("；")
+    assert "退回" not in template_text(CouponTemplate(**AMOUNT_OFF.columns()), CITY)
 
 
 def test_needing_a_second_person_is_said_in_chinese_with_its_own_code() -> None:

@@ -39,11 +39,13 @@ ALTER TABLE coupon_template
     DROP CONSTRAINT coupon_template_window,
     DROP CONSTRAINT coupon_template_version,
     DROP CONSTRAINT coupon_template_per_person,
+    DROP CONSTRAINT coupon_template_per_person_period,
     DROP CONSTRAINT coupon_template_amounts,
     DROP CONSTRAINT coupon_template_shares,
     DROP CONSTRAINT coupon_template_kind,
     DROP CONSTRAINT coupon_template_validity,
     DROP CONSTRAINT coupon_template_void_window,
+    DROP CONSTRAINT coupon_template_grace,
     DROP CONSTRAINT coupon_template_merchants,
     DROP CONSTRAINT coupon_template_ended_when;
 
@@ -61,6 +63,7 @@ ALTER TABLE campaign
     DROP CONSTRAINT campaign_points,
     DROP CONSTRAINT campaign_validity,
     DROP CONSTRAINT campaign_per_person,
+    DROP CONSTRAINT campaign_per_person_period,
     DROP CONSTRAINT campaign_ended_when;
 
 ALTER TABLE fact

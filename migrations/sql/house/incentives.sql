@@ -16,6 +16,7 @@ ALTER TABLE campaign
     ADD CONSTRAINT campaign_points CHECK (points > 0),
     ADD CONSTRAINT campaign_validity CHECK (validity_months BETWEEN 1 AND 24),
     ADD CONSTRAINT campaign_per_person CHECK (per_person > 0),
+    ADD CONSTRAINT campaign_per_person_period CHECK (per_person_period IN ('total', 'day', 'week', 'month')),
     ADD CONSTRAINT campaign_ended_when CHECK ((status = 'ended') = (ended_at IS NOT NULL));
 
 ALTER TABLE campaign_span
@@ -33,6 +34,7 @@ ALTER TABLE coupon_template
     ADD CONSTRAINT coupon_template_window CHECK (ends_at > starts_at),
     ADD CONSTRAINT coupon_template_version CHECK (version > 0),
     ADD CONSTRAINT coupon_template_per_person CHECK (per_person > 0),
+    ADD CONSTRAINT coupon_template_per_person_period CHECK (per_person_period IN ('total', 'day', 'week', 'month')),
     ADD CONSTRAINT coupon_template_amounts CHECK (face_value_fen >= 0 AND cap_fen >= 0 AND threshold_fen >= 0 AND price_points >= 0),
     ADD CONSTRAINT coupon_template_shares CHECK (sponsor_bp BETWEEN 0 AND 10000 AND pay_bp BETWEEN 0 AND 10000),
     ADD CONSTRAINT coupon_template_kind CHECK (CASE kind
@@ -42,6 +44,7 @@ ALTER TABLE coupon_template
         ELSE false END),
     ADD CONSTRAINT coupon_template_validity CHECK (valid_days BETWEEN 0 AND 3660 AND (valid_days > 0 OR valid_until IS NOT NULL)),
     ADD CONSTRAINT coupon_template_void_window CHECK (void_window_s BETWEEN 0 AND 604800),
+    ADD CONSTRAINT coupon_template_grace CHECK (grace_days BETWEEN 0 AND 365),
     ADD CONSTRAINT coupon_template_merchants CHECK (jsonb_typeof(merchants) = 'array'),
     ADD CONSTRAINT coupon_template_ended_when CHECK ((status = 'ended') = (ended_at IS NOT NULL));
 

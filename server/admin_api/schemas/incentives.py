@@ -14,11 +14,13 @@ Positive = Annotated[int, Meta(ge=1, le=1_000_000_000_000)]
 NotNegative = Annotated[int, Meta(ge=0, le=1_000_000_000_000)]
 BasisPoints = Annotated[int, Meta(ge=0, le=10_000)]
 MerchantId = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,17}$")]
+Period = Literal["total", "day", "week", "month"]
 Course = Literal["draft", "in_review", "approved", "activating", "scheduled", "active", "paused", "ended"]
 
 
 class CampaignRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """`budget_points` bounds all awards together; `document` is the number of the paper that allows the spending."""
+    """`budget_points` bounds all awards together; `document` is the number of the paper that allows the spending.
+    `per_person`: awards of one person in each `per_person_period`, of which weeks begin on Monday."""
 
     title: Title
     document: Document
@@ -28,11 +30,14 @@ class CampaignRequest(Struct, frozen=True, forbid_unknown_fields=True):
     starts_at: Instant
     ends_at: Instant
     per_person: Positive = 1
+    per_person_period: Period = "total"
     validity_months: Annotated[int, Meta(ge=1, le=24)] = 24
 
 
 class CouponTemplateRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """`pay_bp`: what the customer pays, 8500 is 8.5折; `budget_fen`: by default enough for the whole stock."""
+    """`pay_bp`: what the customer pays, 8500 is 8.5折; `budget_fen`: by default enough for the whole stock.
+    `per_person`: coupons of one person in each `per_person_period`, of which weeks begin on Monday; `grace_days`: a
+    coupon that a void gives back lives at least so long."""
 
     title: Title
     document: Document
@@ -47,10 +52,12 @@ class CouponTemplateRequest(Struct, frozen=True, forbid_unknown_fields=True):
     sponsor_bp: BasisPoints = 10_000
     price_points: NotNegative = 0
     per_person: Positive = 1
+    per_person_period: Period = "total"
     valid_days: Annotated[int, Meta(ge=0, le=3660)] = 30
     valid_until: date | None = None
     merchants: Annotated[list[MerchantId], Meta(max_length=2_000)] = []
     void_window_s: Annotated[int, Meta(ge=0, le=604_800)] = 1_800
+    grace_days: Annotated[int, Meta(ge=0, le=365)] = 0
     return_stock: bool = False
     budget_fen: Positive | None = None
 
@@ -79,6 +86,7 @@ class CourseReply(Struct, frozen=True, kw_only=True):
     starts_at: datetime
     ends_at: datetime
     per_person: int
+    per_person_period: Period
     terms_text: str
     created_by: str
     created_at: datetime
@@ -109,6 +117,7 @@ class CouponTemplateReply(CourseReply, frozen=True, kw_only=True):
     valid_until: date | None
     merchants: list[str]
     void_window_s: int
+    grace_days: int
     return_stock: bool
 
 

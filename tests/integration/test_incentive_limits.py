@@ -1,0 +1,160 @@
+"""What campaigns and templates allow one person per period, and what grace they give, as the vault keeps it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+
+import pytest
+import pytest_asyncio
+from tortoise.exceptions import IntegrityError
+
+from server.incentives.awards import AwardService
+from server.incentives.budgets import BudgetService
+from server.incentives.campaigns import CampaignService
+from server.incentives.facts import record_fact
+from server.incentives.models import Award, Campaign, CouponTemplate
+from server.incentives.templates import TemplateService
+from server.kit.clock import Clock
+from server.kit.db import close_house, open_house, transaction
+from server.kit.outbox import Event
+from tests.support.databases import Database
+from tests.support.incentives import CHECKER, KEY, MAKER, House
+from tests.support.ledger import CITY, COUNTER, Ledger, open_ledger, refusal
+
+_facts = itertools.count(1)
+
+
+@dataclass
+class Town:
+    """The room and the ledger on one database, under one clock."""
+
+    house: House
+    ledger: Ledger
+
+    async def set_clock(self, at: datetime) -> None:
+        await self.ledger.set_clock(at)
+        self.house.clock.follow(await self.ledger.app.now())
+
+    def coming(self, weekday: int, at: time) -> datetime:
+        """This city time on the next such day of the week (0 is Monday), tomorrow at the soonest."""
+        tomorrow = self.ledger.today() + timedelta(days=1)
+        return datetime.combine(tomorrow + timedelta(days=(weekday - tomorrow.weekday()) % 7), at, CITY)
+
+    async def award(self, resident: int) -> tuple[str, str]:
+        """What became of the award for a fact of this moment: its status and why."""
+        async with transaction() as tx:
+            await record_fact(tx, resident, "identity_bound", f"binding:{next(_facts)}", self.house.clock.now(), {})
+        event = await Event.filter(key=f"resident:{resident}").order_by("-id").first()
+        assert event is not None
+        await self.house.awards.on_fact(event)
+        award = await Award.get(resident_id=resident, fact_id=int(event.payload["fact_id"]))
+        return award.status, award.reason
+
+
+@pytest_asyncio.fixture
+async def town(database: Database) -> AsyncIterator[Town]:
+    await open_house(database.worker)
+    async with open_ledger(database) as ledger:
+        clock = Clock()
+        clock.follow(await ledger.app.now())
+        house = House(
+            ledger.app, ledger.worker, clock, CampaignService(vault=ledger.app, clock=clock),
+            TemplateService(vault=ledger.app, clock=clock), BudgetService(vault=ledger.app, clock=clock),
+            AwardService(vault=ledger.worker, clock=clock, job_key=KEY),
+        )  # fmt: skip
+        yield Town(house, ledger)
+        assert await ledger.broken() == []
+        await house.end_all()
+        await ledger.restore_clock()
+    await close_house()
+
+
+async def test_a_campaign_per_day_gives_again_on_the_next_city_day(town: Town) -> None:
+    monday = town.coming(0, time(23, 30))
+    await town.set_clock(monday)
+    view = await town.house.live_campaign(per_person=2, per_person_period="day")
+    assert "每人每日限2次" in view.terms_text
+    answers = [await town.award(5_001) for _ in range(3)]
+    assert answers == [("posted", ""), ("posted", ""), ("refused", "limit_reached")]
+    assert await town.award(5_002) == ("posted", "")
+    await town.set_clock(monday + timedelta(minutes=40))
+    assert await town.award(5_001) == ("posted", "")
+    assert await town.house.points(5_001) == 300
+
+
+async def test_a_campaign_without_a_period_gives_no_more_on_the_next_day(town: Town) -> None:
+    noon = town.coming(0, time(12))
+    await town.set_clock(noon)
+    await town.house.live_campaign()
+    assert await town.award(5_003) == ("posted", "")
+    await town.set_clock(noon + timedelta(days=8))
+    assert await town.award(5_003) == ("refused", "limit_reached")
+
+
+async def test_a_template_per_week_can_be_claimed_again_from_monday_on(town: Town) -> None:
+    saturday = town.coming(5, time(12))
+    await town.set_clock(saturday)
+    made = (await town.house.live_template(per_person=2, per_person_period="week", price_points=0)).row
+    resident, ledger = await town.ledger.resident(), town.ledger
+
+    async def claim() -> None:
+        await ledger.app.claim(resident, ledger.id7(), template_id=made.id, terms_id=made.id)
+
+    await claim()
+    await town.set_clock(saturday + timedelta(days=1))
+    await claim()
+    with refusal("limit_reached"):
+        await claim()
+    await town.set_clock(saturday + timedelta(days=1, hours=13))  # Monday, one in the morning
+    await claim()
+    await claim()
+    with refusal("limit_reached"):
+        await claim()
+
+
+async def test_a_template_per_month_counts_anew_on_the_first(town: Town) -> None:
+    first = (town.ledger.today().replace(day=1) + timedelta(days=32)).replace(day=1)
+    midnight = datetime.combine(first, time(), CITY)
+    await town.set_clock(midnight - timedelta(hours=1))
+    made = (await town.house.live_template(per_person_period="month", price_points=0)).row
+    resident, ledger = await town.ledger.resident(), town.ledger
+    await ledger.app.claim(resident, ledger.id7(), template_id=made.id, terms_id=made.id)
+    with refusal("limit_reached"):
+        await ledger.app.claim(resident, ledger.id7(), template_id=made.id, terms_id=made.id)
+    await town.set_clock(midnight + timedelta(minutes=1))
+    await ledger.app.claim(resident, ledger.id7(), template_id=made.id, terms_id=made.id)
+
+
+@pytest.mark.parametrize(("grace_days", "state"), [(0, "expired"), (3, "issued")])
+async def test_a_void_after_the_last_day_gives_back_a_coupon_with_the_templates_grace(
+    town: Town, grace_days: int, state: str
+) -> None:
+    evening, ledger = town.coming(2, time(23, 50)), town.ledger
+    await town.set_clock(evening)
+    view = await town.house.live_template(
+        grace_days=grace_days, valid_days=0, valid_until=evening.date(), ends_at=evening + timedelta(minutes=9),
+        price_points=0, threshold_fen=0,
+    )  # fmt: skip
+    resident = await ledger.resident()
+    claimed = await ledger.app.claim(resident, ledger.id7(), template_id=view.row.id, terms_id=view.row.id)
+    scanned = await ledger.scan(await ledger.show(resident, claimed.result.coupon_id))
+    redeemed = (await ledger.redeem(scanned)).result
+    await town.set_clock(evening + timedelta(minutes=20))
+    voided = (await ledger.app.void(redeemed.id, acceptor=COUNTER, reason="after midnight")).result
+    last_day = evening.date() + timedelta(days=1 + grace_days) if grace_days else evening.date()
+    assert (voided.state, voided.expires_on) == (state, last_day)
+
+
+async def test_the_database_itself_refuses_a_period_or_a_grace_that_cannot_be(town: Town) -> None:
+    campaign = (await town.house.campaigns.create(town.house.campaign(), MAKER)).row
+    template = (await town.house.templates.create(town.house.template(), CHECKER)).row
+    with pytest.raises(IntegrityError, match="campaign_per_person_period"):
+        await Campaign.filter(id=campaign.id).update(per_person_period="year")
+    with pytest.raises(IntegrityError, match="coupon_template_per_person_period"):
+        await CouponTemplate.filter(id=template.id).update(per_person_period="year")
+    for days in (-1, 366):
+        with pytest.raises(IntegrityError, match="coupon_template_grace"):
+            await CouponTemplate.filter(id=template.id).update(grace_days=days)
