@@ -18,23 +18,24 @@ Commands import what they need themselves, so that a process starts with nothing
 from __future__ import annotations
 
 import asyncio
+import os
+import select
 import socket
+import sys
 from pathlib import Path
 
 import asyncpg
 import click
 import msgspec
 
+from server.cli_exits import EX_IOERR, EX_NOPERM, EX_PIPE, EX_UNAVAILABLE, fail
 from server.cli_ledger import check_ledger, ledger_head
 from server.cli_letters import letters
-from server.cli_months import ledger_month
+from server.cli_months import OWNER_URL, ledger_month
 from server.config import EX_CONFIG, Settings, UnsafeSettings
 from server.kit.errors import AppError
 from server.kit.logging import configure_logging
 from wallet.errors import VaultUnavailable
-
-EX_UNAVAILABLE = 69  # a database or another service cannot be reached; says nothing about the books
-EX_IOERR = 74  # the database cannot read what it stored
 
 
 class Commands(click.Group):
@@ -53,13 +54,24 @@ class Commands(click.Group):
             asyncpg.PostgresConnectionError,
             VaultUnavailable,
         ) as unreachable:
-            click.echo(f"Error: not reached: {unreachable}", err=True)
+            if isinstance(unreachable, BrokenPipeError) and _nobody_reads():
+                # What is left in the buffer goes nowhere, at the end of the interpreter either.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise SystemExit(EX_PIPE) from None
+            fail(f"not reached: {unreachable}", EX_UNAVAILABLE)
         except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as refusal:
-            click.echo(f"Error: refused by the database: {refusal}", err=True)
+            fail(f"refused by the database: {refusal}", EX_UNAVAILABLE)
+        except asyncpg.InsufficientPrivilegeError as refusal:
+            fail(f"this role may not: {refusal}", EX_NOPERM)
         except (asyncpg.DataCorruptedError, asyncpg.IndexCorruptedError) as rotten:
-            click.echo(f"Error: the database cannot read what it stored: {rotten}", err=True)
-            raise SystemExit(EX_IOERR) from None
-        raise SystemExit(EX_UNAVAILABLE)
+            fail(f"the database cannot read what it stored: {rotten}", EX_IOERR)
+
+
+def _nobody_reads() -> bool:
+    """Whether standard output is a pipe whose reader has gone, as after `| head -1`."""
+    output = select.poll()
+    output.register(sys.stdout.fileno(), 0)
+    return bool(output.poll(0))
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -106,12 +118,16 @@ def worker() -> None:
 
 @main.command("bootstrap-db")
 @click.option(
-    "--superuser-url", envvar="CHENGXIN_SUPERUSER_URL", required=True, help="URL of a superuser, any database."
+    "--superuser-url",
+    envvar="CHENGXIN_SUPERUSER_URL",
+    show_envvar=True,
+    required=True,
+    help="URL of a superuser, any database.",
 )
 @click.option("--database", default="chengxin", show_default=True)
-@click.option("--owner-password", envvar="CHENGXIN_OWNER_PASSWORD", required=True)
-@click.option("--app-password", envvar="CHENGXIN_APP_PASSWORD", required=True)
-@click.option("--worker-password", envvar="CHENGXIN_WORKER_PASSWORD", required=True)
+@click.option("--owner-password", envvar="CHENGXIN_OWNER_PASSWORD", show_envvar=True, required=True)
+@click.option("--app-password", envvar="CHENGXIN_APP_PASSWORD", show_envvar=True, required=True)
+@click.option("--worker-password", envvar="CHENGXIN_WORKER_PASSWORD", show_envvar=True, required=True)
 def bootstrap_db(
     superuser_url: str, database: str, owner_password: str, app_password: str, worker_password: str
 ) -> None:
@@ -129,7 +145,7 @@ def bootstrap_db(
 
 @main.command()
 @click.option("--to", "target", default=None, help='A migration\'s name, or "zero"; the latest by default.')
-@click.option("--url", envvar="CHENGXIN_MIGRATION_URL", required=True, help="URL of the owner role.")
+@OWNER_URL
 @click.option(
     "--zone", envvar="CHENGXIN_CITY_ZONE", default="Asia/Shanghai", show_default=True, help="The city's time zone."
 )
@@ -182,25 +198,32 @@ def expire_points(again: bool) -> None:
         TextColumn("{task.fields[wallets]} wallets, {task.fields[booked]} booked"),
     )  # fmt: skip
 
-    async def run() -> Report:
+    async def run() -> tuple[Report, bool]:
         services = await open_worker(settings)
         try:
             if again:
                 await services.expiry.again()
+            before = await services.expiry.report()
             with Progress(*columns, console=Console(stderr=True)) as progress:
                 bar = progress.add_task("expiry", total=1.0, wallets=0, booked=0)
-                return await services.expiry.run(
+                report = await services.expiry.run(
                     lambda report: progress.update(
                         bar, completed=report.share, wallets=report.wallets, booked=report.booked
                     )
                 )
+            # A pass that begins anew notes when; one that was finished stays as it was.
+            return report, before is not None and before.finished_at == report.finished_at
         finally:
             await close_services(services)
 
-    report = asyncio.run(run())
+    report, was_done = asyncio.run(run())
+    if was_done:
+        click.echo(
+            f"{report.day}: this day's walk was already done at {report.finished_at:%H:%M:%SZ}; --again does it anew"
+        )
     click.echo(
         f"{report.day}: {report.wallets} wallets, {report.booked} booked, {report.points} points,"
-        f" {report.failed} failed"
+        f" {report.failed} failed{' then' if was_done else ''}"
     )
     raise SystemExit(1 if report.failed else 0)
 

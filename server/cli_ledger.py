@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,12 +15,16 @@ import asyncpg
 import click
 import msgspec
 
+from server.cli_exits import EX_CANTCREAT, EX_DATAERR, EX_IOERR, fail
+
 if TYPE_CHECKING:
     from server.public_api.schemas import HeadReply
     from wallet.audit import Books
     from wallet.chain import SealReport
 
-WORKER_URL = click.option("--url", envvar="CHENGXIN_WORKER_DATABASE_URL", required=True, help="URL of the worker role.")
+WORKER_URL = click.option(
+    "--url", envvar="CHENGXIN_WORKER_DATABASE_URL", show_envvar=True, required=True, help="URL of the worker role."
+)
 
 
 @click.command("check-ledger")
@@ -33,7 +38,7 @@ WORKER_URL = click.option("--url", envvar="CHENGXIN_WORKER_DATABASE_URL", requir
     help="With --seals: heads that were kept outside, as `ledger-head` wrote them.",
 )
 def check_ledger(url: str, as_json: bool, seals: bool, since_last: bool, heads: Path | None) -> None:
-    """Prove that the books balance; exit status 1 when anything does not."""
+    """Prove that the books balance; exit status 1 when anything does not, 65 when --heads is no file of heads."""
     from wallet.audit import check_books, check_seals
 
     if heads is not None and not seals:
@@ -77,7 +82,7 @@ def _bar() -> Iterator[Callable[[str, int, int], None] | None]:
 
 def _say(as_json: bool, document: dict[str, Any], lines: Iterator[str]) -> None:
     if as_json:
-        sys.stdout.buffer.write(msgspec.json.encode(document) + b"\n")
+        click.echo(msgspec.json.encode(document))
         return
     for line in lines:
         click.echo(line)
@@ -94,8 +99,9 @@ def _books_document(books: Books) -> dict[str, Any]:
 
 
 def _book_lines(books: Books) -> Iterator[str]:
+    width = max((len(finding.check) for finding in books.findings), default=0)
     for finding in books.findings:
-        yield f"{'BROKEN' if finding.broken else 'ok':7}{finding.check:32}{finding.promise}"
+        yield f"{'BROKEN' if finding.broken else 'ok':7}{finding.check:{width}}  {finding.promise}"
         for example in finding.examples:
             yield f"       {finding.broken} rows, e.g. {example}"
     reach = "" if books.since is None else f" of {books.residents} residents with entries since the last proof"
@@ -135,8 +141,8 @@ def _seal_lines(report: SealReport) -> Iterator[str]:
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="JSON lines, oldest first.")
 def ledger_head(url: str, day: datetime | None, out: Path) -> None:
     """Append the heads of city days to a file that is kept outside. Exit status 1 when the ledger now says something
-    else of a day that is already in it."""
-    known = {head.day: head for head in _heads_in(out)} if out.exists() else {}
+    else of a day that is already in it, 65 when the file is none of heads, 73 when it cannot be written."""
+    known = {head.day: head for head in _heads_in(out)} if os.access(out, os.F_OK) else {}
     # Without a day every known one is compared too.
     first, last = (day.date(), day.date()) if day else (min(known, default=date.min), date.max)
     heads = asyncio.run(_heads(url, first, last))
@@ -147,9 +153,12 @@ def ledger_head(url: str, day: datetime | None, out: Path) -> None:
         if first <= kept.day <= last and said.get(kept.day) != (kept.n, kept.root):
             raise click.ClickException(f"{kept.day} is no longer what the file says: see check-ledger --seals --heads")
     fresh = [head for head in heads if head.day not in known]
-    with out.open("ab") as file:
-        for head in fresh:
-            file.write(msgspec.json.encode(head) + b"\n")
+    try:
+        with out.open("ab") as file:
+            for head in fresh:
+                file.write(msgspec.json.encode(head) + b"\n")
+    except OSError as problem:
+        fail(f"{out} cannot be written: {problem.strerror}", EX_CANTCREAT)
     click.echo(f"{len(fresh)} heads written to {out}")
 
 
@@ -160,7 +169,9 @@ def _heads_in(path: Path) -> list[HeadReply]:
     try:
         return [decode(line) for line in path.read_bytes().splitlines() if line.strip()]
     except msgspec.DecodeError as problem:
-        raise click.ClickException(f"{path} is no file of heads: {problem}") from None
+        fail(f"{path} is no file of heads: {problem}", EX_DATAERR)
+    except OSError as problem:
+        fail(f"{path} cannot be read: {problem.strerror}", EX_IOERR)
 
 
 async def _heads(url: str, first: date, last: date) -> list[HeadReply]:

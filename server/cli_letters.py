@@ -1,23 +1,25 @@
-"""`chengxin dead-letters`: see what the worker could not do, and have it tried again."""
+"""`chengxin dead-letters`: see what the worker could not do, have it tried again, or give it up."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import click
 import msgspec
 
 T = TypeVar("T")
-URL = click.option("--url", envvar="CHENGXIN_WORKER_DATABASE_URL", required=True, help="URL of the worker role.")
+URL = click.option(
+    "--url", envvar="CHENGXIN_WORKER_DATABASE_URL", show_envvar=True, required=True, help="URL of the worker role."
+)
+ID_MAX: Final = 2**63 - 1
 
 
 @click.group("dead-letters")
 def letters() -> None:
-    """What failed at every try: see it, have it tried again."""
+    """What failed at every try: see it, have it tried again, give it up."""
 
 
 @letters.command("list")
@@ -31,7 +33,7 @@ def list_letters(url: str, consumer: str | None, limit: int, as_json: bool) -> N
 
     found = _run(url, lambda: dead_letters.page(None, limit, consumer))
     if as_json:
-        sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
+        click.echo(msgspec.json.encode(found))
     else:
         for one in found:
             when = one.last_failed_at.astimezone(UTC).isoformat(timespec="seconds")
@@ -52,6 +54,7 @@ def replay_letters(url: str, letter_ids: tuple[int, ...]) -> None:
         missing = []
         for letter_id in letter_ids:
             try:
+                _must_be_an_id(letter_id)
                 await dead_letters.replay(letter_id, Actor("system", "dead-letters"), datetime.now(UTC), "")
             except dead_letters.DeadLetterNotFound:
                 missing.append(letter_id)
@@ -62,6 +65,37 @@ def replay_letters(url: str, letter_ids: tuple[int, ...]) -> None:
     for letter_id in missing:
         click.echo(f"{letter_id} is no dead letter", err=True)
     raise SystemExit(1 if missing else 0)
+
+
+@letters.command("discard")
+@URL
+@click.argument("letter_id", type=int)
+@click.option("--reason", required=True, help="Why; it stays in the audit trail.")
+def discard_letter(url: str, letter_id: int, reason: str) -> None:
+    """Give this one up for good; what waits behind it goes on. Exit status 1 when it is no dead letter."""
+    from server.kit import dead_letters
+    from server.kit.audit import Actor
+
+    async def run() -> bool:
+        try:
+            _must_be_an_id(letter_id)
+            await dead_letters.discard(letter_id, reason, Actor("system", "dead-letters"), datetime.now(UTC), "")
+        except dead_letters.DeadLetterNotFound:
+            return False
+        return True
+
+    if not _run(url, run):
+        click.echo(f"{letter_id} is no dead letter", err=True)
+        raise SystemExit(1)
+    click.echo(f"{letter_id} is given up")
+
+
+def _must_be_an_id(letter_id: int) -> None:
+    """More digits than the database's ids have name no dead letter."""
+    from server.kit.dead_letters import DeadLetterNotFound
+
+    if not 0 < letter_id <= ID_MAX:
+        raise DeadLetterNotFound
 
 
 def _run(url: str, work: Callable[[], Awaitable[T]]) -> T:

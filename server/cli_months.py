@@ -12,7 +12,9 @@ import click
 if TYPE_CHECKING:
     from wallet.periods import Moved
 
-OWNER_URL = click.option("--url", envvar="CHENGXIN_MIGRATION_URL", required=True, help="URL of the owner role.")
+OWNER_URL = click.option(
+    "--url", envvar="CHENGXIN_MIGRATION_URL", show_envvar=True, required=True, help="URL of the owner role."
+)
 
 
 class Month(click.ParamType[date]):

@@ -20,7 +20,7 @@ from server.merchants.models import Store
 from server.sandbox.city import City, sample_city
 from server.sandbox.engine_user import EngineFailed
 from server.sandbox.engines import Engines
-from server.sandbox.environment import ADMIN_PASSWORD, ADMINISTRATORS
+from server.sandbox.environment import ADMIN_PASSWORD, ADMINISTRATORS, write_env_file
 from server.sandbox.house import House, HouseFailed, prepare_database
 from server.sandbox.loader import load_city
 from server.sandbox.phone import Refusal
@@ -50,6 +50,7 @@ async def run_demo(*, folder: Path, port: int, residents: int, once: bool) -> in
     try:
         await _step(console, "数据库与迁移 · migrations", prepare_database(urls, DATABASE))
         house.start_wechat()
+        write_env_file(folder / "env", house.environment)
         loaded = await _step(
             console, "示例城市 · sample city", load_city(_settings(house), seed=SEED, residents=residents)
         )
@@ -128,6 +129,8 @@ async def _step(console: Console, what: str, doing: Awaitable[T]) -> T:
 def _invite(console: Console, house: House, city: City, store_id: str, folder: Path) -> None:
     one = city.residents[0]
     programs = Path(os.path.relpath(Path(sys.executable).parent))
+    env_file = os.path.relpath(folder / "env")
+    env_file = env_file if os.sep in env_file else f"./{env_file}"
     post = "-H 'content-type: application/json' -d"
     lines = f"""
 [bold]接口文档[/]      {house.base_url}/docs      {house.base_url}/openapi.json
@@ -142,8 +145,9 @@ def _invite(console: Console, house: House, city: City, store_id: str, folder: P
   # 实名: {one.name} {one.id_number} (不存在的号码)
   # 店员: openid {WALK_CASHIER}, 同样取登录码
   curl -s {house.base_url}/api/mp/v1/merchant/sessions {post} '{{"code": "…", "store_id": "{store_id}"}}'
-  # 账本
-  CHENGXIN_WORKER_DATABASE_URL='{house.environment["CHENGXIN_WORKER_DATABASE_URL"]}' {programs}/chengxin check-ledger
+  # 命令行: 此环境的全部设置 (仅本机示例)
+  . {env_file}
+  {programs}/chengxin check-ledger     # 也可 expire-points, dead-letters list, ledger-month list, create-admin …
   # 管理员: 动态码 30 秒一变, 每个只用一次
   {programs}/python -c 'import pyotp; print(pyotp.TOTP("{ADMINISTRATORS[0].totp_secret}").now())'
   curl -s {house.base_url}/api/admin/v1/sessions {post} '{{"username": "{ADMINISTRATORS[0].username}", \

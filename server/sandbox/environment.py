@@ -6,7 +6,10 @@ Every secret begins with the word "sandbox", so that a production start refuses 
 from __future__ import annotations
 
 import base64
+import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from server.sandbox.engines import EngineUrls
 from server.sandbox.wechat import SANDBOX_COUPON_MESSAGE, SANDBOX_POINTS_MESSAGE
@@ -60,6 +63,14 @@ def sandbox_environment(
     return {f"CHENGXIN_{name.upper()}": value for name, value in settings.items()}
 
 
+def write_env_file(path: Path, environment: Mapping[str, str]) -> None:
+    """The settings for a shell to source, readable by nobody else: `. .chengxin/env && chengxin check-ledger`."""
+    path.unlink(missing_ok=True)
+    lines = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(environment.items()))
+    path.touch(mode=0o600, exist_ok=False)
+    path.write_text(lines, encoding="utf-8")
+
+
 @dataclass(frozen=True, slots=True)
 class SampleAdministrator:
     """An account of the console that the sample city brings along."""
@@ -74,5 +85,6 @@ ADMINISTRATORS = (
     SampleAdministrator("approver", "approver", "KRSXG5CTMVRXEZLUKRSXG5CTMVRXEZLU"),
     SampleAdministrator("merchants", "merchant_manager", "MFRGGZDFMZTWQ2LKMFRGGZDFMZTWQ2LK"),
     SampleAdministrator("accountant", "accountant", "MJXW623NMFXGIZLSMJXW623NMFXGIZLS"),
+    SampleAdministrator("director", "director", "ORSXG5BNMRUXEZLDORXXELLTMFXGI2LP"),
     SampleAdministrator("auditor", "auditor", "NB2W45DFOIZA2LKNB2W45DFOIZALKNB2"),
 )

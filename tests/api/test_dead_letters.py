@@ -118,5 +118,16 @@ async def test_an_operator_sees_letters_and_has_them_tried_again(console: Consol
     assert run("list", "--consumer", "nobody")[0] == 0
     assert run("replay", number) == (0, "1 will be tried again\n")
     assert run("replay", number)[0] == 1
+    assert run("replay", "9" * 20, "0") == (1, "0 will be tried again\n"), "an id with more digits than ids have"
+    assert run("discard", number, "--reason", "x")[0] == 1, "it is under way again"
+    lost = await letter("awards", "b")
+    assert run("discard", lost, "--reason", " ")[0] == 1
+    assert run("discard", lost, "--reason", "nothing to mend") == (0, f"{lost} is given up\n")
+    assert run("discard", lost, "--reason", "x")[0] == 1
+    (given_up,) = await fetch(
+        "SELECT actor_id, object_id, after ->> 'reason' AS reason FROM audit_entry"
+        " WHERE action = 'dead_letter.discard' AND actor_kind = 'system'"
+    )
+    assert tuple(given_up.values()) == ("dead-letters", lost, "nothing to mend")
     (entry,) = await fetch("SELECT actor_kind, actor_id FROM audit_entry WHERE action = 'dead_letter.replay'")
     assert (entry["actor_kind"], entry["actor_id"]) == ("system", "dead-letters")
