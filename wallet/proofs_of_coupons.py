@@ -111,8 +111,8 @@ COUPON_PROOFS: tuple[tuple[str, str, str], ...] = (
             sum(x.sign * CASE l.measure WHEN 'count' THEN 1 WHEN 'points' THEN x.points ELSE x.fen END) AS used
           FROM (
             SELECT j.b, j.owner, 'earn' AS action, 1 AS sign, t.points, 0 AS fen, t.person_limits,
-              (j.at AT TIME ZONE day_of.zone)::date AS day
-            FROM day_of, journal j JOIN vault.earn_terms t ON t.terms = j.terms WHERE j.op = 1 AND j.st = 0
+              (j.detail ->> 'earned_on')::date AS day
+            FROM journal j JOIN vault.earn_terms t ON t.terms = j.terms WHERE j.op = 1 AND j.st = 0
             UNION ALL
             SELECT j.b, j.owner, 'issue', 1, t.price_points, t.face_value_fen, t.person_limits,
               (j.at AT TIME ZONE day_of.zone)::date

@@ -78,13 +78,13 @@ class PointRules(Limited):
         day = month_end(call.args["on"], terms.months)
         measures = {"count": 1, "points": terms.points}
         uses = [(one, measures.get(one.measure, 0)) for one in terms.limits if one.action == "earn"]
-        why = self._over(wallet, uses, today) | self.budgets.reasons((terms.budget, terms.points))
+        why = self._over(wallet, uses, call.args["on"]) | self.budgets.reasons((terms.budget, terms.points))
         why |= {"invalid_item"} if call.args["on"] > today else set()
         why |= {"outside_window"} if day < today else set()
 
         def effect() -> dict[str, Any]:
             self.budgets.move((terms.budget, terms.points))
-            self._use(wallet, uses, today)
+            self._use(wallet, uses, call.args["on"])
             put(wallet.lots, [(day, terms.points)])
             wallet.write("earn", points=(terms.points, 0, -terms.points))
             wallet.bury(today)

@@ -23,7 +23,8 @@ BEGIN
   IF v_expiry < v_today THEN
     RETURN vault.refusal(16);
   END IF;
-  v_limits := vault.count_limits(t.person_limits, f.used, 'earn', i.owner, v_today, 1, t.points, 0);
+  -- Counted on the day it was earned: two days that are posted late on one are still two days.
+  v_limits := vault.count_limits(t.person_limits, f.used, 'earn', i.owner, i.earned_on, 1, t.points, 0);
   IF v_limits.reached THEN
     RETURN vault.refusal(14);
   END IF;

@@ -60,7 +60,7 @@ RETURNS SETOF vault.facts LANGUAGE sql STABLE AS $$
       SELECT array_agg(coalesce(u.used, 0) ORDER BY l.k)
       FROM unnest(CASE i.op WHEN 1 THEN e.person_limits ELSE t.person_limits END) WITH ORDINALITY l (limit_id, action, measure, period, cap, k)
       LEFT JOIN vault.allowance u ON u.b = i.b AND u.owner = i.owner AND u.limit_id = l.limit_id
-        AND u.period_start = vault.period_start(l.period, p_day)) END,
+        AND u.period_start = vault.period_start(l.period, CASE i.op WHEN 1 THEN i.earned_on ELSE p_day END)) END,
     CASE WHEN i.op IN (3, 4, 20) THEN (
       SELECT count(*) = CASE WHEN i.staff IS NULL THEN 3 ELSE 4 END
       FROM (VALUES ('merchant', i.merchant), ('store', i.store), ('terminal', i.terminal), ('staff', i.staff)) v (kind, id)
