@@ -29,27 +29,28 @@ def mask_phone(phone: str) -> str:
     return phone[:3] + "*" * (len(phone) - 7) + phone[-4:]
 
 
-_ENTRIES: Final[dict[Op, tuple[EntryKind, str]]] = {
-    Op.EARN: ("earned", "获得积分"),
-    Op.CLAIM: ("coupon_claimed", "领取电子券"),
-    Op.REDEEM: ("coupon_redeemed", "电子券已核销"),
-    Op.VOID: ("redemption_voided", "核销已撤销，电子券已退回"),
-    Op.EXPIRE_COUPON: ("coupon_expired", "电子券已过期"),
-    Op.RELEASE_SUBSIDY: ("subsidy_released", "补贴余额已释放"),
-    Op.EXPIRE_POINTS: ("points_expired", "积分已过期"),
-    Op.SPEND: ("points_spent", "使用积分"),
-    Op.HOLD: ("points_held", "预扣积分"),
-    Op.CAPTURE: ("hold_captured", "预扣积分已使用"),
-    Op.RELEASE: ("hold_released", "预扣积分已退回"),
-    Op.REFUND: ("points_refunded", "积分已退还"),
-    Op.ADJUST: ("points_adjusted", "积分更正"),
-    Op.LOCK_COUPON: ("coupon_locked", "电子券已锁定，等待订单完成"),
-    Op.UNLOCK_COUPON: ("coupon_unlocked", "电子券已解锁"),
-    Op.VOID_COUPON: ("coupon_voided", "电子券已作废"),
-    Op.FREEZE: ("account_frozen", "积分账户已冻结"),
-    Op.UNFREEZE: ("account_unfrozen", "积分账户已解冻"),
+#: The machine word, the words for what was done, and the name of the deed, for one that was refused.
+_ENTRIES: Final[dict[Op, tuple[EntryKind, str, str]]] = {
+    Op.EARN: ("earned", "获得积分", "获得积分"),
+    Op.CLAIM: ("coupon_claimed", "领取电子券", "领取电子券"),
+    Op.REDEEM: ("coupon_redeemed", "电子券已核销", "核销电子券"),
+    Op.VOID: ("redemption_voided", "核销已撤销，电子券已退回", "撤销核销"),
+    Op.EXPIRE_COUPON: ("coupon_expired", "电子券已过期", "电子券过期登记"),
+    Op.RELEASE_SUBSIDY: ("subsidy_released", "补贴余额已释放", "释放补贴余额"),
+    Op.EXPIRE_POINTS: ("points_expired", "积分已过期", "积分过期登记"),
+    Op.SPEND: ("points_spent", "使用积分", "使用积分"),
+    Op.HOLD: ("points_held", "预扣积分", "预扣积分"),
+    Op.CAPTURE: ("hold_captured", "预扣积分已使用", "使用预扣积分"),
+    Op.RELEASE: ("hold_released", "预扣积分已退回", "退回预扣积分"),
+    Op.REFUND: ("points_refunded", "积分已退还", "退还积分"),
+    Op.ADJUST: ("points_adjusted", "积分更正", "更正积分"),
+    Op.LOCK_COUPON: ("coupon_locked", "电子券已锁定，等待订单完成", "锁定电子券"),
+    Op.UNLOCK_COUPON: ("coupon_unlocked", "电子券已解锁", "解锁电子券"),
+    Op.VOID_COUPON: ("coupon_voided", "电子券已作废", "作废电子券"),
+    Op.FREEZE: ("account_frozen", "积分账户已冻结", "冻结积分账户"),
+    Op.UNFREEZE: ("account_unfrozen", "积分账户已解冻", "解冻积分账户"),
 }
-_OPS: Final = {kind: op for op, (kind, _) in _ENTRIES.items()}
+_OPS: Final = {kind: op for op, (kind, _, _) in _ENTRIES.items()}
 
 
 def entry_kind(row: Entry) -> EntryKind:
@@ -67,7 +68,7 @@ def entry_filter(kind: EntryKind | None) -> tuple[list[Op] | None, bool | None]:
 def entry_title(row: Entry) -> str:
     """The words for a statement line."""
     if row.status != 0:
-        return f"{_ENTRIES[row.op][1]}未成功：{STATUSES[row.status].message}"
+        return f"{_ENTRIES[row.op][2]}未成功：{STATUSES[row.status].message}"
     if row.op is Op.CLAIM and row.points < 0:
         return "积分兑换电子券"
     return _ENTRIES[row.op][1]

@@ -64,6 +64,7 @@ async def show_wallet(call: Call) -> Reply:
     query=EntryQuery,
     replies={200: EntryPageReply},
     caller=Callers.resident,
+    errors=(WALLET_MISSING,),
 )
 async def list_entries(call: Call, query: EntryQuery) -> Reply:
     """The statement, newest first: every line with the balances after it. Kept for good, old months included."""
@@ -79,6 +80,8 @@ async def list_entries(call: Call, query: EntryQuery) -> Reply:
         since=query.first_day and clock.midnight_after(query.first_day - timedelta(days=1)),
         until=query.last_day and clock.midnight_after(query.last_day),
     )
+    if not rows:
+        await _must_be_open(call)
     more = encode_cursor(rows[-1].seq) if len(rows) == query.limit else None
     return Reply.ok(EntryPageReply([entry_reply(row) for row in rows], more))
 
@@ -93,7 +96,7 @@ async def list_entries(call: Call, query: EntryQuery) -> Reply:
 )
 async def show_balance(call: Call, query: BalanceQuery) -> Reply:
     """How the wallet stood at an instant, exact to the microsecond. An instant that is not over yet is refused."""
-    if query.at > call.services.clock.now():
+    if not call.services.clock.is_over(query.at):
         raise InvalidField(field="at")
     found = await call.services.vault.read.balance_at(call.resident_id, query.at)
     if found is None:
@@ -103,13 +106,20 @@ async def show_balance(call: Call, query: BalanceQuery) -> Reply:
 
 
 @router.get(
-    "/wallet/holds", summary="预扣中的积分", query=HoldQuery, replies={200: HoldPageReply}, caller=Callers.resident
+    "/wallet/holds",
+    summary="预扣中的积分",
+    query=HoldQuery,
+    replies={200: HoldPageReply},
+    caller=Callers.resident,
+    errors=(WALLET_MISSING,),
 )
 async def list_holds(call: Call, query: HoldQuery) -> Reply:
     """Points that are set aside now, newest first, with the instant by which unused ones come back."""
     position = decode_cursor(query.cursor, str)
     before = uuid_of(str(position[0]), "cursor") if position else None
     rows = await call.services.vault.read.holds(call.resident_id, before=before, limit=query.limit)
+    if not rows:
+        await _must_be_open(call)
     items = [HoldReply(str(row.id), row.points, row.memo, row.at, row.until, row.lapsed) for row in rows]
     return Reply.ok(HoldPageReply(items, encode_cursor(str(rows[-1].id)) if len(rows) == query.limit else None))
 
@@ -125,6 +135,12 @@ async def list_looks(call: Call, query: LookQuery) -> Reply:
     )
     items = [LookReply(row.at, row.what, row.purpose) for row in rows]
     return Reply.ok(LookPageReply(items, encode_cursor(rows[-1].id) if len(rows) == query.limit else None))
+
+
+async def _must_be_open(call: Call) -> None:
+    """Nothing to list may mean that there is no wallet yet. Raises wallet_not_open then."""
+    if await call.services.vault.read.wallet(call.resident_id) is None:
+        raise Refused(WALLET_MISSING)
 
 
 def entry_reply(row: Entry) -> EntryReply:

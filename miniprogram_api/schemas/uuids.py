@@ -9,7 +9,10 @@ from msgspec import Meta
 
 from server.kit.errors import InvalidField
 
-UuidText = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
+#: In either case, as RFC 9562 reads it; answers are lower-case.
+UuidText = Annotated[
+    str, Meta(pattern=r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$")
+]
 
 
 def uuid_of(text: str, field: str) -> UUID:

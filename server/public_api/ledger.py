@@ -32,7 +32,7 @@ async def list_heads(call: Call, query: HeadsQuery) -> Reply:
     Keep them: `chengxin check-ledger --seals --heads FILE` proves the ledger against them."""
     today = call.services.clock.today()
     last = query.last or max(query.first or today, today)
-    first = query.first or last - timedelta(days=min(_DAYS, last.toordinal() - 1))
+    first = query.first or last - timedelta(days=_DAYS)
     if first > last or (last - first).days >= MOST_DAYS:
         raise InvalidField(field="from")
     return Reply.ok(

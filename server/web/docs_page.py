@@ -21,11 +21,11 @@ HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "max-age=3600",
 }
-PAGE: Final = b"""<!doctype html>
+PAGE: Final = """<!doctype html>
 <html lang="zh-CN">
 <head>
 <meta charset="utf-8">
-<title>\xe5\x9f\x8e\xe4\xbf\xa1 API</title>
+<title>澄信 API</title>
 <link rel="stylesheet" href="/docs/assets/swagger-ui.css">
 <link rel="icon" type="image/png" href="/docs/assets/favicon-32x32.png">
 </head>
@@ -36,7 +36,7 @@ PAGE: Final = b"""<!doctype html>
 <script src="/docs/assets/start.js"></script>
 </body>
 </html>
-"""
+""".encode()
 _START_JS: Final = b"""window.onload = function () {
   window.ui = SwaggerUIBundle({
     url: "/docs/contract.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null,

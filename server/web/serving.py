@@ -20,6 +20,7 @@ from sanic.response import HTTPResponse
 
 from server.config import Settings
 from server.kit.caller import ANONYMOUS, Caller
+from server.kit.errors import InvalidField
 from server.kit.logging import AccessLog
 from server.web import metrics
 from server.web.auth import Gate, TokenReader
@@ -34,6 +35,7 @@ from server.web.routing import Call, Limit, Reply, Route
 from server.web.schema import body_decoder, query_decoder
 
 UNMATCHED: Final = "(unmatched)"
+ID_MAX: Final = 2**63 - 1
 HUNG_UP: Final = 499  # the client went away; nobody reads this
 _log = structlog.get_logger("server.web")
 _encode = msgspec.json.Encoder().encode
@@ -76,6 +78,9 @@ def handler_of(route: Route, settings: Settings) -> Callable[..., Coroutine[Any,
         code: str | None = None
         try:
             arguments = await prepare(office, request, call)
+            for name, value in params.items():
+                if isinstance(value, int) and abs(value) > ID_MAX:
+                    raise InvalidField(field=name)
             if is_change:
                 reply = await office.completion.run(act(call, *arguments, **params))
             else:

@@ -89,8 +89,12 @@ async def test_a_range_that_is_none_or_too_long_is_refused(client: httpx.AsyncCl
     assert reply.json()["error"]["field"] in ("from", "to", "day")
 
 
-async def test_the_first_day_of_all_days_is_an_empty_answer(client: httpx.AsyncClient) -> None:
-    assert (await client.get(HEADS, params={"to": "0001-01-01"})).json() == {"items": []}
+async def test_days_at_the_ends_of_the_calendar_are_an_empty_answer_or_named(client: httpx.AsyncClient) -> None:
+    for query in ({"to": "0002-01-01"}, {"from": "9998-12-31"}):
+        assert (await client.get(HEADS, params=query)).json() == {"items": []}
+    for name, day in (("to", "0001-01-01"), ("to", "9999-12-31"), ("from", "9999-12-31")):
+        answer = await client.get(HEADS, params={name: day})
+        assert (answer.status_code, answer.json()["error"]["field"]) == (400, name), answer.text
 
 
 @pytest.mark.parametrize("day", ["2026-02-30", "today", "2026-1-1", "20260101", "２０２６-01-01", "2026-01-01T00"])

@@ -13,6 +13,7 @@ from miniprogram_api.schemas.wallet import EntryKind
 from server.admin_api.schemas.wallets import OpName
 from wallet import STATUSES, Entry, Op
 
+INSUFFICIENT = next(one for one in STATUSES.values() if one.sticky and one.number)
 WRITTEN = [op for op in Op if op is not Op.CLAIM_CREDENTIAL]
 
 
@@ -39,6 +40,19 @@ def test_a_written_refusal_says_what_was_refused_and_why(status: object) -> None
     row = line(Op.SPEND, status.number)  # type: ignore[attr-defined]
     assert (entry_kind(row), entry_filter("refused")) == ("refused", (None, True))
     assert entry_title(row) == f"使用积分未成功：{status.message}"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("op", WRITTEN)
+def test_a_refused_line_names_the_deed_and_not_what_it_would_have_become(op: Op) -> None:
+    title = entry_title(line(op, INSUFFICIENT.number))
+    deed, _, why = title.partition("未成功：")
+    assert deed and why == INSUFFICIENT.message
+    assert "已" not in deed and "，" not in deed, title
+
+
+def test_refused_lines_read_as_sentences() -> None:
+    assert entry_title(line(Op.REFUND, INSUFFICIENT.number)) == f"退还积分未成功：{INSUFFICIENT.message}"
+    assert entry_title(line(Op.CAPTURE, INSUFFICIENT.number)) == f"使用预扣积分未成功：{INSUFFICIENT.message}"
 
 
 def test_a_claim_that_costs_points_is_an_exchange() -> None:
