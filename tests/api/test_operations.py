@@ -97,6 +97,7 @@ async def test_no_figure_has_a_person_or_an_id_in_it(town: Town) -> None:
 
 async def test_the_documentation_page_loads_nothing_from_elsewhere(town: Town) -> None:
     page = await town.http.get("/docs")
+    assert "<title>澄信 API</title>" in page.text
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     policy = page.headers["content-security-policy"]
     assert policy.startswith("default-src 'self'")
