@@ -90,6 +90,7 @@ async def show_balance(call: Call, query: BalanceLookQuery, resident_id: int) ->
     query=EntriesLookQuery,
     replies={200: WalletEntryPageReply},
     caller=Callers.admin("wallet.read"),
+    errors=(statuses.WALLET_MISSING,),
 )
 async def list_entries(call: Call, query: EntriesLookQuery, resident_id: int) -> Reply:
     """The statement as it is booked, newest first. The purpose is kept for every page."""
@@ -117,6 +118,7 @@ async def list_entries(call: Call, query: EntriesLookQuery, resident_id: int) ->
     query=HoldsLookQuery,
     replies={200: WalletHoldPageReply},
     caller=Callers.admin("wallet.read"),
+    errors=(statuses.WALLET_MISSING,),
 )
 async def list_holds(call: Call, query: HoldsLookQuery, resident_id: int) -> Reply:
     """Open holds, newest first. The purpose is kept."""

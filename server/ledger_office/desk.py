@@ -168,12 +168,17 @@ class Look:
         return _opened(await self._read.balance_at(self._resident_id, at))
 
     async def entries(self, **wanted: Any) -> list[Entry]:
-        """A page of the statement, as `wallet.Vault.read.entries` takes it."""
-        return await self._read.entries(self._resident_id, **wanted)
+        """A page of the statement, as `wallet.Vault.read.entries` takes it. Raises wallet_not_open."""
+        return await self._read.entries(self._resident_id, **wanted) or await self._none()
 
     async def holds(self, *, before: UUID | None, limit: int) -> list[HoldView]:
-        """Open holds, newest first."""
-        return await self._read.holds(self._resident_id, before=before, limit=limit)
+        """Open holds, newest first. Raises wallet_not_open."""
+        return await self._read.holds(self._resident_id, before=before, limit=limit) or await self._none()
+
+    async def _none(self) -> list[Any]:
+        """Nothing to show, of a wallet that is there."""
+        _opened(await self._read.wallet(self._resident_id))
+        return []
 
 
 class Accounts:

@@ -137,6 +137,9 @@ async def test_nobody_looks_at_a_wallet_without_a_purpose_and_every_look_is_kept
     ]
     other = await town.resident(points=0)
     assert await other.call("GET", "/wallet/looks") == {"items": [], "next_cursor": None}
+    for part in ("/entries", "/holds"):
+        nobodys = await ask(console, "accountant", "GET", f"/residents/999999999/wallet{part}", params=WHY)
+        refused(nobodys, 409, "wallet_not_open")
     unknown = await ask(console, "accountant", "GET", "/residents/999999999/wallet", params=WHY)
     refused(unknown, 409, "wallet_not_open")
     refused(await ask(console, "accountant", "GET", f"/residents/{'9' * 30}/wallet", params=WHY), 400, "invalid_field")

@@ -12,7 +12,7 @@ from wallet.folds import FoldKind
 
 Text100 = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"\S")]
 Text200 = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"\S")]
-UuidText = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
+UuidText = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
 Cursor = Annotated[str, Meta(max_length=256)]
 PageSize = Annotated[int, Meta(ge=1, le=100)]
 Instant = Annotated[datetime, Meta(tz=True)]
