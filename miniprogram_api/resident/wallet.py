@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from miniprogram_api import present
 from miniprogram_api.schemas.uuids import uuid_of
 from miniprogram_api.schemas.wallet import (
@@ -70,15 +68,15 @@ async def list_entries(call: Call, query: EntryQuery) -> Reply:
     """The statement, newest first: every line with the balances after it. Kept for good, old months included."""
     position = decode_cursor(query.cursor, int)
     ops, refused = present.entry_filter(query.kind)
-    clock = call.services.clock
+    since, until = call.services.clock.span(query.first_day, query.last_day)
     rows = await call.services.vault.read.entries(
         call.resident_id,
         before_seq=int(position[0]) if position else None,
         limit=query.limit,
         ops=ops,
         refused=refused,
-        since=query.first_day and clock.midnight_after(query.first_day - timedelta(days=1)),
-        until=query.last_day and clock.midnight_after(query.last_day),
+        since=since,
+        until=until,
     )
     if not rows:
         await _must_be_open(call)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from uuid import UUID
 
 from server.admin_api.schemas.wallets import (
@@ -95,9 +94,7 @@ async def show_balance(call: Call, query: BalanceLookQuery, resident_id: int) ->
 async def list_entries(call: Call, query: EntriesLookQuery, resident_id: int) -> Reply:
     """The statement as it is booked, newest first. The purpose is kept for every page."""
     position = decode_cursor(query.cursor, int)
-    clock = call.services.clock
-    since = query.first_day and clock.midnight_after(query.first_day - timedelta(days=1))
-    until = query.last_day and clock.midnight_after(query.last_day)
+    since, until = call.services.clock.span(query.first_day, query.last_day)
     desk = call.services.wallet_desk
     look = await desk.look(resident_id, "entries", query.purpose, query.reference, clerk_of(call))
     rows = await look.entries(

@@ -43,3 +43,8 @@ class Clock:
     def midnight_after(self, day: date) -> datetime:
         """The instant a city day ends."""
         return datetime.combine(day + timedelta(days=1), time(), self.zone)
+
+    def span(self, first_day: date | None, last_day: date | None) -> tuple[datetime | None, datetime | None]:
+        """The instants from which and before which the city days lie, both days included; None is open."""
+        since = None if first_day is None else self.midnight_after(first_day - timedelta(days=1))
+        return since, None if last_day is None else self.midnight_after(last_day)
