@@ -1,15 +1,8 @@
-"""Ids as callers send them: in pages and in paths."""
+"""Where a page begins, as callers send it."""
 
 from __future__ import annotations
 
 from server.kit.paging import decode_cursor
-
-MAX_ID = (1 << 63) - 1
-
-
-def can_be_id(value: int) -> bool:
-    """Whether a number from a path can be an id at all; the database refuses larger ones with an error of its own."""
-    return 0 < value <= MAX_ID
 
 
 def after_id(cursor: str | None) -> int:

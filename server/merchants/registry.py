@@ -13,7 +13,7 @@ from server.merchants.acceptors import Acceptors
 from server.merchants.errors import MerchantExists, MerchantNotFound, StoreExists, StoreNotFound
 from server.merchants.invitations import Invitations
 from server.merchants.models import Merchant, Store
-from server.merchants.paging import after_id, can_be_id
+from server.merchants.paging import after_id
 from server.merchants.standing import Standings
 from server.merchants.views import InvitationIssued, MerchantView, StoreView
 
@@ -136,7 +136,7 @@ class Registry:
 
     async def merchant(self, merchant_id: int) -> MerchantView:
         """One merchant with its stores. MerchantNotFound."""
-        merchant = await Merchant.get_or_none(id=merchant_id) if can_be_id(merchant_id) else None
+        merchant = await Merchant.get_or_none(id=merchant_id)
         if merchant is None:
             raise MerchantNotFound
         stores = await Store.filter(merchant_id=merchant_id).order_by("id")
@@ -185,8 +185,6 @@ class Registry:
         return await self.merchant(merchant_id)
 
     async def _set_store(self, store_id: int, status: str, action: str, actor: Actor, request_id: str) -> StoreView:
-        if not can_be_id(store_id):
-            raise StoreNotFound
         at = self._clock.now()
         async with transaction() as tx:
             store = await Store.filter(id=store_id).using_db(tx).select_for_update(no_key=True).first()
@@ -215,8 +213,6 @@ class Registry:
 
 
 async def _merchant_locked(tx: BaseDBAsyncClient, merchant_id: int) -> Merchant:
-    if not can_be_id(merchant_id):
-        raise MerchantNotFound
     merchant = await Merchant.filter(id=merchant_id).using_db(tx).select_for_update(no_key=True).first()
     if merchant is None:
         raise MerchantNotFound

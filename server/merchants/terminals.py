@@ -34,7 +34,7 @@ from server.merchants.errors import (
     TerminalSecretRejected,
 )
 from server.merchants.models import EnrolmentCode, Merchant, StaffMember, Store, Terminal
-from server.merchants.paging import after_id, can_be_id
+from server.merchants.paging import after_id
 from server.merchants.standing import Standings
 from server.merchants.views import EnrolmentIssued, TerminalEnrolled, TerminalView
 
@@ -132,8 +132,6 @@ class Terminals:
 
     async def revoke(self, caller: Caller, terminal_id: int, *, request_id: str) -> TerminalView:
         """The terminal accepts nothing from now on. Idempotent. A revoked phone's owner logs in again for a new one."""
-        if not can_be_id(terminal_id):
-            raise TerminalNotFound
         at = self._clock.now()
         async with transaction() as tx:
             authority = await authority_of(caller, OVERSEERS, tx=tx)

@@ -163,8 +163,8 @@ async def test_the_vault_itself_fits_where_a_register_is_asked_for(house: House,
     assert await house.register.is_open("merchant", merchant.id) is True
 
 
-@pytest.mark.parametrize("number", [2**63, 2**80, 0, -1])
-async def test_a_number_that_cannot_be_an_id_is_simply_not_found(house: House, number: int) -> None:
+@pytest.mark.parametrize("number", [2**63 - 1, 0, -1])
+async def test_a_number_that_is_nobodys_id_is_not_found(house: House, number: int) -> None:
     _, _, owner = await house.shop()
     registry = house.merchants.registry
     for command in (
