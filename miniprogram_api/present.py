@@ -71,6 +71,8 @@ def entry_title(row: Entry) -> str:
         return f"{_ENTRIES[row.op][2]}未成功：{STATUSES[row.status].message}"
     if row.op is Op.CLAIM and row.points < 0:
         return "积分兑换电子券"
+    if row.op is Op.CLAIM and row.detail.get("granted"):
+        return "获得赠送的电子券"
     return _ENTRIES[row.op][1]
 
 

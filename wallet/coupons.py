@@ -1,4 +1,4 @@
-"""The operations on coupons: claim, scan, redeem, void, lock, unlock, void a coupon; for the worker expire and release.
+"""The operations on coupons: claim, scan, redeem, void, lock, unlock, void a coupon; for the worker grant, expire and release.
 
 Ids and replays as in `wallet.points`. A redemption's id was drawn when its code was scanned, so a ticket can be
 redeemed once only; a void's id likewise (D21).
@@ -39,6 +39,22 @@ class Coupons(Poster):
             id=id,
             terms=terms_id,
             hash=intent_hash(f"resident:{resident_id}", "claim", template_id),
+        )
+        return await self._post(item, Claimed)
+
+    async def grant(self, resident_id: int, id: UUID, *, template_id: int, terms_id: int, source: str) -> Done[Claimed]:
+        """Worker only: gives a coupon that nobody claimed. `id` is a UUIDv8 and becomes the coupon's id; `source` says
+        out of what it is given, 1 to 120 characters without personal data, and is kept in the ledger. It costs no
+        points and is bound to no time to claim; stock, the sponsor's budget and each person's limits hold as for a
+        claim."""
+        item = Item(
+            Op.CLAIM,
+            b=bucket_of(resident_id),
+            owner=resident_id,
+            id=id,
+            terms=terms_id,
+            reason=source,
+            hash=intent_hash("job", "grant", template_id, source),
         )
         return await self._post(item, Claimed)
 

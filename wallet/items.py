@@ -108,10 +108,13 @@ class Earned(Posted, frozen=True, kw_only=True):
 
 
 class Claimed(Posted, frozen=True, kw_only=True):
+    """`granted`: what the house gave the coupon for; None when the resident claimed it."""
+
     coupon_id: UUID
     template_id: int
     price_points: int
     expires_on: date
+    granted: str | None = None
 
 
 class Redeemed(Posted, frozen=True, kw_only=True):

@@ -114,7 +114,7 @@ COUPON_PROOFS: tuple[tuple[str, str, str], ...] = (
               (j.detail ->> 'earned_on')::date AS day
             FROM journal j JOIN vault.earn_terms t ON t.terms = j.terms WHERE j.op = 1 AND j.st = 0
             UNION ALL
-            SELECT j.b, j.owner, 'issue', 1, t.price_points, t.face_value_fen, t.person_limits,
+            SELECT j.b, j.owner, 'issue', 1, coalesce(j.d_peer, 0), t.face_value_fen, t.person_limits,
               (j.at AT TIME ZONE day_of.zone)::date
             FROM day_of, journal j JOIN vault.coupon_terms t ON t.terms = j.terms WHERE j.op = 2 AND j.st = 0
             UNION ALL

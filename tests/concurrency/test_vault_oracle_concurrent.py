@@ -49,7 +49,8 @@ PASSING = {
 
 WISHES = [
     *["earn", "capture", "refund", "claim", "redeem", "lock_coupon"] * 2, "spend", "hold", "release", "adjust", "claim",
-    "void", "redeem_locked", "unlock_coupon", "void_coupon", "coupon_job", "coupon_job", "expire_points", "freeze",
+    "grant", "void", "redeem_locked", "unlock_coupon", "void_coupon", "coupon_job", "coupon_job", "expire_points",
+    "freeze",
 ]  # fmt: skip
 SOURCES = {"capture": "hold", "release": "hold", "refund": "spend", "redeem_locked": "lock", "unlock_coupon": "lock"}
 
@@ -106,7 +107,7 @@ class Crowd:
             void = one.args.get("void_id") or self.life.oracle.credentials[one.args["credential"]].void
             self.of(one.owner, "redemption").append((one.id, void))
         else:
-            self.of(one.owner, {"capture": "spend"}.get(one.op, one.op)).append(one.id)
+            self.of(one.owner, {"capture": "spend", "grant": "claim"}.get(one.op, one.op)).append(one.id)
 
     # -- what one task does -------------------------------------------------------------------------------------------
 
@@ -154,6 +155,9 @@ class Crowd:
     async def _claim(self, owner: int, op: str, dice: random.Random) -> Any:
         terms = self.life.templates[dice.choice(list(TEMPLATES))]
         return {"template": terms.template_id, "terms": terms.id}
+
+    async def _grant(self, owner: int, op: str, dice: random.Random) -> Any:
+        return {"door": "worker", "source": "job:7", **await self._claim(owner, op, dice)}
 
     async def _redeem(self, owner: int, op: str, dice: random.Random) -> Any:
         """A code is shown and scanned first, twice at once."""

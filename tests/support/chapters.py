@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
-from tests.support.chapters_of_coupons import claiming, ending, locking, redeeming, returning, starving, suspending
+from tests.support.chapters_of_coupons import (
+    claiming,
+    ending,
+    granting,
+    locking,
+    redeeming,
+    returning,
+    starving,
+    suspending,
+)
 from tests.support.ledger import COUNTER, Ledger
 from tests.support.oracle_state import CITY
 from tests.support.telling import MS, freeze, hold, last, lock, on, refund, sees, spend
@@ -222,8 +231,8 @@ async def naming(life: TownLife) -> None:
 
 CHAPTERS: dict[str, Chapter] = {
     one.__name__: one
-    for one in (earning, spending, holding, refunding, adjusting, freezing, claiming, starving, redeeming, suspending,
-                returning, locking, ending, naming, meaning)
+    for one in (earning, spending, holding, refunding, adjusting, freezing, claiming, granting, starving, redeeming,
+                suspending, returning, locking, ending, naming, meaning)
 }  # fmt: skip
 
 

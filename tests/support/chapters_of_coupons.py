@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tests.support.ledger import COUNTER, OTHER_MERCHANT, SECOND_TERMINAL
-from tests.support.telling import MS, lock, on, sees
+from tests.support.telling import MS, freeze, lock, on, sees
 from tests.support.town_life import TownLife
 from tests.support.trial import call, client_id
 
@@ -31,6 +31,37 @@ async def claiming(life: TownLife) -> None:
     await life.set_clock(on(2027, 3, 1))
     await sees(life, "insufficient_points", life.claim(0, "plain"))
     await sees(life, "outside_window", life.claim(0, "last"))
+
+
+async def granting(life: TownLife) -> None:
+    """A coupon given by the house: free, at any hour, and bounded like a claim."""
+    await sees(life, "outside_window", life.claim(0, "gift"))
+    await sees(life, "invalid_item", life.grant(0, "gift", source=""))
+    await sees(life, "invalid_item", life.grant(0, "gift", source="x" * 121))
+    await sees(life, "done", life.grant(0, "gift", source="x" * 120))
+    await sees(life, "replayed", life.again(0))
+    await sees(life, "idempotency_mismatch", life.another_body(0))
+    await sees(life, "done", life.grant(0, "gift"))
+    await sees(life, "done", freeze(life, "debit_frozen"))
+    await sees(life, "account_frozen", life.claim(0, "bought"))
+    await sees(life, "done", life.grant(0, "gift"))
+    await sees(life, "limit_reached", life.grant(0, "gift"))
+    await sees(life, "done", freeze(life, "frozen"))
+    await sees(life, "account_frozen", life.grant(0, "last"))
+    for answer in ("done", "done", "done", "sold_out"):
+        await sees(life, answer, life.grant(1, "last"))
+    terms = await life.template("gift")
+    asked = {"template": terms.template_id, "terms": terms.id, "source": "job:7"}
+    by_client = call("grant", life.people[1], client_id(life.now), "worker", **asked)
+    await sees(life, "operation_not_permitted", life.trial.ask(by_client))
+    await sees(life, "terms_not_found", life.worker(1, "grant", template=1, terms=1, source="job:7"))
+    await sees(life, "done", life.of_coupon("void_coupon", 0, reason="x", actor=9))  # no price to give back
+    await sees(life, "done", life.grant(2, "percent"))
+    await sees(life, "done", life.counter(6, COUNTER, 5000))
+    await life.fund(0, "close")  # the gift's stock
+    await sees(life, "terms_closed", life.grant(2, "gift"))
+    await life.set_clock(on(2027, 2, 1))
+    await sees(life, "outside_window", life.grant(2, "last"))  # its last day is over
 
 
 async def starving(life: TownLife) -> None:

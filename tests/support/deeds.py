@@ -117,6 +117,11 @@ async def claim(life: TownLife, who: int, which: str, age: timedelta) -> None:
     await life.claim(who, which, age)
 
 
+@deed(2, who=WHO, which=list(TEMPLATES), age=AGES, source=TEXTS)
+async def grant(life: TownLife, who: int, which: str, age: timedelta, source: str) -> None:
+    await life.grant(who, which, age, source)
+
+
 @deed(3, coupons, pick=PICK, counter=[*[COUNTER] * 5, COUNTERS[1], COUNTERS[3]], code_ok=[True, True, True, False],
       own=[False, False, False, False, True], fresh=[True, False])  # fmt: skip
 async def scan(life: TownLife, pick: int, counter: Acceptor, code_ok: bool, own: bool, fresh: bool) -> None:
@@ -134,7 +139,7 @@ async def redeem(life: TownLife, pick: int, elsewhere: Acceptor | None, amount: 
     await life.redeem(pick, amount, ticket_s, elsewhere=elsewhere)
 
 
-@deed(3, coupons, pick=PICK, age=AGES, life_s=[60, 1, 900, 0, 901], stranger=STRANGER)
+@deed(4, coupons, pick=PICK, age=AGES, life_s=[900, 60, 900, 1, 900, 0, 901], stranger=STRANGER)
 async def lock_coupon(life: TownLife, pick: int, age: timedelta, life_s: int, stranger: int) -> None:
     await life.of_coupon("lock_coupon", pick, age, stranger, life_s=life_s, request_no="r 1", actor=9)
 
@@ -144,7 +149,7 @@ async def unlock_coupon(life: TownLife, pick: int, age: timedelta, job: bool, st
     await life.unlock(pick, age, job, stale)
 
 
-@deed(3, lambda life: life.locks, pick=PICK, age=AGES, at=[COUNTER, COUNTER, COUNTERS[3]], amount=ORDERS)
+@deed(5, lambda life: life.locks, pick=PICK, age=AGES, at=[COUNTER, COUNTER, COUNTERS[3]], amount=ORDERS)
 async def redeem_locked(life: TownLife, pick: int, age: timedelta, at: Acceptor, amount: int | None) -> None:
     await life.redeem_locked(pick, at, amount, age)
 

@@ -29,7 +29,7 @@ from tests.support.oracle_state import (
 )
 
 #: What a frozen wallet does not do. A debit-frozen one does not pay.
-STOPPED = {"earn", "claim", "spend", "hold", "capture", "refund", "redeem", "redeem_locked", "lock_coupon"}
+STOPPED = {"earn", "claim", "grant", "spend", "hold", "capture", "refund", "redeem", "redeem_locked", "lock_coupon"}
 
 
 @dataclass

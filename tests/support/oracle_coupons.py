@@ -100,6 +100,15 @@ class CouponRules(Limited):
         return [(one, amounts[one.measure]) for one in terms.person_limits if one.action == action]
 
     def _claim(self, wallet: Wallet, call: Call, at: datetime) -> Judgement:
+        return self._issue(wallet, call, at, granted=False)
+
+    def _grant(self, wallet: Wallet, call: Call, at: datetime) -> Judgement:
+        """A present costs nothing and keeps no hours; whoever gives it says why."""
+        given = self._issue(wallet, call, at, granted=True)
+        given.reasons |= of_text(call.args["source"], 120)
+        return given
+
+    def _issue(self, wallet: Wallet, call: Call, at: datetime, *, granted: bool) -> Judgement:
         today, terms = city_day(at), self.templates.get(call.args["terms"])
         if terms is None:
             return Judgement({"terms_not_found"})
@@ -107,13 +116,13 @@ class CouponRules(Limited):
             today + timedelta(days=terms.valid_days or FOR_EVER),
             *([terms.valid_until] if terms.valid_until else []),
         ]
-        expires, price, reserved = min(days), terms.price_points, most_sponsored(terms)
+        expires, price, reserved = min(days), 0 if granted else terms.price_points, most_sponsored(terms)
         uses = self._uses(terms, "issue", price, terms.face_value_fen)
         takes = (terms.stock_budget, 1), (terms.fen_budget, reserved)
         early = terms.claim_from is not None and at < terms.claim_from
         late = terms.claim_until is not None and at >= terms.claim_until
         why = self._over(wallet, uses, today) | self.budgets.reasons(*takes)
-        why |= {"outside_window"} if early or late or expires < today else set()
+        why |= {"outside_window"} if (early or late) and not granted or expires < today else set()
         if price and take(dict(wallet.lots), price, today) is None:
             why |= {"insufficient_points"}
 
@@ -125,7 +134,12 @@ class CouponRules(Limited):
             wallet.write("claim", points=(-price, 0, price), coupons=(-1, 1, 0, 0), fen=(-reserved, reserved, 0))
             if price:
                 wallet.bury(today)
-            return {"coupon_id": call.id, "price_points": price, "expires_on": expires}
+            return {
+                "coupon_id": call.id,
+                "price_points": price,
+                "expires_on": expires,
+                "granted": call.args.get("source"),
+            }
 
         return Judgement(why, effect)
 

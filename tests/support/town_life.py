@@ -31,6 +31,8 @@ TEMPLATES: dict[str, dict[str, Any]] = {
              "limits": (("issue", "count", "total", 4), ("redeem", "count", "week", 2))},
     "plain": {"sponsor_bp": 0, "fen_budget": None, "price_points": 3, "valid_days": 1, "merchants": (1,),
               "void_window_s": 3 * 86_400},
+    "gift": {"price_points": 40, "claim_until": datetime(2027, 1, 1, tzinfo=CITY),
+             "limits": (("issue", "count", "total", 3), ("issue", "points", "day", 30))},
     "last": {"face_value_fen": 777, "sponsor_bp": 5000, "stock": 3, "valid_days": 0, "return_stock": True},
 }  # fmt: skip
 
@@ -168,6 +170,10 @@ class TownLife:
     async def claim(self, who: int, which: str, age: timedelta = NOW) -> None:
         terms = await self.template(which)
         await self.app(who, "claim", age, template=terms.template_id, terms=terms.id)
+
+    async def grant(self, who: int, which: str, age: timedelta = NOW, source: str = "job:7") -> None:
+        terms = await self.template(which)
+        await self.worker(who, "grant", age, template=terms.template_id, terms=terms.id, source=source)
 
     def _coupon(self, pick: int) -> tuple[UUID, Any]:
         id = list(self.oracle.coupons)[pick % len(self.oracle.coupons)]

@@ -35,7 +35,7 @@ def job_id(at: datetime) -> UUID:
 
 #: What is no part of a request's meaning: it may differ between two sendings of one id.
 UNMEANT = {
-    "claim": {"terms"}, "redeem": {"credential", "ticket_until"}, "redeem_locked": {"void_id"}, "void": {"reason"},
+    "claim": {"terms"}, "grant": {"terms"}, "redeem": {"credential", "ticket_until"}, "redeem_locked": {"void_id"}, "void": {"reason"},
     "unlock_coupon": {"reason"},
 }  # fmt: skip
 
@@ -53,7 +53,7 @@ def call(op: str, owner: int, id: UUID, door: str = "app", **args: Any) -> Call:
 def changed(first: Call, at: datetime) -> Call:
     """The same id for another request; the same request where an operation has but one."""
     by_op: dict[str, dict[str, Any]] = {
-        "claim": {"template": 1}, "expire_points": {}, "void": {}, "unfreeze": {"authority": "y"},
+        "claim": {"template": 1}, "grant": {"source": "another"}, "expire_points": {}, "void": {}, "unfreeze": {"authority": "y"},
         "freeze": {"authority": "y"}, "redeem": {"amount": (first.args.get("amount") or 0) + 1},
     }  # fmt: skip
     if first.op in by_op:
@@ -100,6 +100,10 @@ async def send(vault: Vault, one: Call) -> Any:
         return await vault.earn(one.owner, one.id, args["terms"], args["on"])
     if one.op == "claim":
         return await vault.claim(one.owner, one.id, template_id=args["template"], terms_id=args["terms"])
+    if one.op == "grant":
+        return await vault.grant(
+            one.owner, one.id, template_id=args["template"], terms_id=args["terms"], source=args["source"]
+        )
     if one.op == "redeem":
         return await vault.redeem(
             owner=one.owner, credential_id=args["credential"], redemption_id=one.id, acceptor=args["at"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import get_args
 from uuid import UUID
@@ -58,3 +59,7 @@ def test_refused_lines_read_as_sentences() -> None:
 def test_a_claim_that_costs_points_is_an_exchange() -> None:
     assert entry_title(line(Op.CLAIM, points=-5)) == "积分兑换电子券"
     assert entry_title(line(Op.CLAIM)) == "领取电子券"
+
+
+def test_a_coupon_that_was_given_says_so() -> None:
+    assert entry_title(replace(line(Op.CLAIM), detail={"granted": "job:7"})) == "获得赠送的电子券"

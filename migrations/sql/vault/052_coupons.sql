@@ -35,30 +35,35 @@ BEGIN
 END $$;
 
 -- Claim (price 0) or exchange for points: stock −1 / out +1, the sponsor's share from the budget into reserved, points to the template.
-CREATE FUNCTION vault.decide_claim(f vault.facts, p_at timestamptz) RETURNS vault.movement LANGUAGE plpgsql AS $$
+-- By the worker's door it is a grant: the house gives the coupon and says out of what (`reason`). It costs no points and has no hours,
+-- as its reason has its own; stock, budget and each person's limits bound it like any claim.
+CREATE FUNCTION vault.decide_claim(f vault.facts, p_at timestamptz, p_internal boolean) RETURNS vault.movement LANGUAGE plpgsql AS $$
 DECLARE
   m vault.movement;
   i vault.item := f.i;
   t vault.coupon_terms := f.t;
   v_today date := vault.city_day(p_at);
+  v_price bigint := CASE WHEN p_internal THEN 0 ELSE t.price_points END;
   v_expires date;
   v_reserved bigint;
   v_limits record;
   v_points record;
 BEGIN
-  IF t.terms IS NULL THEN
+  IF p_internal AND NOT vault.short_text(i.reason, 120) THEN
+    RETURN vault.refusal(5);
+  ELSIF t.terms IS NULL THEN
     RETURN vault.refusal(15);
   END IF;
   v_expires := least(v_today + CASE WHEN t.valid_days > 0 THEN t.valid_days ELSE 36500 END, t.valid_until);
-  IF t.claim_from > p_at OR t.claim_until <= p_at OR v_expires < v_today THEN
+  IF NOT p_internal AND (t.claim_from > p_at OR t.claim_until <= p_at) OR v_expires < v_today THEN
     RETURN vault.refusal(16);
   END IF;
-  v_limits := vault.count_limits(t.person_limits, f.used, 'issue', i.owner, v_today, 1, t.price_points, t.face_value_fen);
+  v_limits := vault.count_limits(t.person_limits, f.used, 'issue', i.owner, v_today, 1, v_price, t.face_value_fen);
   IF v_limits.reached THEN
     RETURN vault.refusal(14);
   END IF;
-  IF t.price_points > 0 THEN
-    v_points := vault.take_lots((f.w).lot_expiry, (f.w).lot_points, t.price_points, v_today);
+  IF v_price > 0 THEN
+    v_points := vault.take_lots((f.w).lot_expiry, (f.w).lot_points, v_price, v_today);
     IF v_points.missing > 0 THEN
       RETURN vault.refusal(10);
     END IF;
@@ -69,19 +74,20 @@ BEGIN
     RETURN m;
   END IF;
   m := vault.fen_legs(vault.coupon_legs(m, -1, 1, 0, 0), -v_reserved, v_reserved, 0);
-  IF t.price_points > 0 THEN
+  IF v_price > 0 THEN
     m.lot_expiry := v_points.left_expiry;
     m.lot_points := v_points.left_points;
     m.lots := v_points.taken;
-    m.d_avail := -t.price_points;
+    m.d_avail := -v_price;
     m.d_held := 0;
-    m.d_peer := t.price_points;
+    m.d_peer := v_price;
   END IF;
   m.allowances := v_limits.allowances;
   m.coupon := ROW(i.b, i.owner, i.id, t.terms, 'issued', v_expires, v_reserved, NULL, NULL, NULL, p_at);
   m.peer := t.template;
   m.terms := t.terms;
-  m.detail := jsonb_build_object('coupon_id', i.id, 'template_id', t.template, 'price_points', t.price_points, 'expires_on', v_expires);
+  m.detail := jsonb_build_object('coupon_id', i.id, 'template_id', t.template, 'price_points', v_price, 'expires_on', v_expires)
+    || CASE WHEN p_internal THEN jsonb_build_object('granted', i.reason) ELSE '{}' END;
   RETURN m;
 END $$;
 

@@ -103,7 +103,7 @@ BEGIN
   ELSIF (f.w).status <> 'open' THEN
     v_freeze := vault.freeze_of(f.w, p_at);
     IF v_freeze = 'frozen' AND i.op IN (1, 2, 3, 8, 9, 10, 12, 14)
-       OR v_freeze = 'debit_frozen' AND (i.op IN (8, 9) OR i.op = 2 AND (f.t).price_points > 0) THEN
+       OR v_freeze = 'debit_frozen' AND (i.op IN (8, 9) OR i.op = 2 AND (f.t).price_points > 0 AND NOT p_internal) THEN
       o.status := 54;
     END IF;
   END IF;
@@ -121,7 +121,7 @@ BEGIN
   END IF;
   CASE (f.i).op
     WHEN 1 THEN m := vault.decide_earn(f, p_at);
-    WHEN 2 THEN m := vault.decide_claim(f, p_at);
+    WHEN 2 THEN m := vault.decide_claim(f, p_at, p_internal);
     WHEN 3 THEN m := vault.decide_redeem(f, p_at);
     WHEN 4 THEN m := vault.decide_void(f, p_at);
     WHEN 5 THEN m := vault.decide_expire_coupon(f, p_at);

@@ -79,7 +79,7 @@ DECLARE
   v_high uuid;
   f vault.facts;
   o vault.outcome;
-  v_allowed smallint[] := CASE WHEN p_internal THEN '{1,5,6,7,11,13,15}' ELSE '{2,3,4,8,9,10,11,12,14,15,16,17,18,20}' END;
+  v_allowed smallint[] := CASE WHEN p_internal THEN '{1,2,5,6,7,11,13,15}' ELSE '{2,3,4,8,9,10,11,12,14,15,16,17,18,20}' END;
   v_wallets vault.wallet[] := '{}';
   v_journal vault.journal[] := '{}';
   v_new vault.coupon[] := '{}';
