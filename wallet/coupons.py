@@ -1,4 +1,5 @@
-"""The operations on coupons: claim, scan, redeem, void, lock, unlock, void a coupon; for the worker grant, expire and release.
+"""The operations on coupons: claim, scan, redeem, void, lock, unlock, void a coupon; for the worker grant, expire,
+release.
 
 Ids and replays as in `wallet.points`. A redemption's id was drawn when its code was scanned, so a ticket can be
 redeemed once only; a void's id likewise (D21).

@@ -122,7 +122,7 @@ class CouponRules(Limited):
         early = terms.claim_from is not None and at < terms.claim_from
         late = terms.claim_until is not None and at >= terms.claim_until
         why = self._over(wallet, uses, today) | self.budgets.reasons(*takes)
-        why |= {"outside_window"} if (early or late) and not granted or expires < today else set()
+        why |= {"outside_window"} if ((early or late) and not granted) or expires < today else set()
         if price and take(dict(wallet.lots), price, today) is None:
             why |= {"insufficient_points"}
 

@@ -21,7 +21,8 @@ OF_BUDGETS = frozenset({"sold_out", "terms_closed"})
 #: The status number a refusal is kept under, and the number of each operation's rows.
 NUMBERS = {"done": 0, "insufficient_points": 10, "hold_not_found": 50, "hold_expired": 51, "refund_too_large": 52}
 OPS = {
-    "earn": 1, "claim": 2, "grant": 2, "redeem": 3, "redeem_locked": 3, "void": 4, "expire_coupon": 5, "release_subsidy": 6,
+    "earn": 1, "claim": 2, "grant": 2,
+    "redeem": 3, "redeem_locked": 3, "void": 4, "expire_coupon": 5, "release_subsidy": 6,
     "expire_points": 7, "spend": 8, "hold": 9, "capture": 10, "release": 11, "refund": 12, "adjust": 13,
     "lock_coupon": 14, "unlock_coupon": 15, "void_coupon": 16, "freeze": 17, "unfreeze": 18,
 }  # fmt: skip

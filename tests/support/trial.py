@@ -35,7 +35,8 @@ def job_id(at: datetime) -> UUID:
 
 #: What is no part of a request's meaning: it may differ between two sendings of one id.
 UNMEANT = {
-    "claim": {"terms"}, "grant": {"terms"}, "redeem": {"credential", "ticket_until"}, "redeem_locked": {"void_id"}, "void": {"reason"},
+    "claim": {"terms"}, "grant": {"terms"},
+    "redeem": {"credential", "ticket_until"}, "redeem_locked": {"void_id"}, "void": {"reason"},
     "unlock_coupon": {"reason"},
 }  # fmt: skip
 
@@ -53,7 +54,8 @@ def call(op: str, owner: int, id: UUID, door: str = "app", **args: Any) -> Call:
 def changed(first: Call, at: datetime) -> Call:
     """The same id for another request; the same request where an operation has but one."""
     by_op: dict[str, dict[str, Any]] = {
-        "claim": {"template": 1}, "grant": {"source": "another"}, "expire_points": {}, "void": {}, "unfreeze": {"authority": "y"},
+        "claim": {"template": 1}, "grant": {"source": "another"},
+        "expire_points": {}, "void": {}, "unfreeze": {"authority": "y"},
         "freeze": {"authority": "y"}, "redeem": {"amount": (first.args.get("amount") or 0) + 1},
     }  # fmt: skip
     if first.op in by_op:
