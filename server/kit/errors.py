@@ -11,11 +11,11 @@ from typing import ClassVar
 
 class AppError(Exception):
     """A refusal with a stable code. `field` names the offending input; `retry_after_s` becomes the Retry-After
-    header."""
+    header. An error that knows more than its class may say so in a `message` of its own."""
 
     code: ClassVar[str]
     status: ClassVar[int]
-    message: ClassVar[str]
+    message: str
 
     _known: ClassVar[dict[str, type[AppError]]] = {}
 
