@@ -95,6 +95,8 @@ class Settings(BaseSettings):
     counter_per_minute: int = Field(default=600, ge=1)
     admin_per_minute: int = Field(default=240, ge=1)
     address_per_minute: int = Field(default=6000, ge=1)
+    claim_device_per_minute: int = Field(default=20, ge=1)
+    claim_address_per_minute: int = Field(default=1200, ge=1)
 
     @field_validator("token_keys")
     @classmethod

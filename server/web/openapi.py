@@ -196,6 +196,16 @@ def _header_parameters(route: Route) -> list[dict[str, Any]]:
                 "schema": {"type": "string", "format": "uuid"},
             }
         )
+    if any(limit.by == "device" for limit in route.limits):
+        parameters.append(
+            {
+                "name": "X-Device-Id",
+                "in": "header",
+                "required": False,
+                "description": "客户端保存的随机设备标识；用于限制同一设备的请求频率，不作身份用途",
+                "schema": {"type": "string", "maxLength": 64},
+            }
+        )
     if "merchant" in route.caller.audiences:
         parameters.append(
             {

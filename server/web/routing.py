@@ -73,14 +73,15 @@ class Callers:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most `per_minute` calls, counted by the caller's session, person or merchant, or by address.
+    """At most `per_minute` calls, counted by the caller's session, person or merchant, by address, or by the device a
+    client names in `X-Device-Id` (its session when it names none).
 
     `setting` names a setting that overrides the number. "caller" and "session" mean the same.
     """
 
     name: str
     per_minute: int = 60
-    by: Literal["ip", "session", "caller", "resident", "merchant"] = "session"
+    by: Literal["ip", "session", "caller", "resident", "merchant", "device"] = "session"
     setting: str | None = None
 
 
@@ -92,6 +93,7 @@ class Call:
     caller: Caller
     request_id: str
     remote_ip: str
+    device: str = ""
     idempotency_key: UUID | None = None
     user_agent: str = ""
     request: Any = None  # the web framework's request, for streamed answers only
@@ -154,7 +156,7 @@ class Route:
     body: Any = None
     query: Any = None
     errors: tuple[ErrorLike, ...] = ()
-    limit: Limit | None = None
+    limits: tuple[Limit, ...] = ()
     idempotent: bool = False
     description: str = ""
     content_type: str = "application/json"
@@ -179,12 +181,13 @@ class Router:
         body: Any = None,
         query: Any = None,
         errors: tuple[ErrorLike, ...] = (),
-        limit: Limit | None = None,
+        limit: Limit | tuple[Limit, ...] = (),
         idempotent: bool = False,
         description: str = "",
         content_type: str = "application/json",
     ) -> Callable[[Handler], Handler]:
-        """Add one route; the decorated function is returned as it was."""
+        """Add one route; the decorated function is returned as it was. A call must be within every limit."""
+        limits = (limit,) if isinstance(limit, Limit) else limit
         if (
             isinstance(body, type)
             and issubclass(body, msgspec.Struct)
@@ -195,8 +198,8 @@ class Router:
         def register(handler: Handler) -> Handler:
             self.routes.append(
                 Route(
-                    method, self.prefix + path, handler, summary, self.tag, replies, caller, body, query, errors, limit,
-                    idempotent, description or (handler.__doc__ or "").strip(), content_type,
+                    method, self.prefix + path, handler, summary, self.tag, replies, caller, body, query, errors,
+                    limits, idempotent, description or (handler.__doc__ or "").strip(), content_type,
                 )
             )  # fmt: skip
             return handler

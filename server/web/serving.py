@@ -34,6 +34,8 @@ from server.web.request_id import client_request_id, new_request_id
 from server.web.routing import Call, Limit, Reply, Route
 from server.web.schema import body_decoder, query_decoder
 
+DEVICE_HEADER: Final = "x-device-id"
+DEVICE_MAX: Final = 64
 UNMATCHED: Final = "(unmatched)"
 ID_MAX: Final = 2**63 - 1
 HUNG_UP: Final = 499  # the client went away; nobody reads this
@@ -111,9 +113,10 @@ def handler_of(route: Route, settings: Settings) -> Callable[..., Coroutine[Any,
 
 def _preparer(route: Route, settings: Settings) -> Callable[[Office, Request, Call], Awaitable[tuple[Any, ...]]]:
     """Everything before the handler, in this order: who, how often, what."""
-    limit = route.limit or _DEFAULT_LIMITS[route.caller.name]
-    per_minute = int(getattr(settings, limit.setting)) if limit.setting else limit.per_minute
-    name, by = limit.name, limit.by
+    limits = [
+        (limit.name, limit.by, int(getattr(settings, limit.setting)) if limit.setting else limit.per_minute)
+        for limit in route.limits or (_DEFAULT_LIMITS[route.caller.name],)
+    ]
     read_body = body_decoder(route.body) if route.body is not None else None
     read_query = query_decoder(route.query) if route.query is not None else None
     rule, idempotent = route.caller, route.idempotent
@@ -121,7 +124,9 @@ def _preparer(route: Route, settings: Settings) -> Callable[[Office, Request, Ca
     async def prepare(office: Office, request: Request, call: Call) -> tuple[Any, ...]:
         headers = request.headers
         call.caller = await office.gate.admit(rule, headers)
-        office.limiter.hit(name, _subject(by, call), per_minute)
+        call.device = headers.get(DEVICE_HEADER, "")[:DEVICE_MAX]
+        for name, by, per_minute in limits:
+            office.limiter.hit(name, _subject(by, call), per_minute)
         call.user_agent = headers.get("user-agent", "")[:200]
         if idempotent:
             call.idempotency_key = read_key(headers.get(IDEMPOTENCY_HEADER))
@@ -139,6 +144,8 @@ def _subject(by: str, call: Call) -> str:
     caller: Caller = call.caller
     if by == "ip":
         return call.remote_ip
+    if by == "device" and call.device:
+        return call.device
     if by == "resident" and caller.resident_id is not None:
         return str(caller.resident_id)
     if by == "merchant" and caller.merchant_id is not None:
