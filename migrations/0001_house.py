@@ -54,6 +54,25 @@ class Migration(migrations.Migration):
             bases=['Model'],
         ),
         ops.CreateModel(
+            name='AttributeBatch',
+            fields=[
+                ('id', fields.UUIDField(primary_key=True, default=uuid4, unique=True, db_index=True)),
+                ('source', fields.CharField(max_length=60)),
+                ('as_of', fields.DateField()),
+                ('tells_bands', fields.BooleanField()),
+                ('tells_towns', fields.BooleanField()),
+                ('lines', fields.BigIntField()),
+                ('started_at', fields.DatetimeField(auto_now=False, auto_now_add=False)),
+                ('finished_at', fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
+                ('unknown', fields.BigIntField(default=0)),
+                ('bands_changed', fields.BigIntField(default=0)),
+                ('towns_changed', fields.BigIntField(default=0)),
+                ('risen', fields.BigIntField(default=0)),
+            ],
+            options={'table': 'attribute_batch', 'app': 'migrations', 'pk_attr': 'id', 'table_description': 'One import of bands and towns: where it came from, the day it speaks of, and what it did. Counts only.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
             name='AuditEntry',
             fields=[
                 ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
@@ -68,6 +87,19 @@ class Migration(migrations.Migration):
                 ('request_id', fields.CharField(max_length=64)),
             ],
             options={'table': 'audit_entry', 'app': 'migrations', 'indexes': [Index(fields=['object_kind', 'object_id', 'id'])], 'pk_attr': 'id', 'table_description': 'One change with its before and after; append-only by trigger. Holds ids and settings, never personal data.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='BandScale',
+            fields=[
+                ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ('version', fields.IntField()),
+                ('code', fields.CharField(max_length=16)),
+                ('name', fields.CharField(max_length=20)),
+                ('rank', fields.IntField()),
+                ('valid_from', fields.DateField()),
+            ],
+            options={'table': 'band_scale', 'app': 'migrations', 'unique_together': (('version', 'code'), ('version', 'rank')), 'pk_attr': 'id', 'table_description': 'One band of one version of the scale. A version is written whole and never changed; it holds from `valid_from`'},
             bases=['Model'],
         ),
         ops.CreateModel(
@@ -256,6 +288,17 @@ class Migration(migrations.Migration):
             bases=['Model'],
         ),
         ops.CreateModel(
+            name='Interest',
+            fields=[
+                ('code', fields.CharField(primary_key=True, unique=True, db_index=True, max_length=32)),
+                ('name', fields.CharField(max_length=20)),
+                ('position', fields.IntField()),
+                ('listed', fields.BooleanField(default=True)),
+            ],
+            options={'table': 'interest', 'app': 'migrations', 'pk_attr': 'code', 'table_description': 'What residents may say they care about. One that is no longer `listed` is not offered any more.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
             name='Job',
             fields=[
                 ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
@@ -370,6 +413,35 @@ class Migration(migrations.Migration):
             bases=['Model'],
         ),
         ops.CreateModel(
+            name='ResidentAttribute',
+            fields=[
+                ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ('resident_id', fields.BigIntField()),
+                ('kind', fields.CharField(max_length=4)),
+                ('value', fields.CharField(max_length=40)),
+                ('as_of', fields.DateField()),
+                ('until_day', fields.DateField(null=True)),
+                ('batch_id', fields.UUIDField()),
+                ('recorded_at', fields.DatetimeField(auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'resident_attribute', 'app': 'migrations', 'indexes': [Index(fields=['kind', 'resident_id', 'as_of'])], 'pk_attr': 'id', 'table_description': 'A value that a resident had from `as_of` on and before `until_day`, null while it lasts. kind: band | town.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='ResidentChoice',
+            fields=[
+                ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ('resident_id', fields.BigIntField()),
+                ('version', fields.IntField()),
+                ('personalised', fields.BooleanField()),
+                ('interests', fields.JSONField(encoder=functools.partial(dumps, separators=(',', ':')), decoder=loads)),
+                ('chosen_at', fields.DatetimeField(auto_now=False, auto_now_add=False)),
+                ('until_at', fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'resident_choice', 'app': 'migrations', 'unique_together': (('resident_id', 'version'),), 'pk_attr': 'id', 'table_description': 'What a resident chose for himself; the newest version has no `until_at`. No row: nothing was chosen.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
             name='Session',
             fields=[
                 ('id', fields.UUIDField(primary_key=True, default=uuid4, unique=True, db_index=True)),
@@ -481,6 +553,16 @@ class Migration(migrations.Migration):
                 ('used_at', fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
             ],
             options={'table': 'enrolment_code', 'app': 'migrations', 'pk_attr': 'id', 'table_description': 'A one-use code by which a machine becomes a terminal of its store.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='Town',
+            fields=[
+                ('name', fields.CharField(primary_key=True, unique=True, db_index=True, max_length=40)),
+                ('position', fields.IntField()),
+                ('listed', fields.BooleanField(default=True)),
+            ],
+            options={'table': 'town', 'app': 'migrations', 'pk_attr': 'name', 'table_description': 'A town of the city by its official name. One that is no longer `listed` stays where it was told before.'},
             bases=['Model'],
         ),
     ]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from miniprogram_api.merchant import redemptions, staff, terminals
 from miniprogram_api.merchant import sessions as merchant_sessions
-from miniprogram_api.resident import campaigns, coupons, credentials, events, me, notices, sessions, wallet
+from miniprogram_api.resident import campaigns, choices, coupons, credentials, events, me, notices, sessions, wallet
 from server.web.routing import Router
 
 ROUTERS: list[Router] = [
     sessions.router,
     me.router,
+    choices.router,
     notices.router,
     wallet.router,
     campaigns.router,

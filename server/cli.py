@@ -10,6 +10,8 @@ check-ledger   the proof that the books balance, and that no row was changed
 ledger-head    the days' heads, into a file that is kept outside
 expire-points  points past their last day, now instead of at night
 ledger-month   old months of the journal leave for the archive and come back
+set-lists      the city's bands, towns and interests
+import-bands   band and town of enrolled residents, from a file
 load-sample    the sample city, into a sandbox
 
 Commands import what they need themselves, so that a process starts with nothing more than it runs.
@@ -32,6 +34,7 @@ from server.cli_exits import EX_IOERR, EX_NOPERM, EX_PIPE, EX_UNAVAILABLE, fail
 from server.cli_ledger import check_ledger, ledger_head
 from server.cli_letters import letters
 from server.cli_months import OWNER_URL, ledger_month
+from server.cli_people import import_bands, set_lists
 from server.config import EX_CONFIG, Settings, UnsafeSettings
 from server.kit.errors import AppError
 from server.kit.logging import configure_logging
@@ -80,7 +83,7 @@ def main() -> None:
     """Chengxin (澄信): a city's voluntary credit-points programme."""
 
 
-for command in (check_ledger, ledger_head, ledger_month, letters):
+for command in (check_ledger, ledger_head, ledger_month, letters, set_lists, import_bands):
     main.add_command(command)
 
 

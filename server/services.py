@@ -33,6 +33,7 @@ from server.ledger_office.desk import WalletDesk
 from server.merchants.service import MerchantService
 from server.notices.service import NoticeService
 from server.people.administrators import AdministratorService
+from server.people.choices import ChoiceService
 from server.people.realname import HttpRealNameVerifier
 from server.people.residents import ResidentService
 from server.people.sessions import SessionService
@@ -62,6 +63,7 @@ class Services:
     real_name: HttpRealNameVerifier
     sessions: SessionService
     residents: ResidentService
+    choices: ChoiceService
     administrators: AdministratorService
     merchants: MerchantService
     budgets: BudgetService
@@ -176,6 +178,7 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
             envelope=envelope,
             index=index,
         ),
+        choices=ChoiceService(clock=clock),
         administrators=AdministratorService(clock=clock, sessions=sessions, envelope=envelope, index=index),
         merchants=MerchantService(
             clock=clock,

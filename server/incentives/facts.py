@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -18,6 +18,12 @@ _INSERT = """
 INSERT INTO fact (resident_id, kind, source_id, occurred_at, attributes, recorded_at)
 VALUES ($1, $2, $3, $4, $5::jsonb, clock_timestamp())
 ON CONFLICT (kind, source_id) DO NOTHING RETURNING id
+"""
+_INSERT_MANY = """
+INSERT INTO fact (resident_id, kind, source_id, occurred_at, attributes, recorded_at)
+SELECT u.resident_id, $1, u.source_id, $2, u.attributes::jsonb, clock_timestamp()
+FROM unnest($3::bigint[], $4::text[], $5::text[]) u (resident_id, source_id, attributes)
+ON CONFLICT (kind, source_id) DO NOTHING RETURNING id, resident_id
 """
 
 
@@ -40,3 +46,22 @@ async def record_fact(
     payload = {"fact_id": str(rows[0]["id"]), "kind": kind}
     await outbox.emit(tx, FACT_RECORDED, f"resident:{resident_id}", payload, occurred_at)
     return True
+
+
+async def record_facts(
+    tx: BaseDBAsyncClient, *, kind: str, occurred_at: datetime, told: Sequence[tuple[int, str, Mapping[str, object]]]
+) -> int:
+    """Record that the same happened to many residents, as `record_fact` does for one; (resident, source id, attributes)
+    each. Returns how many were not told before."""
+    rows = await fetch(
+        _INSERT_MANY,
+        kind,
+        occurred_at,
+        [resident_id for resident_id, _, _ in told],
+        [source_id for _, source_id, _ in told],
+        [msgspec.json.encode(dict(attributes)).decode() for _, _, attributes in told],
+        using=tx,
+    )
+    events = [(f"resident:{row['resident_id']}", {"fact_id": str(row["id"]), "kind": kind}) for row in rows]
+    await outbox.emit_many(tx, FACT_RECORDED, events, occurred_at)
+    return len(rows)

@@ -101,6 +101,18 @@ async def emit(tx: BaseDBAsyncClient, kind: str, key: str, payload: dict[str, An
     )
 
 
+async def emit_many(
+    tx: BaseDBAsyncClient, kind: str, events: Sequence[tuple[str, dict[str, Any]]], occurred_at: datetime
+) -> None:
+    """Write many events of one kind, (key, payload) each, in the caller's transaction and in this order."""
+    await tx.execute_query(
+        "INSERT INTO event (txid, kind, key, payload, occurred_at)"
+        " SELECT pg_current_xact_id()::text::bigint, $1, u.key, u.payload::jsonb, $2"
+        " FROM unnest($3::text[], $4::text[]) WITH ORDINALITY u (key, payload, place) ORDER BY u.place",
+        [kind, occurred_at, [key for key, _ in events], [msgspec.json.encode(told).decode() for _, told in events]],
+    )
+
+
 async def relay_once(consumer: str, handle: Callable[[Event], Awaitable[None]], limit: int = BATCH) -> int:
     """Hand up to `limit` events to `handle` in order; see `server.kit.relay.relay` for what is promised."""
     return await relay.relay(HOUSE, consumer, handle, limit)

@@ -59,3 +59,27 @@ class PasswordTooWeak(AppError):
 
 class RoleUnknown(AppError):
     code, status, message = "role_unknown", 400, "角色不存在"
+
+
+class ResidentNotFound(AppError):
+    code, status, message = "resident_not_found", 404, "未找到该居民"
+
+
+class BandScaleFixed(AppError):
+    """A version of the bands is what decisions were made by: it never changes, and a later one begins later."""
+
+    code, status, message = "band_scale_fixed", 409, "信用级别的既有版本不可修改，新版本的生效日须晚于所有既有版本"
+
+
+class NoBandScale(AppError):
+    code, status, message = "no_band_scale", 409, "所述日期没有生效的信用级别，请先设置级别"
+
+
+class AsOfInFuture(AppError):
+    code, status, message = "as_of_in_future", 400, "数据日期不能晚于今天"
+
+
+class AsOfTooOld(AppError):
+    """Later values were told already; what was decided by them is not rewritten."""
+
+    code, status, message = "as_of_too_old", 409, "数据日期早于已导入的数据，既往数据不可改写"

@@ -2,9 +2,12 @@
 
     resident (a natural person) <── identity (one openid) <── session (one family of refresh tokens)
     administrator <── session          login_lock (growing delays for passwords)
+    resident <── resident_attribute (band, town, by day) ──> attribute_batch      resident <── resident_choice
+    band_scale, town, interest: the city's own lists
 
 Personal data lies in sealed columns (`kit.crypto.Envelope`, which carries the key version) and is found again through
-keyed hashes (`kit.crypto.BlindIndex`). Checks and unique indexes are in `migrations/sql/house/people.sql`.
+keyed hashes (`kit.crypto.BlindIndex`). Checks and unique indexes are in
+`migrations/sql/house/people.sql` and `people_attributes.sql`.
 """
 
 from __future__ import annotations
@@ -110,3 +113,98 @@ class LoginLock(Model):
 
     class Meta:
         table = "login_lock"
+
+
+class BandScale(Model):
+    """One band of one version of the scale. A version is written whole and never changed; it holds from `valid_from`
+    until the next one's. `rank` grows with the band."""
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    version = fields.IntField()
+    code = fields.CharField(max_length=16)
+    name = fields.CharField(max_length=20)
+    rank = fields.IntField()
+    valid_from = fields.DateField()
+
+    class Meta:
+        table = "band_scale"
+        unique_together = (("version", "code"), ("version", "rank"))
+
+
+class Town(Model):
+    """A town of the city by its official name. One that is no longer `listed` stays where it was told before."""
+
+    name = fields.CharField(max_length=40, primary_key=True)
+    position = fields.IntField()
+    listed = fields.BooleanField(default=True)
+
+    class Meta:
+        table = "town"
+
+
+class Interest(Model):
+    """What residents may say they care about. One that is no longer `listed` is not offered any more."""
+
+    code = fields.CharField(max_length=32, primary_key=True)
+    name = fields.CharField(max_length=20)
+    position = fields.IntField()
+    listed = fields.BooleanField(default=True)
+
+    class Meta:
+        table = "interest"
+
+
+class AttributeBatch(Model):
+    """One import of bands and towns: where it came from, the day it speaks of, and what it did. Counts only."""
+
+    id = fields.UUIDField(primary_key=True)
+    source = fields.CharField(max_length=60)
+    as_of = fields.DateField()
+    tells_bands = fields.BooleanField()
+    tells_towns = fields.BooleanField()
+    lines = fields.BigIntField()
+    started_at = fields.DatetimeField()
+    finished_at = fields.DatetimeField(null=True)
+    unknown = fields.BigIntField(default=0)
+    bands_changed = fields.BigIntField(default=0)
+    towns_changed = fields.BigIntField(default=0)
+    risen = fields.BigIntField(default=0)
+
+    class Meta:
+        table = "attribute_batch"
+
+
+class ResidentAttribute(Model):
+    """A value that a resident had from `as_of` on and before `until_day`, null while it lasts. kind: band | town.
+
+    Only changes are written; the spans of one resident and kind never overlap, and nothing is taken back.
+    """
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    resident_id = fields.BigIntField()
+    kind = fields.CharField(max_length=4)
+    value = fields.CharField(max_length=40)
+    as_of = fields.DateField()
+    until_day = fields.DateField(null=True)
+    batch_id = fields.UUIDField()
+    recorded_at = fields.DatetimeField()
+
+    class Meta:
+        table = "resident_attribute"
+        indexes = (("kind", "resident_id", "as_of"),)
+
+
+class ResidentChoice(Model):
+    """What a resident chose for himself; the newest version has no `until_at`. No row: nothing was chosen."""
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    resident_id = fields.BigIntField()
+    version = fields.IntField()
+    personalised = fields.BooleanField()
+    interests: fields.Field[list[str]] = fields.JSONField()
+    chosen_at = fields.DatetimeField()
+    until_at = fields.DatetimeField(null=True)
+
+    class Meta:
+        table = "resident_choice"
+        unique_together = (("resident_id", "version"),)

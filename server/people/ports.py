@@ -5,7 +5,7 @@ The parts are handed over in `server.services`; nothing here knows who implement
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -51,4 +51,17 @@ class RecordFact(Protocol):
         source_id: str,
         occurred_at: datetime,
         attributes: Mapping[str, object],
+    ) -> object: ...
+
+
+class RecordFacts(Protocol):
+    """The same intake for many residents to whom the same happened at once: (resident, source id, attributes) each."""
+
+    async def __call__(
+        self,
+        tx: BaseDBAsyncClient,
+        *,
+        kind: str,
+        occurred_at: datetime,
+        told: Sequence[tuple[int, str, Mapping[str, object]]],
     ) -> object: ...

@@ -28,6 +28,14 @@ TOWNS: Final = (
     "徐霞客镇", "华士镇", "周庄镇", "新桥镇", "长泾镇", "顾山镇", "祝塘镇",
 )  # fmt: skip
 
+#: code, name; the lowest first. REC: nobody is shown a band below the standard one.
+BANDS: Final = (("S", "标准"), ("A", "A级"), ("A+", "A+级"), ("AA", "AA级"), ("AAA", "AAA级"))
+BAND_WEIGHTS: Final = (40, 30, 16, 10, 4)
+INTERESTS: Final = (
+    ("reading", "阅读"), ("sport", "运动健身"), ("volunteering", "志愿服务"), ("family", "亲子"),
+    ("dining", "本地美食"), ("travel", "绿色出行"), ("culture", "文化演出"),
+)  # fmt: skip
+
 _SURNAMES: Final = (
     "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗梁宋郑谢韩唐冯于董萧程曹袁邓许傅沈曾彭吕苏卢蒋蔡贾丁魏薛叶阎余潘杜戴夏钟汪田"
     "任姜范方石姚谭廖邹熊金陆郝孔白崔康毛邱秦江史顾侯邵孟龙万段雷钱汤尹黎易常武乔贺赖龚文缪承"
@@ -52,6 +60,7 @@ class SampleResident:
     openid: str
     born: date
     town: str
+    band: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +137,8 @@ class City:
 
     name: str
     towns: tuple[str, ...]
+    bands: tuple[tuple[str, str], ...]
+    interests: tuple[tuple[str, str], ...]
     merchants: tuple[SampleMerchant, ...]
     residents: tuple[SampleResident, ...]
     campaigns: tuple[SampleCampaign, ...]
@@ -205,6 +216,8 @@ def sample_city(seed: int = 1, *, residents: int = 200, today: date = date(2026,
     return City(
         name="江阴市（示例）",
         towns=TOWNS,
+        bands=BANDS,
+        interests=INTERESTS,
         merchants=tuple(_merchants(random.Random(f"{seed}:merchants"))),
         residents=tuple(_residents(random.Random(f"{seed}:residents"), residents, seed, today)),
         campaigns=_CAMPAIGNS,
@@ -254,6 +267,8 @@ def _residents(chance: random.Random, count: int, seed: int, today: date) -> lis
                 openid=f"oSample{seed:03d}R{place:08d}",
                 born=born,
                 town=town,
+                # By a chance of its own, so that the people stay who they are.
+                band=random.Random(f"{seed}:band:{place}").choices([code for code, _ in BANDS], BAND_WEIGHTS)[0],
             )
         )
     return people

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import msgspec
 
-from server.config import Settings
+from server.config import Settings, secret_bytes
 from server.incentives.commands import CampaignDraft, Signed, TemplateDraft
+from server.incentives.facts import record_facts
 from server.kit.audit import Actor
 from server.kit.caller import Caller
+from server.kit.crypto import BlindIndex
+from server.people import city_lists
+from server.people.attribute_import import AttributeImport, ImportReport, Told
 from server.people.models import Administrator
 from server.sandbox.city import City, SampleMerchant, SampleTemplate, sample_city
 from server.sandbox.environment import ADMIN_PASSWORD, ADMINISTRATORS
@@ -17,6 +21,7 @@ from server.sandbox.wechat.control import StandInControl
 from server.services import Services, close_services, open_services
 
 REQUEST = "load-sample"
+SCALE_FROM = date(2026, 1, 1)
 
 
 class CityHalfLoaded(RuntimeError):
@@ -41,16 +46,38 @@ async def load_city(settings: Settings, *, seed: int, residents: int) -> Loaded:
     services = await open_services(settings)
     try:
         await control.register_people(city.people())
+        await city_lists.set_lists(lists_of(city))
         known = {row.username for row in await Administrator.all()}
         fresh = not known
         if fresh:
             await _load(services, control, city)
         elif not {account.username for account in ADMINISTRATORS} <= known:
             raise CityHalfLoaded("the sample city stands half; begin again with an empty folder")
+        await tell_attributes(services, city)
         return Loaded(fresh, len(city.residents), len(city.merchants), len(city.campaigns), len(city.templates))
     finally:
         await control.aclose()
         await close_services(services)
+
+
+def lists_of(city: City) -> city_lists.CityLists:
+    """The city's bands, towns and interests as `chengxin set-lists` would take them."""
+    bands = [city_lists.BandEntry(code, name, rank) for rank, (code, name) in enumerate(city.bands, 1)]
+    return city_lists.CityLists(
+        city_lists.ScaleEntry(1, SCALE_FROM, bands),
+        list(city.towns),
+        [city_lists.InterestEntry(code, name) for code, name in city.interests],
+    )
+
+
+async def tell_attributes(services: Services, city: City) -> ImportReport:
+    """Band and town of the city's people as of today, as `chengxin import-bands` would; again after more have enrolled.
+    Who is not enrolled leaves no trace."""
+    importer = AttributeImport(
+        clock=services.clock, index=BlindIndex(secret_bytes(services.settings.index_key)), record_facts=record_facts
+    )
+    told = (Told(line, one.id_number, one.band, one.town) for line, one in enumerate(city.residents, 2))
+    return await importer.run(told, source="示例城市", as_of=services.clock.today())
 
 
 async def _load(services: Services, control: StandInControl, city: City) -> None:
