@@ -10,6 +10,9 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+from wallet import statuses
+from wallet.directories import Directories
+from wallet.errors import Refused
 from wallet.items import (
     Acceptor,
     Claimed,
@@ -28,7 +31,7 @@ from wallet.items import (
 from wallet.posting import Done, Poster
 
 
-class Coupons(Poster):
+class Coupons(Poster, Directories):
     """The coupons half of the vault's face; see `wallet.vault.Vault`."""
 
     async def claim(self, resident_id: int, id: UUID, *, template_id: int, terms_id: int) -> Done[Claimed]:
@@ -72,8 +75,14 @@ class Coupons(Poster):
         """Claims the credential behind a handle for this terminal. `code_ok`: whether the one-time password was right
         (a wrong one is counted). Raises `Refused` not_valid or merchant_suspended. The ids are used when this is the
         first claim."""
+        shown = await self.shown_under(handle)
+        if shown is None:
+            raise Refused(statuses.NOT_VALID)
         item = Item(
             Op.CLAIM_CREDENTIAL,
+            b=shown.b,
+            owner=shown.owner,
+            credential=shown.credential_id,
             handle=handle,
             code_ok=code_ok,
             own_resident=own_resident,
@@ -121,8 +130,13 @@ class Coupons(Poster):
     async def void(self, redemption_id: UUID, *, acceptor: Acceptor, reason: str) -> Done[Voided]:
         """Takes a redemption back inside its window; a second void answers the same. `reason`: 1 to 200 characters. A
         coupon whose last day is over comes back expired, unless its terms give a grace."""
+        redeemed = await self.redeemed_under(redemption_id)
+        if redeemed is None:
+            raise Refused(statuses.REDEMPTION_UNKNOWN)
         item = Item(
             Op.VOID,
+            b=redeemed.b,
+            owner=redeemed.owner,
             redemption=redemption_id,
             merchant=acceptor.merchant_id,
             store=acceptor.store_id,

@@ -2,10 +2,10 @@
 
     put ─▶ chain of its wallet ─▶ line of its caller ─▶ turns: one item of each caller in turn ─▶ take
 
-Of one wallet (or code, or redemption, while its owner is not known) one item at a time is in a line or under way; the
-next follows when that one is answered. So a resident's items run in the order they came, two lanes never wait for each
-other's lock on one wallet, and a batch holds a wallet once. A caller with a thousand items gets one place of each turn,
-and at most a quarter of the queue, so that somebody with one item finds room and is in the next batch.
+Of one wallet one item at a time is in a line or under way; the next follows when that one is answered. So a resident's
+items run in the order they came, two lanes never wait for each other's lock on one wallet, and a batch holds a wallet
+once. A caller with a thousand items gets one place of each turn, and at most a quarter of the queue, so that somebody
+with one item finds room and is in the next batch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 from wallet.items import Item
 
-Key: TypeAlias = "tuple[str, object]"
+Key: TypeAlias = "tuple[str, int]"
 Answered = TypeVar("Answered")
 
 #: One caller's part of the queue.
@@ -31,23 +31,13 @@ class Entry(Generic[Answered]):
 
     item: Item
     future: asyncio.Future[Answered]
-    chain: Key
     caller: Key
     queued_at: float = field(default_factory=time.monotonic)
 
 
-def chain_of(item: Item) -> Key:
-    """Items of one chain run one after another: those of one wallet, as far as it is known before the vault looks."""
-    if item.owner is not None:
-        return "owner", item.owner
-    if item.handle is not None:
-        return "handle", item.handle
-    return "redemption", item.redemption
-
-
 def caller_of(item: Item) -> Key:
     """Who is served in turn: the terminal at a counter, else the resident."""
-    return ("terminal", item.terminal) if item.terminal is not None else chain_of(item)
+    return ("terminal", item.terminal) if item.terminal is not None else ("resident", item.owner)
 
 
 class FairQueue(Generic[Answered]):
@@ -55,7 +45,7 @@ class FairQueue(Generic[Answered]):
 
     def __init__(self, limit: int) -> None:
         self._limit, self._share = limit, max(1, limit // SHARE)
-        self._chains: dict[Key, deque[Entry[Answered]]] = {}
+        self._chains: dict[int, deque[Entry[Answered]]] = {}
         self._lines: dict[Key, deque[Entry[Answered]]] = {}
         self._turns: deque[Key] = deque()
         self._waiting_of: dict[Key, int] = {}
@@ -72,12 +62,12 @@ class FairQueue(Generic[Answered]):
         caller = caller_of(item)
         if self.depth >= self._limit or self._waiting_of.get(caller, 0) >= self._share:
             return False
-        entry = Entry(item, future, chain_of(item), caller)
+        entry = Entry(item, future, caller)
         self.depth += 1
         self._waiting_of[caller] = self._waiting_of.get(caller, 0) + 1
-        chain = self._chains.get(entry.chain)
+        chain = self._chains.get(item.owner)
         if chain is None:
-            self._chains[entry.chain] = deque()
+            self._chains[entry.item.owner] = deque()
             self._line_up(entry)
         else:
             chain.append(entry)
@@ -105,7 +95,7 @@ class FairQueue(Generic[Answered]):
 
     def finish(self, entry: Entry[Answered]) -> None:
         """An entry that was taken is done with: the next of its chain may go."""
-        chain = self._chains[entry.chain]
+        chain = self._chains[entry.item.owner]
         while chain:
             following = chain.popleft()
             if not following.future.done():
@@ -113,11 +103,11 @@ class FairQueue(Generic[Answered]):
                 return
             self._leave(following)
             self.dropped += 1
-        del self._chains[entry.chain]
+        del self._chains[entry.item.owner]
 
     def followers(self, entry: Entry[Answered]) -> list[Entry[Answered]]:
         """Takes out everything that waits behind an entry in its chain."""
-        chain = self._chains[entry.chain]
+        chain = self._chains[entry.item.owner]
         behind = list(chain)
         chain.clear()
         for one in behind:
@@ -126,7 +116,7 @@ class FairQueue(Generic[Answered]):
 
     def chained(self, item: Item) -> int:
         """How many wait one behind another in an item's chain."""
-        return len(self._chains.get(chain_of(item), ()))
+        return len(self._chains.get(item.owner, ()))
 
     def _line_up(self, entry: Entry[Answered]) -> None:
         line = self._lines.get(entry.caller)

@@ -42,12 +42,13 @@ class Op(IntEnum):
 
 
 class Item(msgspec.Struct, omit_defaults=True):
-    """One request to `post_batch` or `post_internal`; `n` is its place in the batch, set when it is sent."""
+    """One request to `post_batch` or `post_internal`; `n` is its place in the batch, set when it is sent. `b` is the
+    bucket of `owner`: by it the item finds its lanes and its node."""
 
     op: int
+    b: int
+    owner: int
     n: int = -1
-    b: int | None = None
-    owner: int | None = None
     id: UUID | None = None
     hash: str | None = None
     terms: int | None = None

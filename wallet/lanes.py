@@ -18,7 +18,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import asyncpg
 import msgspec
@@ -89,6 +89,14 @@ class Counts:
     failures: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What lanes report: counts since they began, and the calls that nobody has taken out yet."""
+
+    counts: Counts = field(default_factory=Counts)
+    calls: deque[Call] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+
+
 @dataclass(slots=True, eq=False)
 class _Lane:
     number: int
@@ -97,10 +105,10 @@ class _Lane:
 
 
 class Lanes:
-    """Sends items to one posting function over `count` connections, grouped by what happens to be waiting.
+    """Sends items of one cell to one posting function over `count` connections, grouped by what happens to be waiting.
 
     `queue`: how many items may wait. `batch`: the most items of one call; `latency_ms`: how much time the items of a
-    call may add to it (see `BatchSize`)."""
+    call may add to it (see `BatchSize`). `figures`: where these lanes report, with others."""
 
     def __init__(
         self,
@@ -112,9 +120,13 @@ class Lanes:
         queue: int,
         batch: int,
         latency_ms: float = 25,
+        figures: Figures | None = None,
     ) -> None:
         self._connect = connect
-        self._sql = f"SELECT n, status, replayed, answer FROM vault.{function}($1::jsonb, $2::smallint)"  # noqa: S608
+        self._sql = (
+            "SELECT n, status, replayed, answer "  # noqa: S608
+            f"FROM vault.{function}($1::smallint, $2::jsonb, $3::smallint)"
+        )
         self._lanes = [_Lane(number, None) for number in range(first, first + count)]
         self._queue: FairQueue[Answer] = FairQueue(queue)
         self._size = BatchSize(batch, latency_ms / 1000)
@@ -122,8 +134,8 @@ class Lanes:
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
         self._per_item_s = self._per_call_s = 0.0
-        self.counts = Counts()
-        self.calls: deque[Call] = deque(maxlen=REMEMBERED)
+        figures = figures or Figures()
+        self.counts, self.calls = figures.counts, figures.calls
 
     async def open(self) -> None:
         """Connects and starts the lanes; raises `VaultUnavailable` when the database cannot be reached."""
@@ -280,7 +292,7 @@ class Lanes:
             entry.item.n = n
         payload = msgspec.json.encode([entry.item for entry in taken]).decode()
         began = time.monotonic()
-        rows = await lane.connection.fetch(self._sql, payload, lane.number)
+        rows = await lane.connection.fetch(self._sql, taken[0].item.b, payload, lane.number)
         size, took_s = len(taken), time.monotonic() - began
         self._size.learn(size, took_s)
         self._per_item_s += NEWEST * (took_s / size - self._per_item_s)

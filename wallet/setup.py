@@ -16,7 +16,7 @@ import msgspec
 
 from wallet import statuses
 from wallet.errors import BudgetRefused, InFlight, Refused, TermsConflict, VaultUnavailable
-from wallet.items import CouponTerms, EarnTerms
+from wallet.items import CouponTerms, EarnTerms, bucket_of
 from wallet.lanes import CONNECTION_LOST, TOOK_TOO_LONG
 from wallet.queries import BudgetView, Queries
 from wallet.seals import Seals
@@ -56,11 +56,11 @@ class Setup:
 
     async def open_wallet(self, resident_id: int) -> None:
         """Opens a resident's wallet; again is a no-op."""
-        await self._value("SELECT vault.open_wallet($1)", resident_id)
+        await self._value("SELECT vault.open_wallet($1::smallint, $2)", bucket_of(resident_id), resident_id)
 
     async def bump_epoch(self, resident_id: int) -> None:
         """Kills every credential issued to the resident so far (log-out everywhere)."""
-        await self._value("SELECT vault.bump_epoch($1)", resident_id)
+        await self._value("SELECT vault.bump_epoch($1::smallint, $2)", bucket_of(resident_id), resident_id)
 
     async def create_budget(self, budget_id: int, unit: Unit) -> None:
         """Creates an empty, closed budget; again is a no-op, with another unit it raises `BudgetRefused`."""
@@ -128,7 +128,8 @@ class Setup:
     ) -> list[IssuedHandle]:
         """Issues showings of a coupon. A handle that is taken is left out; the caller draws again. Raises `Refused`."""
         rows = await self._rows(
-            "SELECT * FROM vault.issue_credentials($1, $2, $3::uuid[], $4::bigint[], $5::integer[])",
+            "SELECT * FROM vault.issue_credentials($1::smallint, $2, $3, $4::uuid[], $5::bigint[], $6::integer[])",
+            bucket_of(resident_id),
             resident_id,
             coupon_id,
             list(ids),
@@ -141,7 +142,8 @@ class Setup:
 
     async def burn_credential(self, resident_id: int, credential_id: UUID) -> bool:
         """Kills an open showing (screenshot seen, page left); returns whether one died."""
-        return bool(await self._value("SELECT vault.burn_credential($1, $2)", resident_id, credential_id))
+        sql = "SELECT vault.burn_credential($1::smallint, $2, $3)"
+        return bool(await self._value(sql, bucket_of(resident_id), resident_id, credential_id))
 
     async def ensure_partitions(self, months_ahead: int) -> int:
         """Worker only: makes the journal's coming months; returns how many were made."""

@@ -1,7 +1,7 @@
 """The vault's face: everything the house may ask of the ledger.
 
-    Setup ── Poster ─┬─ Points  ─┐
-                     └─ Coupons ─┴─ Vault
+    Setup ─┬─ Poster ──────┬─ Points  ─┐
+           └─ Directories ─┴─ Coupons ─┴─ Vault
 
 Value operations (`Points`, `Coupons`) go through lanes, one vault call each (see `wallet.lanes`). Set-up calls
 (wallets, budgets, terms, acceptors, credentials) are single calls and safe to repeat. Reads are in `Vault.read`. Every
@@ -14,12 +14,20 @@ from typing import Literal
 
 import asyncpg
 
+from wallet.cells import Cells
 from wallet.coupons import Coupons
 from wallet.errors import VaultUnavailable
-from wallet.lanes import CONNECTION_LOST, Lanes
+from wallet.lanes import CONNECTION_LOST, Figures, Lanes
 from wallet.points import Points
 
 LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS = 2_000, 5_000
+#: The cell of each bucket, in order. Read once: whoever moves buckets to other nodes starts the processes again.
+CELLS = "SELECT vault.cell(b::smallint) FROM generate_series(0, 1023) b ORDER BY b"
+
+
+async def _keep(_connection: object) -> None:
+    """What the pool does with a connection that comes back: nothing, so that a read is one round trip. Nobody gives
+    it settings or locks of a session; a transaction that was left open is rolled back all the same."""
 
 
 class Vault(Points, Coupons):
@@ -55,10 +63,15 @@ class Vault(Points, Coupons):
             )
 
         function = "post_batch" if role == "app" else "post_internal"
-        lane = Lanes(
-            connection, function, first=first_lane, count=lanes, queue=queue, batch=batch, latency_ms=latency_ms
-        )
+
+        def lanes_of(figures: Figures) -> Lanes:
+            return Lanes(
+                connection, function, first=first_lane, count=lanes, queue=queue, batch=batch, latency_ms=latency_ms,
+                figures=figures,
+            )  # fmt: skip
+
         pool: asyncpg.Pool | None = None
+        cells: Cells | None = None
         try:
             pool = await asyncpg.create_pool(
                 dsn,
@@ -67,14 +80,17 @@ class Vault(Points, Coupons):
                 server_settings=settings,
                 command_timeout=STATEMENT_TIMEOUT_MS / 1000 + 5,
                 timeout=5,
+                reset=_keep,
             )
-            await lane.open()
+            cells = Cells([row[0] for row in await pool.fetch(CELLS)], lanes_of)
+            await cells.open()
         except (*CONNECTION_LOST, VaultUnavailable) as lost:
-            await lane.close()
+            if cells is not None:
+                await cells.close()
             if pool is not None:
                 await pool.close()
             raise VaultUnavailable from lost
-        return cls(pool, lane, budget_slots)
+        return cls(pool, cells, budget_slots)
 
     async def close(self) -> None:
         """Sends what is queued and closes everything."""

@@ -19,6 +19,7 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from wallet.cells import Cells
 from wallet.lanes import Lanes
 
 FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -83,7 +84,7 @@ class LaneReport:
     def __init__(self) -> None:
         self._seen: dict[str, int] = {}
 
-    def take(self, lanes: Lanes) -> None:
+    def take(self, lanes: Cells | Lanes) -> None:
         """The lanes' figures so far."""
         counts = lanes.counts
         VAULT_CALLS.inc(self._more("calls", counts.calls))

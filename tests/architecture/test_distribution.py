@@ -11,6 +11,7 @@ A table, key, trigger, sequence or reference that fits none of these is a findin
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import asyncpg
@@ -71,10 +72,10 @@ REFERENCES = """
 SELECT a.relname AS here, b.relname AS there FROM pg_constraint k JOIN pg_class a ON a.oid = k.conrelid
 JOIN pg_class b ON b.oid = k.confrelid WHERE k.contype = 'f' AND a.relnamespace = 'vault'::regnamespace
 """
-#: These doors take a resident and compute the bucket themselves.
-BY_OWNER = {"open_wallet", "bump_epoch", "issue_credentials", "burn_credential"}
-#: Items carry b, or `resolve` finds it in a directory.
-BY_ITEMS = {"post_batch", "post_internal"}
+#: These take a resident, or items that carry theirs, and before that `p_b`, by which a call finds its node.
+BY_BUCKET = {"open_wallet", "bump_epoch", "issue_credentials", "burn_credential", "post_batch", "post_internal"}
+#: Their own key finds them, and no posting does: the application reads them before it calls.
+READ_BEFORE = {"credential_handle": set[str](), "redemption_ref": {"post_round"}}
 #: By staff, on what is everywhere or by cell.
 PREPARING = {
     "create_budget",
@@ -87,7 +88,7 @@ PREPARING = {
 }
 #: Per node, by its worker or owner.
 KEEPING = {"ensure_partitions", "purge", "seal_next", "seal_head_next", "note_proof", "fold_next"}
-READING = {"now", "today", "zone", "lots_ok", "id_time", "id_version"}
+READING = {"now", "today", "zone", "cell", "lots_ok", "id_time", "id_version"}
 
 
 @pytest_asyncio.fixture
@@ -188,15 +189,25 @@ async def doors_without_a_side(connection: asyncpg.Connection) -> list[str]:
            WHERE pronamespace = 'vault'::regnamespace AND (has_function_privilege('chengxin_app', p.oid, 'EXECUTE')
              OR has_function_privilege('chengxin_worker', p.oid, 'EXECUTE'))"""
     )
-    found = [
-        row["proname"] for row in rows if row["proname"] not in BY_OWNER | BY_ITEMS | PREPARING | KEEPING | READING
-    ]
+    found = [row["proname"] for row in rows if row["proname"] not in BY_BUCKET | PREPARING | KEEPING | READING]
     for row in rows:
-        if row["proname"] in BY_OWNER and not ("p_owner bigint" in row["args"] and "p_owner & 1023" in row["prosrc"]):
-            found.append(f"{row['proname']} does not compute the bucket of its owner")
-        if row["proname"] in BY_ITEMS and "p_items jsonb" not in row["args"]:
-            found.append(f"{row['proname']} takes no items")
+        if row["proname"] in BY_BUCKET and not row["args"].startswith("p_b smallint, "):
+            found.append(f"{row['proname']} does not begin with a bucket")
     return found
+
+
+async def calls_that_read_directories(connection: asyncpg.Connection) -> list[str]:
+    """Functions that look something up in a directory, which lies on any node. What may: a partner's redemption looks
+    whether its id is somebody else's."""
+    rows = await connection.fetch(
+        "SELECT proname, prosrc FROM pg_proc WHERE pronamespace = 'vault'::regnamespace AND proname <> 'purge'"
+    )
+    return [
+        f"{row['proname']} reads {name}"
+        for name, allowed in READ_BEFORE.items()
+        for row in rows
+        if row["proname"] not in allowed and re.search(rf"(FROM|JOIN|USING) (vault\.)?{name}\b", row["prosrc"])
+    ]
 
 
 Check = Callable[[asyncpg.Connection], Awaitable[list[str]]]
@@ -207,6 +218,7 @@ CHECKS: tuple[Check, ...] = (
     triggers_that_reach_out,
     numbers_in_order,
     doors_without_a_side,
+    calls_that_read_directories,
 )
 
 
@@ -258,9 +270,16 @@ async def test_every_item_carries_its_bucket_and_a_foreign_one_is_refused(owner:
             "gift",
         ),
         (
-            "CREATE OR REPLACE FUNCTION vault.open_wallet(p_owner bigint) RETURNS void LANGUAGE sql AS ''",
+            "CREATE FUNCTION vault.open_wallet(p_owner bigint) RETURNS void LANGUAGE sql AS '';"
+            "GRANT EXECUTE ON FUNCTION vault.open_wallet(bigint) TO chengxin_app",
             doors_without_a_side,
-            "open_wallet",
+            "open_wallet does not begin with a bucket",
+        ),
+        (
+            "CREATE FUNCTION vault.owner_of(h bigint) RETURNS bigint LANGUAGE sql AS"
+            " 'SELECT c.owner FROM vault.credential_handle c WHERE c.handle = h'",
+            calls_that_read_directories,
+            "owner_of reads credential_handle",
         ),
     ],
     ids=lambda value: None,

@@ -59,12 +59,12 @@ async def through_lanes(plan: dict[str, Any], run: Run) -> float:
 
 async def one_by_one(plan: dict[str, Any], run: Run) -> float:
     """Each caller sends one item a call on its own connection."""
-    sql = f"SELECT n, status, replayed, answer FROM vault.{plan['function']}($1::jsonb, $2::smallint)"
+    sql = f"SELECT n, status, replayed, answer FROM vault.{plan['function']}($1::smallint, $2::jsonb, $3::smallint)"
     connections = [await asyncpg.connect(plan["dsn"], server_settings=SETTINGS) for _ in range(plan["callers"])]
 
     def poster(number: int, connection: asyncpg.Connection) -> Post:
         async def post(item: Item) -> tuple[int, bool]:
-            (row,) = await connection.fetch(sql, msgspec.json.encode([item]).decode(), number)
+            (row,) = await connection.fetch(sql, item.b, msgspec.json.encode([item]).decode(), number)
             return row["status"], row["replayed"]
 
         return post

@@ -31,7 +31,10 @@ from tests.support.ledger import JOB_KEY, open_ledger
 FEW, MANY = 5, 40
 RESIDENTS, STORED, CONNECTIONS, CALLS = 2_000, 8_000, 4, 100
 BATCHES = (1, 64)
-CALL = "SELECT count(*) FILTER (WHERE status = 0 AND replayed = $3) FROM vault.post_internal($1::jsonb, $2::smallint)"
+CALL = (
+    "SELECT count(*) FILTER (WHERE status = 0 AND replayed = $3)"
+    " FROM vault.post_internal(0::smallint, $1::jsonb, $2::smallint)"
+)
 
 
 @dataclass

@@ -28,7 +28,7 @@ SCHEMA = (
 #: In parentheses so that the number is drawn once per call, not once per row. Clients have lanes of their own, as many
 #: as a budget has slots: on one slot they would wait for each other's commits.
 SLOTS = 8
-SCRIPT = """SELECT * FROM vault.{door}(
+SCRIPT = """SELECT * FROM vault.{door}(0::smallint,
   (SELECT item FROM bench.item WHERE n = (SELECT nextval('bench.next')))::jsonb, (:client_id % {slots})::smallint);
 """
 

@@ -17,10 +17,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
 
-from tests.support.databases import ROOT, Database
+from tests.support.databases import ROOT, Database, connected
 from tests.support.ledger import Ledger, open_ledger
+from tests.support.sabotage import TWO_CELLS
 
 BATCHES = int(os.environ.get("CHENGXIN_MIXED_BATCHES", "2000"))
 PROCESSES, CLIENTS, RESIDENTS = 2, 32, 16
@@ -32,8 +34,11 @@ OPERATIONS = (
 )  # fmt: skip
 
 
-@pytest_asyncio.fixture
-async def ledger(fresh_database: Database) -> AsyncIterator[Ledger]:
+@pytest_asyncio.fixture(params=["one cell", "two cells"])
+async def ledger(fresh_database: Database, request: pytest.FixtureRequest) -> AsyncIterator[Ledger]:
+    if request.param == "two cells":
+        async with connected(fresh_database.owner) as owner:
+            await owner.execute(TWO_CELLS)
     async with open_ledger(fresh_database) as ledger:
         yield ledger
 
@@ -71,7 +76,7 @@ async def test_mixed_batches_of_every_operation_from_several_processes_never_dea
 ) -> None:
     templates, budgets = await crossing(ledger)
     campaigns = [await ledger.campaign(points=100, total=10**8, months=1, per_person=10**9) for _ in range(3)]
-    residents = [await ledger.resident(points=500) for _ in range(RESIDENTS)]
+    residents = [await ledger.resident(points=500, b=1023 * n // (RESIDENTS - 1)) for n in range(RESIDENTS)]
     found = []
     for phase in range(PHASES):
         plans = [

@@ -165,7 +165,7 @@ async def test_mixed_batches_over_wallets_and_slots_in_opposite_order_never_dead
     async def balance() -> None:
         for _ in range(25):
             for budget in (low, middle, high, last):
-                await ledger.owner.fetchval("SELECT vault.rebalance($1, 1)", budget)
+                await ledger.owner.fetchval("SELECT vault.rebalance($1, 1, 0::smallint)", budget)
 
     await asyncio.gather(lane(0, 1), lane(1, -1), lane(2, 1), lane(3, -1), balance())
 

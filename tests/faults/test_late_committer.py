@@ -24,7 +24,7 @@ from wallet.stream import JournalStream, Posting
 
 pytestmark = pytest.mark.fault
 
-POST = "SELECT status FROM vault.post_batch($1::jsonb, 0::smallint)"
+POST = "SELECT status FROM vault.post_batch($1::smallint, $2::jsonb, 0::smallint)"
 
 
 @pytest_asyncio.fixture
@@ -57,7 +57,7 @@ async def test_fold_seal_and_stream_all_take_a_batch_that_commits_after_later_on
     async with connected(ledger.database.app) as slow:
         transaction = slow.transaction()
         await transaction.start()
-        assert await slow.fetchval(POST, json.dumps([item], default=str)) == 0
+        assert await slow.fetchval(POST, item["b"], json.dumps([item], default=str)) == 0
         for _ in range(3):
             for one in others:
                 await ledger.app.spend(one, ledger.id7(), points=1, payee=PAYEE)

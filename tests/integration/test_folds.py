@@ -125,7 +125,7 @@ async def test_what_commits_late_is_folded_too(books: Books) -> None:
         transaction = late.transaction()
         await transaction.start()
         item = await posting_of_a_spend(ledger, other)
-        await late.fetch("SELECT * FROM vault.post_batch($1::jsonb, 0::smallint)", item)
+        await late.fetch("SELECT * FROM vault.post_batch($1::smallint, $2::jsonb, 0::smallint)", other & 1023, item)
         await spend(books, resident, 10, PAYEES[0])  # begins later, ends sooner
         await books.worker.step()
         assert await books.read.account_balance("payee", PAYEES[0]) == 10

@@ -95,9 +95,11 @@ async def test_items_without_a_number_an_owner_or_anything_are_each_answered(
         {"op": Op.CLAIM_CREDENTIAL, "n": 4},
         {"op": Op.VOID, "n": 5},
     ]
-    rows = await app.fetch("SELECT * FROM vault.post_batch($1::jsonb, 0::smallint)", json.dumps(items, default=str))
+    rows = await app.fetch(
+        "SELECT * FROM vault.post_batch(0::smallint, $1::jsonb, 0::smallint)", json.dumps(items, default=str)
+    )
     assert sorted((-1 if row["n"] is None else row["n"], row["status"]) for row in rows) == [
-        (-1, 0), (-1, 6), (0, 0), (0, 0), (1, 5), (2, 5), (3, 6), (4, 20), (5, 38),
+        (-1, 0), (-1, 6), (0, 0), (0, 0), (1, 5), (2, 5), (3, 6), (4, 5), (5, 5),
     ]  # fmt: skip
     assert await ledger.balance(resident) == 7
 
@@ -243,11 +245,12 @@ async def test_a_scan_and_its_redemption_may_be_one_call_and_its_void_the_next(
     resident = await ledger.resident()
     showing = await ledger.show(resident, await ledger.coupon(resident, await ledger.template()))
     redemption = ledger.id7()
-    scan = {"op": Op.CLAIM_CREDENTIAL, "handle": showing.handle, "code_ok": True, "redemption": redemption}
-    scan = {**scan, "void": ledger.id7(), **counter()}
+    who = {"b": resident & 1023, "owner": resident}
+    scan = {"op": Op.CLAIM_CREDENTIAL, **who, "handle": showing.handle, "credential": showing.credential}
+    scan |= {"code_ok": True, "redemption": redemption, "void": ledger.id7(), **counter()}
     redeem = item(ledger, Op.REDEEM, resident, credential=showing.credential, **counter())
     redeem |= {"id": redemption, "ticket_expires_at": ledger.now() + timedelta(minutes=5)}
-    void = {"op": Op.VOID, "redemption": redemption, "reason": "r", "hash": HASH, **counter()}
+    void = {"op": Op.VOID, **who, "redemption": redemption, "reason": "r", "hash": HASH, **counter()}
     first = await post(app, "post_batch", scan, redeem, redeem, void)
     assert [(status, replayed) for status, replayed, _ in first] == [(0, False), (0, False), (0, True), (38, False)]
     second = await post(app, "post_batch", void, void)

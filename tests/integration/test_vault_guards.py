@@ -44,6 +44,7 @@ ATTACKS: dict[str, list[tuple[str, str]]] = {
     "slot": [("slot_not_negative", "UPDATE vault.slot SET avail = -1")],
     "budget": [
         ("budget_reserve", "UPDATE vault.budget SET reserve = -1"),
+        ("budget_cells", "UPDATE vault.budget SET cells = 0"),
         ("budget_unit", "UPDATE vault.budget SET unit = 'yuan'"),
         ("budget_slots", "UPDATE vault.budget SET slots = 0"),
     ],

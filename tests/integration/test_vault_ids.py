@@ -252,6 +252,7 @@ async def test_a_half_made_item_is_answered_and_not_thrown(ledger: Ledger, app: 
     resident = await ledger.resident()
     b, id, terms = resident & 1023, ledger.id7(), (await ledger.template()).id
     claim = {"op": 2, "b": b, "owner": resident, "id": id, "hash": HASH, "terms": terms}
+    counter = {"merchant": 1, "store": 11, "terminal": 111}
     answers = await post(
         app,
         "post_batch",
@@ -266,13 +267,13 @@ async def test_a_half_made_item_is_answered_and_not_thrown(ledger: Ledger, app: 
         {**claim, "op": 1},
         {**claim, "op": 7},
         {"op": 20},
-        {"op": 20, "handle": -1},
+        {"op": 20, "b": b, "owner": resident, "handle": -1, "redemption": id, "void": id, **counter},
         {"op": 3, "b": b, "owner": resident, "id": id, "hash": HASH},
         {"op": 4},
-        {"op": 4, "redemption": id},
+        {"op": 4, "b": b, "owner": resident, "redemption": id},
         {**claim, "takes": [[1, 1, -5]], "slot_a": 77, "slot_b": 9},
     )
-    assert [status for status, _, _ in answers] == [6, 5, 5, 5, 5, 5, 15, 6, 6, 6, 20, 20, 39, 38, 38, 0]
+    assert [status for status, _, _ in answers] == [6, 5, 5, 5, 5, 5, 15, 6, 6, 6, 5, 20, 39, 5, 38, 0]
     assert await post(app, "post_batch") == []
     assert await ledger.rows(resident) == 1
 

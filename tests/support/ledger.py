@@ -109,8 +109,11 @@ class Ledger:
 
     # -- set-up -------------------------------------------------------------------------------------------------------
 
-    async def resident(self, points: int = 0) -> int:
+    async def resident(self, points: int = 0, *, b: int | None = None) -> int:
+        """A resident with a wallet, in the bucket `b` when one is wanted."""
         resident = 7_000_000 + self.number()
+        if b is not None:
+            resident = resident * 1024 + b
         await self.app.open_wallet(resident)
         if points:
             await self.earn(resident, await self.campaign(points=points, total=points))
@@ -292,8 +295,12 @@ class Ledger:
 async def post(connection: asyncpg.Connection, function: str, *items: dict[str, Any], lane: int = 0) -> list[Any]:
     """Posts raw items as a caller with a free hand would: (status, replayed, answer) of each."""
     numbered = [{"n": n, **item} for n, item in enumerate(items)]
+    b = next((item["b"] for item in items if item.get("b") is not None), 0)
     rows = await connection.fetch(
-        f"SELECT * FROM vault.{function}($1::jsonb, $2::smallint)", json.dumps(numbered, default=str), lane
+        f"SELECT * FROM vault.{function}($1::smallint, $2::jsonb, $3::smallint)",
+        b,
+        json.dumps(numbered, default=str),
+        lane,
     )
     return [(row["status"], row["replayed"], row["answer"] and json.loads(row["answer"])) for row in rows]
 

@@ -25,7 +25,7 @@ from zoneinfo import ZoneInfo
 
 from server.kit.ids import uuid7, uuid8
 from tests.support.ledger import COUNTER, JOB_KEY, OTHER_STORE, SECOND_TERMINAL
-from wallet import Acceptor, Vault, VaultError
+from wallet import Acceptor, Vault, VaultError, bucket_of
 
 KEPT = 40
 ISSUED = "SELECT id FROM vault.coupon WHERE owner = $1 AND b = $1 & 1023 AND state = 'issued' ORDER BY id LIMIT $2"
@@ -164,13 +164,13 @@ class Mixer:
         await asyncio.sleep(0)
         await self._app.unfreeze(resident, self.id7(), authority="court", reason="lifted", actor=4)
 
-    async def lay_out(self, _resident: int) -> None:
+    async def lay_out(self, resident: int) -> None:
         """Budgets move under everybody's feet."""
         budget = self._chance.choice(self._plan["budgets"])
         if self._chance.random() < 0.5:
             await self._app.budget_entry(budget, self.id7(), "topup", self._chance.randrange(1, 500), 1, 2, "doc 8")
         else:
-            await self._app._value("SELECT vault.rebalance($1, 1)", budget)
+            await self._app._value("SELECT vault.rebalance($1, 1, $2::smallint)", budget, bucket_of(resident))
 
     async def client(self, acts: list[Act], enough: Callable[[], bool]) -> None:
         """Acts at random until there were enough calls. The vault's refusals are answers; all else is a failure."""

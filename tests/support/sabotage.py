@@ -1,4 +1,4 @@
-"""A vault with one broken rule: a function's text is changed in a test's database, and put back afterwards."""
+"""A vault with another function than its own: one broken rule, or another number of cells, in a test's database."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
+
+CELL = "CREATE OR REPLACE FUNCTION vault.cell(b smallint) RETURNS smallint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS "
+#: As a vault of two nodes would have it, and as one of one has it (010_schema.sql).
+TWO_CELLS = CELL + "'SELECT CASE WHEN b < 512 THEN 0 ELSE 512 END::smallint'"
+ONE_CELL = CELL + "'SELECT 0::smallint'"
 
 
 async def text_of(owner: asyncpg.Connection, function: str) -> str:

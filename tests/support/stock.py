@@ -269,7 +269,10 @@ def scan_item(piece: Piece) -> Item:
     who = piece.till.acceptor
     return Item(
         Op.CLAIM_CREDENTIAL,
+        b=bucket_of(piece.owner),
+        owner=piece.owner,
         n=0,
+        credential=piece.credential_id,
         handle=piece.handle,
         code_ok=True,
         redemption=piece.redemption_id,

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import Any
-from uuid import UUID
 
 import asyncpg
 import msgspec
@@ -15,8 +14,9 @@ from prometheus_client import REGISTRY
 
 from server.web.metrics import LaneReport
 from wallet import InFlight, QueueFull, VaultUnavailable, lanes
-from wallet.items import Item, Op
-from wallet.lanes import Answer, Lanes
+from wallet.cells import Cells
+from wallet.items import Item, Op, bucket_of
+from wallet.lanes import Answer, Figures, Lanes
 
 OWNER, OTHER = 7, 8
 
@@ -27,12 +27,14 @@ class Wire:
     def __init__(self, *, fails: Callable[[list[Any]], Exception | None] = lambda items: None) -> None:
         self._fails, self._closed = fails, False
         self.batches: list[list[Any]] = []
+        self.sent_to: list[int] = []
         self.said: list[str] = []
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def fetch(self, _sql: str, payload: str, _lane: int) -> list[tuple[int, int, bool, None]]:
+    async def fetch(self, _sql: str, b: int, payload: str, _lane: int) -> list[tuple[int, int, bool, None]]:
         items = msgspec.json.decode(payload)
+        self.sent_to.append(b)
         self.batches.append(items)
         await asyncio.sleep(0)
         await self.gate.wait()
@@ -66,11 +68,11 @@ async def opened(*wires: Wire, queue: int = 4096, batch: int = 100) -> Lanes:
 
 
 def claim(owner: int, place: int = 0) -> Item:
-    return Item(Op.CLAIM, owner=owner, terms=place)
+    return Item(Op.CLAIM, b=bucket_of(owner), owner=owner, terms=place)
 
 
 def redemption(owner: int, terminal: int) -> Item:
-    return Item(Op.REDEEM, owner=owner, terminal=terminal)
+    return Item(Op.REDEEM, b=bucket_of(owner), owner=owner, terminal=terminal)
 
 
 async def test_a_database_that_is_gone_is_not_called_once_for_every_item_that_waits(
@@ -97,7 +99,7 @@ async def test_a_database_that_is_gone_is_not_called_once_for_every_item_that_wa
 
 async def test_an_item_that_cannot_be_sent_fails_alone() -> None:
     lane = await opened(Wire())
-    items = [Item(Op.CLAIM, owner=n, reason="\ud800" if n == 3 else "fine") for n in range(6)]
+    items = [Item(Op.CLAIM, b=n, owner=n, reason="\ud800" if n == 3 else "fine") for n in range(6)]
     answers = await asyncio.gather(*(lane.post(item) for item in items), return_exceptions=True)
     assert [isinstance(answer, Answer) for answer in answers] == [True, True, True, False, True, True]
     await lane.close()
@@ -143,15 +145,48 @@ async def test_one_terminal_alone_fills_whole_batches() -> None:
     await lane.close()
 
 
-async def test_scans_and_voids_chain_by_what_they_name() -> None:
-    wire = Wire()
-    lane = await opened(wire)
-    same = UUID(int=1)
-    voids = [Item(Op.VOID, redemption=same, reason=f"{n}", terminal=n) for n in range(3)]
-    scans = [Item(Op.CLAIM_CREDENTIAL, handle=5, terminal=n) for n in range(3)]
-    await asyncio.gather(*(lane.post(item) for item in (*voids, *scans)))
-    assert [len(batch) for batch in wire.batches] == [2, 2, 2]
-    await lane.close()
+async def test_a_call_holds_residents_of_one_cell_and_says_a_bucket_of_it() -> None:
+    wires = [Wire(), Wire()]
+    waiting = iter(wires)
+
+    async def connect() -> Any:
+        return next(waiting)
+
+    def lanes_of(figures: Figures) -> Lanes:
+        return Lanes(connect, "post_batch", first=3, count=1, queue=4096, batch=10, figures=figures)
+
+    cells = Cells([0] * 512 + [512] * 512, lanes_of)
+    await cells.open()
+    await asyncio.gather(*(cells.post(claim(owner)) for owner in range(0, 2048, 8)))
+    for wire, low in zip(wires, (0, 512), strict=True):
+        assert sum(len(batch) for batch in wire.batches) == 128
+        buckets = [*wire.sent_to, *(item["b"] for batch in wire.batches for item in batch)]
+        assert all(low <= b < low + 512 for b in buckets)
+    assert (cells.counts.items, cells.depth, len(cells.calls)) == (256, 0, cells.counts.calls)
+    await cells.close()
+
+
+async def test_a_cell_whose_node_is_stuck_holds_nobody_of_another_up() -> None:
+    stuck, well = Wire(), Wire()
+    waiting = iter((stuck, well))
+    stuck.gate.clear()
+
+    async def connect() -> Any:
+        return next(waiting)
+
+    cells = Cells(
+        [0] * 512 + [512] * 512,
+        lambda figures: Lanes(connect, "post_batch", first=0, count=1, queue=9, batch=2, figures=figures),
+    )
+    await cells.open()
+    behind = [asyncio.create_task(cells.post(claim(owner))) for owner in range(8)]
+    await asyncio.sleep(0.01)
+    answers = [await cells.post(claim(owner)) for owner in range(512, 540)]
+    assert all(isinstance(one, Answer) for one in answers) and not any(task.done() for task in behind)
+    assert cells.depth == 6
+    stuck.gate.set()
+    await asyncio.gather(*behind)
+    await cells.close()
 
 
 async def test_a_caller_that_hangs_up_before_its_item_is_sent_has_not_sent_it() -> None:
@@ -227,8 +262,8 @@ async def test_who_waits_for_a_lock_too_long_is_told_so_and_with_him_who_waits_b
 
 async def test_an_answer_that_is_missing_is_told_as_unknown_and_stops_nothing() -> None:
     class Forgetful(Wire):
-        async def fetch(self, _sql: str, payload: str, _lane: int) -> list[tuple[int, int, bool, None]]:
-            return [row for row in await super().fetch(_sql, payload, _lane) if row[0] != 1]
+        async def fetch(self, _sql: str, b: int, payload: str, _lane: int) -> list[tuple[int, int, bool, None]]:
+            return [row for row in await super().fetch(_sql, b, payload, _lane) if row[0] != 1]
 
     lane = await opened(Forgetful())
     answers = await asyncio.gather(*(lane.post(claim(n)) for n in range(3)), return_exceptions=True)

@@ -16,9 +16,18 @@ AS $$SELECT 'Asia/Shanghai'::text$$;
 CREATE FUNCTION vault.today() RETURNS date LANGUAGE sql VOLATILE
 AS $$SELECT (vault.now() AT TIME ZONE vault.zone())::date$$;
 
--- The node a resident's budget slots live on. One node: always 0 (D4).
+-- The cell of a bucket: the smallest bucket of its node, beside which the node's budget slots lie. One node: always 0 (D4).
 CREATE FUNCTION vault.cell(b smallint) RETURNS smallint LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$SELECT 0::smallint$$;
+
+-- Every call that is about one resident says the bucket in which the resident lies, so that the call can be sent to its node. The
+-- bucket is never computed here: a caller that is wrong about it is told so.
+CREATE FUNCTION vault.check_bucket(p_b smallint, p_owner bigint) RETURNS void LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+  IF (p_b = (p_owner & 1023)) IS NOT TRUE THEN
+    RAISE EXCEPTION 'bucket % is not the bucket of this resident', p_b USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+END $$;
 
 CREATE FUNCTION vault.id_version(id uuid) RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$SELECT get_byte(uuid_send(id), 6) >> 4$$;

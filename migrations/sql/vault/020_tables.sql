@@ -20,12 +20,14 @@ CREATE TABLE vault.wallet (
   CONSTRAINT wallet_lots CHECK (vault.lots_ok(lot_expiry, lot_points, points_avail))
 ) WITH (fillfactor = 60);
 
--- A budget in one unit; what its slots do not hold lies in the reserve. gathered: all of it is in slot 0.
+-- A budget in one unit; what its slots do not hold lies in the reserve. gathered: all of it is in slots 0. cells: how many cells
+-- it was last laid out for.
 CREATE TABLE vault.budget (
   budget   bigint   PRIMARY KEY,
   unit     text     NOT NULL CONSTRAINT budget_unit CHECK (unit IN ('points', 'coupons', 'fen')),
   slots    smallint NOT NULL CONSTRAINT budget_slots CHECK (slots BETWEEN 1 AND 1024),
   gathered boolean  NOT NULL DEFAULT false,
+  cells    smallint NOT NULL DEFAULT 1 CONSTRAINT budget_cells CHECK (cells BETWEEN 1 AND 1024),
   reserve  bigint   NOT NULL DEFAULT 0 CONSTRAINT budget_reserve CHECK (reserve >= 0)
 ) WITH (fillfactor = 60);
 

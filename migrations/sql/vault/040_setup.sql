@@ -1,23 +1,44 @@
 -- What must stand before value moves: wallets, budgets, terms, acceptors, credentials. Each is one call, safe to repeat.
 
-CREATE FUNCTION vault.open_wallet(p_owner bigint) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = vault, pg_temp AS $$
-  INSERT INTO vault.wallet (b, owner) VALUES ((p_owner & 1023)::smallint, p_owner) ON CONFLICT DO NOTHING
-$$;
+CREATE FUNCTION vault.open_wallet(p_b smallint, p_owner bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = vault, pg_temp AS $$
+BEGIN
+  PERFORM vault.check_bucket(p_b, p_owner);
+  INSERT INTO vault.wallet (b, owner) VALUES (p_b, p_owner) ON CONFLICT DO NOTHING;
+END $$;
 
 -- Log-out everywhere: every credential issued before is dead from here on.
-CREATE FUNCTION vault.bump_epoch(p_owner bigint) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = vault, pg_temp AS $$
-  UPDATE vault.wallet SET epoch = epoch + 1 WHERE b = (p_owner & 1023)::smallint AND owner = p_owner
-$$;
+CREATE FUNCTION vault.bump_epoch(p_b smallint, p_owner bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = vault, pg_temp AS $$
+BEGIN
+  PERFORM vault.check_bucket(p_b, p_owner);
+  UPDATE vault.wallet SET epoch = epoch + 1 WHERE b = p_b AND owner = p_owner;
+END $$;
+
+-- Gives a budget its slots in every cell there is now; what is new is empty, and open when the others are. Returns the cells.
+CREATE FUNCTION vault.add_slots(p_budget bigint) RETURNS smallint[]
+LANGUAGE plpgsql SET search_path = vault, pg_temp AS $$
+DECLARE
+  v_cells smallint[];
+BEGIN
+  SELECT array_agg(DISTINCT vault.cell(b::smallint)) INTO v_cells FROM generate_series(0, 1023) b;
+  INSERT INTO vault.slot (pb, budget, slot, open)
+  SELECT c, g.budget, n, coalesce((SELECT bool_and(s.open) FROM vault.slot s WHERE s.budget = g.budget), false)
+  FROM vault.budget g, unnest(v_cells) c, generate_series(0, g.slots - 1) n WHERE g.budget = p_budget
+  ON CONFLICT DO NOTHING;
+  RETURN v_cells;
+END $$;
 
 -- Returns false when the budget exists with another unit.
 CREATE FUNCTION vault.create_budget(p_budget bigint, p_unit text, p_slots smallint) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = vault, pg_temp AS $$
+DECLARE
+  v_cells smallint[];
 BEGIN
   INSERT INTO vault.budget (budget, unit, slots) VALUES (p_budget, p_unit, p_slots) ON CONFLICT DO NOTHING;
   IF FOUND THEN
-    INSERT INTO vault.slot (pb, budget, slot) SELECT 0, p_budget, n FROM generate_series(0, p_slots - 1) n;
+    v_cells := vault.add_slots(p_budget);
+    UPDATE vault.budget SET cells = cardinality(v_cells) WHERE budget = p_budget;
   END IF;
   RETURN EXISTS (SELECT FROM vault.budget WHERE budget = p_budget AND unit = p_unit);
 END $$;
@@ -31,20 +52,27 @@ BEGIN
   RETURN FOUND;
 END $$;
 
--- Lays the whole of a budget out again; the caller holds its locks. A budget that is nearly gone is gathered in slot 0, so that
--- the last units can be taken whole; otherwise half is leased to the slots and half stays in the reserve.
-CREATE FUNCTION vault.lay_out(p_budget bigint, p_total bigint, p_amount bigint) RETURNS void
+-- Lays the whole of a budget out again over the cells there are now; the caller holds its locks. Half is leased to the slots of all
+-- cells and half stays in the reserve. A budget that is nearly gone is gathered in slots 0, so that the last units can be taken
+-- whole: in equal parts while a part is enough for `p_amount`, and what is less than that in the cell that asks, `p_pb`.
+CREATE FUNCTION vault.lay_out(p_budget bigint, p_total bigint, p_amount bigint, p_pb smallint) RETURNS void
 LANGUAGE plpgsql SET search_path = vault, pg_temp AS $$
 DECLARE
-  v_slots smallint;
+  v_cells smallint[] := vault.add_slots(p_budget);
+  n integer := cardinality(v_cells);
+  v_slots integer;
   v_gather boolean;
   v_share bigint;
 BEGIN
-  SELECT slots INTO v_slots FROM vault.budget WHERE budget = p_budget;
+  SELECT n * slots INTO v_slots FROM vault.budget WHERE budget = p_budget;
   v_gather := p_total < 4 * v_slots * greatest(p_amount, 1);
-  v_share := CASE WHEN v_gather THEN 0 ELSE p_total / 2 / v_slots END;
-  UPDATE vault.slot SET avail = CASE WHEN v_gather AND slot = 0 THEN p_total ELSE v_share END WHERE budget = p_budget;
-  UPDATE vault.budget SET gathered = v_gather, reserve = CASE WHEN v_gather THEN 0 ELSE p_total - v_share * v_slots END
+  v_share := CASE WHEN NOT v_gather THEN p_total / 2 / v_slots WHEN p_total / n >= p_amount THEN p_total / n ELSE 0 END;
+  UPDATE vault.slot SET avail = CASE
+    WHEN pb <> ALL (v_cells) OR v_gather AND slot > 0 THEN 0
+    WHEN v_gather AND pb = p_pb THEN p_total - v_share * (n - 1)
+    ELSE v_share END
+  WHERE budget = p_budget;
+  UPDATE vault.budget SET gathered = v_gather, cells = n, reserve = CASE WHEN v_gather THEN 0 ELSE p_total - v_share * v_slots END
   WHERE budget = p_budget;
 END $$;
 
@@ -61,18 +89,18 @@ BEGIN
   RETURN v_total;
 END $$;
 
--- Moves a budget's units between its slots and its reserve so that `p_amount` can be taken; its total does not change (D4).
--- Returns the remaining total.
-CREATE FUNCTION vault.rebalance(p_budget bigint, p_amount bigint) RETURNS bigint
+-- Moves a budget's units between its slots and its reserve so that `p_amount` can be taken in the cell of bucket `p_b`; its total
+-- does not change (D4). Returns the remaining total: less than the amount means sold out in every cell.
+CREATE FUNCTION vault.rebalance(p_budget bigint, p_amount bigint, p_b smallint) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = vault, pg_temp AS $$
 DECLARE
   v_total bigint := vault.lock_budget(p_budget);
   v_after bigint;
 BEGIN
-  IF v_total IS NULL OR (p_amount BETWEEN 1 AND 1000000000000000) IS NOT TRUE THEN
+  IF v_total IS NULL OR (p_amount BETWEEN 1 AND 1000000000000000 AND p_b BETWEEN 0 AND 1023) IS NOT TRUE THEN
     RETURN NULL;
   END IF;
-  PERFORM vault.lay_out(p_budget, v_total, p_amount);
+  PERFORM vault.lay_out(p_budget, v_total, p_amount, vault.cell(p_b));
   SELECT b.reserve + (SELECT sum(s.avail) FROM vault.slot s WHERE s.budget = p_budget)
   INTO v_after FROM vault.budget b WHERE b.budget = p_budget;
   IF v_after IS DISTINCT FROM v_total THEN
@@ -107,7 +135,8 @@ BEGIN
   IF p_kind = 'cut' AND p_amount > v_total THEN
     RETURN 'too_large';
   END IF;
-  PERFORM vault.lay_out(p_budget, CASE p_kind WHEN 'topup' THEN v_total + p_amount ELSE v_total - p_amount END, 1);
+  PERFORM vault.lay_out(p_budget, CASE p_kind WHEN 'topup' THEN v_total + p_amount ELSE v_total - p_amount END, 1,
+    vault.cell(0::smallint));
   INSERT INTO vault.budget_entry (budget, id, kind, amount, actor, approver, document)
   VALUES (p_budget, p_id, p_kind, p_amount, p_actor, p_approver, p_document);
   RETURN 'done';
@@ -155,21 +184,21 @@ $$;
 
 -- Issues showings of a coupon: one credential and one directory row per handle. `handles` were drawn by the caller; one that is
 -- taken is left out of the answer, and the caller draws again. Answers status 36 when the coupon cannot be shown.
-CREATE FUNCTION vault.issue_credentials(p_owner bigint, p_coupon uuid, p_ids uuid[], p_handles bigint[], p_ttls_s integer[])
+CREATE FUNCTION vault.issue_credentials(p_b smallint, p_owner bigint, p_coupon uuid, p_ids uuid[], p_handles bigint[], p_ttls_s integer[])
 RETURNS TABLE (status smallint, credential_id uuid, handle bigint, expires_at timestamptz)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = vault, pg_temp AS $$
 DECLARE
-  v_b smallint := (p_owner & 1023)::smallint;
   v_wallet vault.wallet;
   v_coupon vault.coupon;
   v_now timestamptz := vault.now();
 BEGIN
-  SELECT * INTO v_wallet FROM vault.wallet w WHERE w.b = v_b AND w.owner = p_owner FOR NO KEY UPDATE;
+  PERFORM vault.check_bucket(p_b, p_owner);
+  SELECT * INTO v_wallet FROM vault.wallet w WHERE w.b = p_b AND w.owner = p_owner FOR NO KEY UPDATE;
   IF NOT FOUND THEN
     RETURN QUERY SELECT 4::smallint, NULL::uuid, NULL::bigint, NULL::timestamptz;
     RETURN;
   END IF;
-  SELECT * INTO v_coupon FROM vault.coupon c WHERE c.b = v_b AND c.owner = p_owner AND c.id = p_coupon;
+  SELECT * INTO v_coupon FROM vault.coupon c WHERE c.b = p_b AND c.owner = p_owner AND c.id = p_coupon;
   IF NOT FOUND OR vault.state_of(v_coupon, v_now) <> 'issued' THEN
     RETURN QUERY SELECT 36::smallint, NULL::uuid, NULL::bigint, NULL::timestamptz;
     RETURN;
@@ -178,21 +207,22 @@ BEGIN
     RETURN;
   END IF;
   FOR i IN 1..cardinality(p_ids) LOOP
-    INSERT INTO vault.credential_handle AS h VALUES (p_handles[i], v_b, p_owner, p_ids[i], v_now + make_interval(secs => p_ttls_s[i]))
+    INSERT INTO vault.credential_handle AS h VALUES (p_handles[i], p_b, p_owner, p_ids[i], v_now + make_interval(secs => p_ttls_s[i]))
     ON CONFLICT DO NOTHING;
     CONTINUE WHEN NOT FOUND;
     INSERT INTO vault.credential (b, id, owner, epoch, coupon_id, handle, issued_at, expires_at)
-    VALUES (v_b, p_ids[i], p_owner, v_wallet.epoch, p_coupon, p_handles[i], v_now, v_now + make_interval(secs => p_ttls_s[i]));
+    VALUES (p_b, p_ids[i], p_owner, v_wallet.epoch, p_coupon, p_handles[i], v_now, v_now + make_interval(secs => p_ttls_s[i]));
     RETURN QUERY SELECT 0::smallint, p_ids[i], p_handles[i], v_now + make_interval(secs => p_ttls_s[i]);
   END LOOP;
 END $$;
 
 -- The resident's phone saw a screenshot or left the page: an open showing dies. Returns whether one did.
-CREATE FUNCTION vault.burn_credential(p_owner bigint, p_id uuid) RETURNS boolean
+CREATE FUNCTION vault.burn_credential(p_b smallint, p_owner bigint, p_id uuid) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = vault, pg_temp AS $$
 BEGIN
-  PERFORM FROM vault.wallet w WHERE w.b = (p_owner & 1023)::smallint AND w.owner = p_owner FOR NO KEY UPDATE;
+  PERFORM vault.check_bucket(p_b, p_owner);
+  PERFORM FROM vault.wallet w WHERE w.b = p_b AND w.owner = p_owner FOR NO KEY UPDATE;
   UPDATE vault.credential c SET state = 'burnt'
-  WHERE c.b = (p_owner & 1023)::smallint AND c.id = p_id AND c.owner = p_owner AND c.state = 'open';
+  WHERE c.b = p_b AND c.id = p_id AND c.owner = p_owner AND c.state = 'open';
   RETURN FOUND;
 END $$;

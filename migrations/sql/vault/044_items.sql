@@ -1,7 +1,7 @@
 -- What a posting asks for, what is known about it, and what an operation decides.
 
--- One request. The last five fields are filled in by `resolve`, never by a caller: the round in which the item is decided (a second
--- item of one resident must find what the first one did) and the slots it may take from or give back to (D4).
+-- One request. The last five fields are never a caller's: the round in which the item is decided (a second item of one resident must
+-- find what the first one did), and the slots it may take from or give back to (D4).
 CREATE TYPE vault.item AS (
   n                 integer,
   op                smallint,

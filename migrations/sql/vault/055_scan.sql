@@ -1,5 +1,6 @@
 -- The scan of a code at a counter. A terminal claims the credential, or gets one uniform "not valid" (D27, D30); the reason goes to
--- the scan log only. A claim is replayed by its natural key: the same terminal gets the same redemption id again.
+-- the scan log only. A claim is replayed by its natural key: the same terminal gets the same redemption id again. Whose the handle is
+-- was read from a directory before; here it is judged again, so that a directory that is wrong misleads nobody.
 
 CREATE FUNCTION vault.decide_scan(f vault.facts, p_at timestamptz) RETURNS vault.outcome LANGUAGE plpgsql AS $$
 DECLARE
@@ -16,7 +17,7 @@ BEGIN
   IF num_nulls(i.merchant, i.store, i.terminal, i.redemption, i.void) > 0 THEN
     o.status := 5;
     RETURN o;
-  ELSIF cr.id IS NULL OR c.id IS NULL THEN
+  ELSIF cr.id IS NULL OR c.id IS NULL OR (cr.handle, cr.owner) IS DISTINCT FROM (i.handle, i.owner) THEN
     RETURN o;
   END IF;
   v_result := CASE

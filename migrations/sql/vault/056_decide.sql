@@ -77,12 +77,12 @@ DECLARE
 BEGIN
   o.replayed := false;
   IF i.owner IS NULL OR i.b IS DISTINCT FROM (i.owner & 1023) THEN
-    o.status := CASE i.op WHEN 20 THEN 20 WHEN 4 THEN 38 ELSE 5 END;
+    o.status := 5;
   ELSIF (f.w).owner IS NULL THEN
-    o.status := 4;
+    o.status := CASE i.op WHEN 20 THEN 20 WHEN 4 THEN 38 ELSE 4 END;
   ELSIF i.op = 20 THEN
     NULL;
-  ELSIF i.op = 4 AND (f.r).merchant_id IS DISTINCT FROM i.merchant THEN
+  ELSIF i.op = 4 AND (i.id IS NULL OR (f.r).merchant_id IS DISTINCT FROM i.merchant) THEN
     o.status := 38;
   ELSIF i.op = 4 AND (f.r).store_id IS DISTINCT FROM i.store THEN
     o.status := 41;

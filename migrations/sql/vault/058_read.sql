@@ -1,53 +1,49 @@
--- What a batch needs to know before it decides: its items, whose they are, the slots of its lane, and the facts of each round.
+-- What a batch needs to know before it decides: its items, the slots of its lane, and the facts of each round.
 
--- Reads a batch. What a caller must not choose is left empty; a resident's items are numbered into rounds.
-CREATE FUNCTION vault.read_items(p_items jsonb) RETURNS vault.item[] LANGUAGE plpgsql AS $$
+-- Reads a batch. What a caller must not choose is left empty; a resident's items are numbered into rounds. An item of another cell
+-- than the call's loses its bucket: it lies on another node, so it is found nowhere and refused as invalid.
+CREATE FUNCTION vault.read_items(p_items jsonb, p_b smallint) RETURNS vault.item[] LANGUAGE plpgsql AS $$
 DECLARE
   v_items vault.item[];
 BEGIN
-  SELECT array_agg(ROW(x.n, x.op, x.b, x.owner, x.id, x.hash, x.terms, x.earned_on, x.coupon, x.credential, x.redemption, x.void,
-      x.merchant, x.store, x.terminal, x.staff, x.own_resident, x.order_amount_fen, x.ticket_expires_at, x.handle, x.code_ok, x.points,
-      x.payee, x.posting, x.lock, x.life_s, x.validity_months, x.freeze_kind, x.until, x.authority, x.actor, x.approver, x.reason,
-      x.document, x.request_no, x.memo, x.nth, NULL, NULL, NULL, NULL)::vault.item ORDER BY x.n)
+  SELECT array_agg(ROW(x.n, x.op, CASE WHEN vault.cell(x.b) = vault.cell(p_b) THEN x.b END, x.owner, x.id, x.hash, x.terms, x.earned_on,
+      x.coupon, x.credential, x.redemption, x.void, x.merchant, x.store, x.terminal, x.staff, x.own_resident, x.order_amount_fen,
+      x.ticket_expires_at, x.handle, x.code_ok, x.points, x.payee, x.posting, x.lock, x.life_s, x.validity_months, x.freeze_kind,
+      x.until, x.authority, x.actor, x.approver, x.reason, x.document, x.request_no, x.memo,
+      CASE WHEN x.owner IS NULL THEN 1 ELSE x.nth END, NULL, NULL, NULL, NULL)::vault.item ORDER BY x.n)
   INTO v_items
   FROM (SELECT i.*, row_number() OVER (PARTITION BY i.owner ORDER BY i.n) AS nth FROM jsonb_populate_recordset(NULL::vault.item, p_items) i) x;
   RETURN v_items;
 END $$;
 
--- Fills in the owner behind a handle or a redemption, and the slots of this lane (D4, D28). All of it is read from what never
--- changes, except `gathered`: a debit that chose a slot just before it was gathered is asked to refill. Owners are new, so rounds
--- are numbered again; who has no owner needs no turn.
-CREATE FUNCTION vault.resolve(p_items vault.item[], p_lane smallint) RETURNS vault.item[] LANGUAGE plpgsql AS $$
+-- Fills in the slots of this lane (D4), and what a void takes from its redemption. All of it is read from what never changes, except
+-- `gathered`: a debit that chose a slot just before it was gathered is asked to refill.
+CREATE FUNCTION vault.resolve(INOUT p_items vault.item[], p_lane smallint) LANGUAGE plpgsql AS $$
 DECLARE
-  v_items vault.item[];
+  x record;
 BEGIN
-  SELECT array_agg(ROW(x.n, x.op, x.b, x.owner, x.id, x.hash, x.terms, x.earned_on, x.coupon, x.credential, x.redemption, x.void,
-      x.merchant, x.store, x.terminal, x.staff, x.own_resident, x.order_amount_fen, x.ticket_expires_at, x.handle, x.code_ok, x.points,
-      x.payee, x.posting, x.lock, x.life_s, x.validity_months, x.freeze_kind, x.until, x.authority, x.actor, x.approver, x.reason,
-      x.document, x.request_no, x.memo,
-      CASE WHEN x.owner IS NULL THEN 1 ELSE x.nth END, x.budget_a, x.slot_a, x.budget_b, x.slot_b)::vault.item ORDER BY x.n)
-  INTO v_items
-  FROM (SELECT y.*, row_number() OVER (PARTITION BY y.owner ORDER BY y.n) AS nth FROM (
-    SELECT i.n, i.op, i.hash, i.terms, i.earned_on, i.redemption, i.void, i.merchant, i.store, i.terminal, i.staff, i.own_resident,
-      i.order_amount_fen, i.ticket_expires_at, i.handle, i.code_ok, i.points, i.payee, i.posting, i.lock, i.life_s, i.validity_months,
-      i.freeze_kind, i.until, i.authority, i.actor, i.approver, i.reason, i.document, i.request_no, i.memo,
-      CASE i.op WHEN 20 THEN h.b WHEN 4 THEN d.b ELSE i.b END AS b,
-      CASE i.op WHEN 20 THEN h.owner WHEN 4 THEN d.owner ELSE i.owner END AS owner,
-      CASE i.op WHEN 4 THEN r.void_id ELSE i.id END AS id,
-      CASE i.op WHEN 4 THEN r.coupon_id ELSE i.coupon END AS coupon,
-      CASE i.op WHEN 20 THEN h.credential_id ELSE i.credential END AS credential,
+  FOR x IN
+    SELECT i.ordinality AS at, i.op, r.void_id, r.coupon_id,
       a.budget AS budget_a, CASE WHEN a.gathered THEN 0 ELSE p_lane % a.slots END AS slot_a,
       g.budget AS budget_b, CASE WHEN g.gathered THEN 0 ELSE p_lane % g.slots END AS slot_b
-    FROM unnest(p_items) i
-    LEFT JOIN vault.credential_handle h ON i.op = 20 AND h.handle = i.handle
-    LEFT JOIN vault.redemption_ref d ON i.op = 4 AND d.redemption_id = i.redemption
-    LEFT JOIN vault.redemption r ON i.op = 4 AND r.b = d.b AND r.id = d.redemption_id
+    FROM unnest(p_items) WITH ORDINALITY i
+    LEFT JOIN vault.redemption r ON i.op = 4 AND r.b = i.b AND r.id = i.redemption AND r.owner = i.owner
     LEFT JOIN vault.coupon c ON i.op IN (5, 6, 16) AND c.b = i.b AND c.owner = i.owner AND c.id = i.coupon
-    LEFT JOIN vault.coupon_terms t ON i.op IN (2, 4, 5, 6, 16) AND t.terms = CASE i.op WHEN 2 THEN i.terms WHEN 4 THEN r.terms ELSE c.terms END
+    LEFT JOIN vault.coupon_terms t ON t.terms = CASE i.op WHEN 2 THEN i.terms WHEN 4 THEN r.terms ELSE c.terms END
     LEFT JOIN vault.earn_terms e ON i.op = 1 AND e.terms = i.terms
     LEFT JOIN vault.budget a ON a.budget = CASE i.op WHEN 1 THEN e.points_budget ELSE t.stock_budget END
-    LEFT JOIN vault.budget g ON g.budget = t.fen_budget) y) x;
-  RETURN v_items;
+    LEFT JOIN vault.budget g ON g.budget = t.fen_budget
+    WHERE i.op IN (1, 2, 4, 5, 6, 16)
+  LOOP
+    p_items[x.at].budget_a := x.budget_a;
+    p_items[x.at].slot_a := x.slot_a;
+    p_items[x.at].budget_b := x.budget_b;
+    p_items[x.at].slot_b := x.slot_b;
+    IF x.op = 4 THEN
+      p_items[x.at].id := x.void_id;
+      p_items[x.at].coupon := x.coupon_id;
+    END IF;
+  END LOOP;
 END $$;
 
 -- Everything the decisions of one round depend on, in one statement with one snapshot, taken after the locks. What only a few
@@ -77,9 +73,10 @@ RETURNS SETOF vault.facts LANGUAGE sql STABLE AS $$
     AND c.id = CASE WHEN i.op = 20 OR i.op = 3 AND i.lock IS NULL THEN cr.coupon_id ELSE i.coupon END
   LEFT JOIN vault.coupon_terms t ON t.terms = CASE i.op WHEN 2 THEN i.terms ELSE c.terms END
   LEFT JOIN vault.earn_terms e ON i.op = 1 AND e.terms = i.terms
-  LEFT JOIN vault.redemption r ON r.b = i.b AND r.id = CASE i.op WHEN 4 THEN i.redemption WHEN 6 THEN c.redemption_id END
-  LEFT JOIN unnest(p_slots) WITH ORDINALITY sa (pb, budget, slot, avail, open, at) ON sa.pb = vault.cell(i.b) AND sa.budget = i.budget_a
-  LEFT JOIN unnest(p_slots) WITH ORDINALITY sb (pb, budget, slot, avail, open, at) ON sb.pb = vault.cell(i.b) AND sb.budget = i.budget_b
+  LEFT JOIN vault.redemption r ON r.b = i.b AND r.owner = i.owner
+    AND r.id = CASE i.op WHEN 4 THEN i.redemption WHEN 6 THEN c.redemption_id END
+  LEFT JOIN unnest(p_slots) WITH ORDINALITY sa (pb, budget, slot, avail, open, at) ON sa.budget = i.budget_a
+  LEFT JOIN unnest(p_slots) WITH ORDINALITY sb (pb, budget, slot, avail, open, at) ON sb.budget = i.budget_b
   WHERE i.round = p_round
   ORDER BY i.n
 $$;

@@ -61,12 +61,13 @@ BEGIN
   END IF;
 END $$;
 
--- A budget whose rest is gathered in slot 0, with nothing in reserve and nothing given back to another slot, holds what slot 0 holds:
--- an item that found this slot too low, and has it locked, need not ask for a refill to know that the budget is sold out.
+-- A budget whose rest is gathered in one slot 0, with nothing in reserve and nothing given back to another slot, holds what this slot
+-- holds: an item that found it too low, and has it locked, need not ask for a refill to know that the budget is sold out. With
+-- several cells a node does not see what the others hold: there only a refill can tell.
 CREATE FUNCTION vault.is_exhausted(p_slot vault.slot) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
   RETURN p_slot.slot = 0
-    AND EXISTS (SELECT FROM vault.budget g WHERE g.budget = p_slot.budget AND g.gathered AND g.reserve = 0)
+    AND EXISTS (SELECT FROM vault.budget g WHERE g.budget = p_slot.budget AND g.gathered AND g.reserve = 0 AND g.cells = 1)
     AND NOT EXISTS (SELECT FROM vault.slot s WHERE s.pb = p_slot.pb AND s.budget = p_slot.budget AND s.slot > 0 AND s.avail > 0);
 END $$;
 
@@ -182,9 +183,9 @@ BEGIN
   END IF;
 END $$;
 
-CREATE FUNCTION vault.post(p_items jsonb, p_lane smallint, p_internal boolean) RETURNS SETOF vault.reply LANGUAGE plpgsql AS $$
+CREATE FUNCTION vault.post(p_b smallint, p_items jsonb, p_lane smallint, p_internal boolean) RETURNS SETOF vault.reply LANGUAGE plpgsql AS $$
 DECLARE
-  v_items vault.item[] := vault.read_items(p_items);
+  v_items vault.item[] := vault.read_items(p_items, p_b);
   v_slots vault.slot[];
   v_replies vault.reply[] := '{}';
   v_round integer := 0;
@@ -194,11 +195,11 @@ BEGIN
   IF current_setting('transaction_isolation') <> 'read committed' THEN
     RAISE EXCEPTION 'the vault posts at READ COMMITTED only' USING ERRCODE = 'invalid_transaction_state';
   END IF;
-  IF (p_lane >= 0 AND coalesce(cardinality(v_items), 0) <= 1024) IS NOT TRUE THEN
-    RAISE EXCEPTION 'a call has a lane and at most 1024 items' USING ERRCODE = 'invalid_parameter_value';
+  IF (p_b BETWEEN 0 AND 1023 AND p_lane >= 0 AND coalesce(cardinality(v_items), 0) <= 1024) IS NOT TRUE THEN
+    RAISE EXCEPTION 'a call has a bucket, a lane and at most 1024 items' USING ERRCODE = 'invalid_parameter_value';
   END IF;
   FOR k IN 1..coalesce(cardinality(v_items), 0) LOOP
-    v_resolves := v_resolves OR v_items[k].op IN (1, 2, 4, 5, 6, 16, 20);
+    v_resolves := v_resolves OR v_items[k].op IN (1, 2, 4, 5, 6, 16);
   END LOOP;
   IF v_resolves THEN
     v_items := vault.resolve(v_items, p_lane);
@@ -209,9 +210,9 @@ BEGIN
   IF v_resolves THEN
     SELECT array_agg(ROW(s.pb, s.budget, s.slot, s.avail, s.open)::vault.slot) INTO v_slots FROM (
       SELECT s.pb, s.budget, s.slot, s.avail, s.open FROM vault.slot s
-      JOIN (SELECT vault.cell(x.b) AS pb, x.budget_a AS budget, x.slot_a AS slot FROM unnest(v_items) x WHERE x.budget_a IS NOT NULL
-            UNION SELECT vault.cell(x.b), x.budget_b, x.slot_b FROM unnest(v_items) x WHERE x.budget_b IS NOT NULL) k
-        ON k.pb = s.pb AND k.budget = s.budget AND k.slot = s.slot
+      JOIN (SELECT x.budget_a AS budget, x.slot_a AS slot FROM unnest(v_items) x WHERE x.budget_a IS NOT NULL
+            UNION SELECT x.budget_b, x.slot_b FROM unnest(v_items) x WHERE x.budget_b IS NOT NULL) k
+        ON s.pb = vault.cell(p_b) AND k.budget = s.budget AND k.slot = s.slot
       ORDER BY s.pb, s.budget, s.slot FOR NO KEY UPDATE OF s) s;
   END IF;
   WHILE cardinality(v_replies) < cardinality(v_items) LOOP
@@ -230,20 +231,23 @@ END $$;
 -- Both doors have every statement inside planned once per connection, and always by index: planning anew for each batch's arrays
 -- would cost more than running them, and a plan made while a table was small must still be right when it is large.
 
+-- `p_b` is a bucket of the node on which every item of the call lies: whoever distributes the vault sends the call there. An item
+-- of another cell is refused as invalid (5), the others go on.
+
 -- The application's door, under ids the client made (version 7).
-CREATE FUNCTION vault.post_batch(p_items jsonb, p_lane smallint)
+CREATE FUNCTION vault.post_batch(p_b smallint, p_items jsonb, p_lane smallint)
 RETURNS TABLE (n integer, status smallint, replayed boolean, answer jsonb)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = vault, pg_temp SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET timezone = 'UTC' AS $$
 BEGIN
-  RETURN QUERY SELECT x.* FROM vault.post(p_items, p_lane, false) x;
+  RETURN QUERY SELECT x.* FROM vault.post(p_b, p_items, p_lane, false) x;
 END $$;
 
 -- The worker's door: what jobs do, under ids made from the business event (version 8). Neither door takes the other's ids.
-CREATE FUNCTION vault.post_internal(p_items jsonb, p_lane smallint)
+CREATE FUNCTION vault.post_internal(p_b smallint, p_items jsonb, p_lane smallint)
 RETURNS TABLE (n integer, status smallint, replayed boolean, answer jsonb)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = vault, pg_temp SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET timezone = 'UTC' AS $$
 BEGIN
-  RETURN QUERY SELECT x.* FROM vault.post(p_items, p_lane, true) x;
+  RETURN QUERY SELECT x.* FROM vault.post(p_b, p_items, p_lane, true) x;
 END $$;

@@ -11,7 +11,7 @@
 --   purge                -     x         now, today, zone       x     x
 --   seal_next            -     x         seal_head_next         -     x
 --   note_proof           -     x
---   fold_next            -     x
+--   fold_next            -     x         cell                   x     x
 
 REVOKE ALL ON SCHEMA vault FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA vault FROM PUBLIC;
@@ -19,7 +19,7 @@ GRANT USAGE ON SCHEMA vault TO chengxin_app, chengxin_worker;
 GRANT SELECT ON ALL TABLES IN SCHEMA vault TO chengxin_app, chengxin_worker;
 GRANT EXECUTE ON FUNCTION
   vault.open_wallet, vault.create_budget, vault.set_budget_open, vault.put_budget_entry, vault.rebalance, vault.put_earn_terms,
-  vault.put_coupon_terms, vault.set_acceptor, vault.now, vault.today, vault.zone, vault.lots_ok, vault.id_time, vault.id_version
+  vault.put_coupon_terms, vault.set_acceptor, vault.now, vault.today, vault.zone, vault.cell, vault.lots_ok, vault.id_time, vault.id_version
   TO chengxin_app, chengxin_worker;
 GRANT EXECUTE ON FUNCTION vault.bump_epoch TO chengxin_app, chengxin_worker;
 GRANT EXECUTE ON FUNCTION vault.post_batch, vault.issue_credentials, vault.burn_credential TO chengxin_app;
