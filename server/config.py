@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     worker_index: int = Field(default=0, ge=0, description="set by the supervisor: which lanes are this process's")
     proxies_count: int = Field(default=0, ge=0, le=4)
     request_max_bytes: int = Field(default=65536, ge=1024)
+    upload_max_bytes: int = Field(default=32 * 2**20, ge=1024, le=2**30)
     drain_s: int = Field(default=15, ge=1, le=120)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     house_pool: int = Field(default=8, ge=1, le=64)

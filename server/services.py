@@ -19,6 +19,10 @@ from server.incentives.campaigns import CampaignService
 from server.incentives.coupons import CouponService
 from server.incentives.errors import TemplateNotFound
 from server.incentives.facts import record_fact
+from server.incentives.grants import jobs as grant_jobs
+from server.incentives.grants.desk import GrantDesk
+from server.incentives.grants.jobs import GrantJobs
+from server.incentives.grants.lists import RecipientLists
 from server.incentives.templates import TemplateService
 from server.kit.clock import Clock
 from server.kit.counts import WindowCounts
@@ -71,6 +75,9 @@ class Services:
     templates: TemplateService
     coupons: CouponService
     awards: AwardService
+    grants: GrantDesk
+    grant_jobs: GrantJobs
+    recipient_lists: RecipientLists
     expiry: PointsExpiry
     notices: NoticeService
     wallet_desk: WalletDesk
@@ -160,6 +167,9 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
     )
     templates = TemplateService(vault=vault, clock=clock)
     news = News(vault, cache)
+    job_key = secret_bytes(settings.job_key)
+    grants, lists = GrantDesk(vault=vault, clock=clock, job_key=job_key), RecipientLists(clock=clock)
+    jobs = GrantJobs(desk=grants, lists=lists, clock=clock)
     return Services(
         settings=settings,
         clock=clock,
@@ -193,16 +203,19 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
         campaigns=CampaignService(vault=vault, clock=clock),
         templates=templates,
         coupons=CouponService(vault=vault, templates=templates),
-        awards=AwardService(vault=vault, clock=clock, job_key=secret_bytes(settings.job_key)),
+        awards=AwardService(vault=vault, clock=clock, job_key=job_key),
+        grants=grants,
+        grant_jobs=jobs,
+        recipient_lists=lists,
         expiry=PointsExpiry(
             vault=vault,
             clock=clock,
-            job_key=secret_bytes(settings.job_key),
+            job_key=job_key,
             pace=Pace(per_second=settings.expiry_per_second, share=settings.expiry_share),
         ),
         notices=_notices(settings, clock, vault, wechat, envelope, templates),
         wallet_desk=WalletDesk(vault=vault, clock=clock),
-        adjustments=AdjustmentService(vault=vault, clock=clock, job_key=secret_bytes(settings.job_key)),
+        adjustments=AdjustmentService(vault=vault, clock=clock, job_key=job_key),
         showing=ShowingService(
             vault=vault,
             clock=clock,
@@ -222,7 +235,7 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
             code_prefix=settings.code_prefix,
             ticket_ttl_s=settings.ticket_ttl_s,
         ),
-        job_handlers={},
+        job_handlers={grant_jobs.KIND: jobs.walk},
         background=(asyncio.create_task(_follow_clock(clock, vault)), asyncio.create_task(counts.run())),
     )
 

@@ -3,6 +3,7 @@
     relay     every 0.2 s   house events, in order, to the rooms that wait for them: facts become points
     values    every 1 s     the vault's journal, in order per resident, to whom value concerns: redemptions become facts
     jobs      every 1 s     what was put off, and events that stumbled, later and later until they are dead letters
+    grants    every 0.2 s   coupons that are owed to somebody, under the ids they were owed with
     fold      every 5 s     balances of accounts without a limit
     redrive   every 5 s     what a crash left between house and vault is finished under the same ids (D18); approved
                             corrections of balances are posted
@@ -85,6 +86,10 @@ class Worker:
         stumbled |= {name: retry(self._journal, handle) for name, handle in self._values.items()}
         return await run_due(stumbled | self._services.job_handlers)
 
+    async def grants(self) -> int:
+        """Gives the coupons that are owed; returns how many were tried."""
+        return await self._services.grants.redrive()
+
     async def fold(self) -> int:
         """Adds up what postings left on accounts without a limit; returns how many rows."""
         return await self._folds.step()
@@ -96,6 +101,7 @@ class Worker:
             {
                 "epochs": services.sessions.redrive_epochs,
                 "awards": services.awards.redrive,
+                "grant_jobs": services.grant_jobs.redrive,
                 "budgets": services.budgets.redrive,
                 "campaigns": services.campaigns.redrive,
                 "templates": services.templates.redrive,
@@ -165,7 +171,8 @@ class Worker:
     async def run(self, stop: asyncio.Event) -> None:
         """Repeats every step at its pace until `stop`."""
         paces = (
-            (self.relay, 0.2), (self.values, 1.0), (self.jobs, 1.0), (self.fold, 5.0), (self.redrive, 5.0),
+            (self.relay, 0.2), (self.values, 1.0), (self.jobs, 1.0), (self.grants, 0.2), (self.fold, 5.0),
+            (self.redrive, 5.0),
             (self.expire, 30.0), (self.breakage, 60.0), (self.notify, 60.0), (self.send, 10.0),
             (self.seal, 10.0), (self.upkeep, 600.0),
         )  # fmt: skip

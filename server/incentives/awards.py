@@ -15,30 +15,15 @@ from uuid import UUID
 import structlog
 
 from server.incentives.facts import FACT_RECORDED
+from server.incentives.settling import REDRIVE_AFTER_S, is_final, pause_of
 from server.kit.clock import Clock
 from server.kit.db import fetch, transaction
 from server.kit.ids import uuid8
 from server.kit.outbox import Event
-from wallet import Vault, statuses
+from wallet import Vault
 from wallet.errors import Refused, VaultError
 
 log = structlog.get_logger(__name__)
-
-REDRIVE_AFTER_S = 5
-LONGEST_PAUSE_S = 600
-
-# Refusals that no later try can change. A closed budget is final only when its campaign has ended: a pause passes.
-_FINAL = frozenset(
-    {
-        statuses.SOLD_OUT,
-        statuses.LIMIT_REACHED,
-        statuses.OUTSIDE_WINDOW,  # the points would have expired already
-        statuses.MISMATCH,
-        statuses.ID_EXPIRED,
-        statuses.INVALID,
-        statuses.NOT_PERMITTED,
-    }
-)
 
 _MATCH = """
 SELECT f.id AS fact_id, f.resident_id, f.occurred_at, c.id AS campaign_id
@@ -119,7 +104,7 @@ class AwardService:
                 owed["resident_id"], owed["vault_id"], terms_id=owed["campaign_id"], earned_on=earned_on
             )
         except Refused as refusal:
-            if refusal.answer in _FINAL or (refusal.answer == statuses.CLOSED and owed["status"] == "ended"):
+            if is_final(refusal, ended=owed["status"] == "ended"):
                 await self._settle(owed["id"], "refused", refusal.code)
             else:
                 await self._postpone(owed, refusal.code)
@@ -137,7 +122,7 @@ class AwardService:
         log.info("award_settled", award_id=award_id, status=status, reason=reason)
 
     async def _postpone(self, owed: dict[str, Any], reason: str) -> None:
-        pause_s = min(LONGEST_PAUSE_S, REDRIVE_AFTER_S * 2 ** min(owed["attempts"], 10))
+        pause = pause_of(owed["attempts"])
         async with transaction() as tx:
-            await tx.execute_query(_POSTPONE, [owed["id"], self._clock.now() + timedelta(seconds=pause_s)])
-        log.info("award_postponed", award_id=owed["id"], reason=reason, pause_s=pause_s)
+            await tx.execute_query(_POSTPONE, [owed["id"], self._clock.now() + pause])
+        log.info("award_postponed", award_id=owed["id"], reason=reason, pause_s=int(pause.total_seconds()))

@@ -36,6 +36,7 @@ MODEL_MODULES: Final[list[str]] = [
     "server.people.models",
     "server.merchants.models",
     "server.incentives.models",
+    "server.incentives.grants.models",
     "server.notices.models",
     "server.ledger_office.models",
 ]

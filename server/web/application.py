@@ -43,7 +43,9 @@ def assemble(settings: Settings, routes: Sequence[Route], *, name: str) -> Sanic
     )
     app.ctx.settings = settings
     for number, route in enumerate(routes):
-        app.add_route(handler_of(route, settings), route.path, methods=[route.method], name=f"route_{number}")
+        app.add_route(
+            handler_of(route, settings), route.path, methods=[route.method], name=f"route_{number}", stream=route.upload
+        )
     _add_pages(app, routes)
     return app
 

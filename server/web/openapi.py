@@ -17,6 +17,8 @@ from server.web.errors import ErrorReply, described
 from server.web.idempotency import HEADER as IDEMPOTENCY_HEADER
 from server.web.routing import Route
 
+#: What an uploaded file may be.
+UPLOADS: Final = ("text/csv", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")
 _REF: Final = "#/components/schemas/{name}"
 PARAMETER: Final = re.compile(r"<(\w+)(?::(\w+))?>")
 _PATH_TYPES: Final[dict[str, dict[str, Any]]] = {
@@ -75,6 +77,8 @@ def errors_of(route: Route) -> dict[str, tuple[int, str]]:
         own += _counter_errors()
     if route.body is not None:
         own += [web.MalformedJson, web.UnknownField, InvalidField, web.BodyTooLarge]
+    if route.upload:
+        own += [InvalidField, web.BodyTooLarge]
     if route.query is not None:
         own += [web.UnknownField, InvalidField]
     if ":int>" in route.path:
@@ -122,6 +126,9 @@ def _operation(route: Route, schema_of: dict[int, Any], components: dict[str, An
             "required": True,
             "content": {"application/json": {"schema": schema_of[id(route.body)]}},
         }
+    if route.upload:
+        file = {"schema": {"type": "string", "format": "binary"}}
+        operation["requestBody"] = {"required": True, "content": dict.fromkeys(UPLOADS, file)}
     operation["security"] = [{_SCHEMES[audience]: []} for audience in route.caller.audiences]
     if route.caller.scope:
         operation["x-scope"] = route.caller.scope

@@ -160,6 +160,7 @@ class Route:
     idempotent: bool = False
     description: str = ""
     content_type: str = "application/json"
+    upload: bool = False  # the body is a file, handed over as bytes
 
 
 @dataclass(slots=True)
@@ -185,6 +186,7 @@ class Router:
         idempotent: bool = False,
         description: str = "",
         content_type: str = "application/json",
+        upload: bool = False,
     ) -> Callable[[Handler], Handler]:
         """Add one route; the decorated function is returned as it was. A call must be within every limit."""
         limits = (limit,) if isinstance(limit, Limit) else limit
@@ -200,6 +202,7 @@ class Router:
                 Route(
                     method, self.prefix + path, handler, summary, self.tag, replies, caller, body, query, errors,
                     limits, idempotent, description or (handler.__doc__ or "").strip(), content_type,
+                    upload,
                 )
             )  # fmt: skip
             return handler

@@ -33,6 +33,7 @@ from server.web.request_id import HEADER as REQUEST_ID_HEADER
 from server.web.request_id import client_request_id, new_request_id
 from server.web.routing import Call, Limit, Reply, Route
 from server.web.schema import body_decoder, query_decoder
+from server.web.uploads import read_file
 
 DEVICE_HEADER: Final = "x-device-id"
 DEVICE_MAX: Final = 64
@@ -119,7 +120,7 @@ def _preparer(route: Route, settings: Settings) -> Callable[[Office, Request, Ca
     ]
     read_body = body_decoder(route.body) if route.body is not None else None
     read_query = query_decoder(route.query) if route.query is not None else None
-    rule, idempotent = route.caller, route.idempotent
+    rule, idempotent, upload, most_bytes = route.caller, route.idempotent, route.upload, settings.upload_max_bytes
 
     async def prepare(office: Office, request: Request, call: Call) -> tuple[Any, ...]:
         headers = request.headers
@@ -133,6 +134,8 @@ def _preparer(route: Route, settings: Settings) -> Callable[[Office, Request, Ca
         arguments: tuple[Any, ...] = ()
         if read_body is not None:
             arguments = (read_body(request.body),)
+        if upload:  # read here: who hangs up in the middle of a file has not asked for anything yet
+            arguments = (await read_file(request, most_bytes),)
         if read_query is not None:
             arguments = (*arguments, read_query(request.args))
         return arguments

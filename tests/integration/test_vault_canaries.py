@@ -123,10 +123,12 @@ def test_every_check_has_a_canary() -> None:
 
 async def test_a_committed_break_is_reported_with_its_rows(database: Database, ledger: Ledger) -> None:
     async with connected(database.superuser) as superuser:
-        await superuser.execute("UPDATE vault.slot SET avail = avail + 5 WHERE budget = (SELECT min(budget) FROM vault.budget)"
-                                " AND slot = 0")
+        await superuser.execute(
+            "UPDATE vault.slot SET avail = avail + 5 WHERE budget = (SELECT min(budget) FROM vault.budget) AND slot = 0"
+        )
         findings = {one.check: one for one in await prove(database.worker)}
-        await superuser.execute("UPDATE vault.slot SET avail = avail - 5 WHERE budget = (SELECT min(budget) FROM vault.budget)"
-                                " AND slot = 0")
+        await superuser.execute(
+            "UPDATE vault.slot SET avail = avail - 5 WHERE budget = (SELECT min(budget) FROM vault.budget) AND slot = 0"
+        )
     assert {name: one.broken for name, one in findings.items() if one.broken} == {"budget_is_its_entries": 1}
     assert len(findings["budget_is_its_entries"].examples) == 1 and len(findings) == len(CHECKS)

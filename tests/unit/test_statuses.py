@@ -57,7 +57,11 @@ def test_a_status_has_a_chinese_message_and_a_right_http_status(status: Status) 
     assert status.http in ({200} if status.number == 0 else {403, 404, 409, 422, 503})
     refused = Refused.of(status.number, replayed=True)
     assert (refused.code, refused.status, refused.message, refused.replayed) == (
-        status.code, status.http, status.message, True)
+        status.code,
+        status.http,
+        status.message,
+        True,
+    )
     assert (refused.retry_after_s is not None) == (status.http == 503)
 
 

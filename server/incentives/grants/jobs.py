@@ -1,0 +1,240 @@
+"""Grant jobs: one coupon to each resident of a list, ordered by one person and approved by another (D35).
+
+    requested ──approve──> running <──resume / pause──> paused        requested | running | paused ──cancel──> cancelled
+                              └── a page: written down and `position` moved in one transaction, then posted ──> finished
+
+A page that a kill -9 left between the two is posted by the desk's redrive under the same ids, and the next process goes
+on after it: each resident is owed once, as (`job`, resident) is unique, and the vault books an id once.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from tortoise.backends.base.client import BaseDBAsyncClient
+
+from server.incentives.commands import Signed
+from server.incentives.course import HOUSE, RUNNING, plain
+from server.incentives.errors import SecondPersonRequired, TemplateNotFound, WrongStatus
+from server.incentives.grants.desk import GrantDesk, Owed
+from server.incentives.grants.errors import GrantJobNotFound, RecipientListNotReady, TemplateNotLive
+from server.incentives.grants.lists import RecipientLists, members_after
+from server.incentives.grants.models import GrantJob
+from server.incentives.models import CouponTemplate
+from server.kit import audit
+from server.kit.audit import Actor
+from server.kit.clock import Clock
+from server.kit.db import fetch, transaction
+from server.kit.errors import InvalidField
+from server.kit.jobs import Task, enqueue, save
+from server.kit.pace import Pace, Stopwatch
+
+log = structlog.get_logger(__name__)
+
+#: The kind of the worker's job; its key is the grant job's id.
+KIND: Final = "grant_job"
+#: Most residents of one transaction; with a slow rate a page is a second's worth.
+PAGE: Final = 1_000
+#: How long one turn lasts before other jobs have theirs.
+TURN_S: Final = 5.0
+PER_SECOND_MAX: Final = 10_000
+#: Why a job stopped by itself.
+TEMPLATE_PAUSED: Final = "template_paused"
+TEMPLATE_ENDED: Final = "template_ended"
+
+_REASONS = "SELECT reason, count(*) AS n FROM coupon_grant WHERE job_id = $1 AND status = 'refused' GROUP BY reason"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A grant job as somebody wants it. `document`: the number of the paper that allows it."""
+
+    template_id: int
+    list_id: int
+    per_second: int
+    document: str
+    note: str = ""
+
+    def check(self) -> None:
+        """Raise InvalidField for the first field that cannot be."""
+        if not 1 <= self.per_second <= PER_SECOND_MAX:
+            raise InvalidField(field="per_second")
+        if not self.document.strip() or len(self.document) > 100 or not self.document.isprintable():
+            raise InvalidField(field="document")
+        if len(self.note) > 200 or not self.note.isprintable():
+            raise InvalidField(field="note")
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job as it stands. `reasons`: how many grants were refused for good, by the vault's code."""
+
+    row: GrantJob
+    reasons: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    owed: list[Owed]
+    per_second: int
+
+
+class GrantJobs:
+    """What administrators do with grant jobs, and the worker's walk through one."""
+
+    def __init__(self, *, desk: GrantDesk, lists: RecipientLists, clock: Clock) -> None:
+        self._desk, self._lists, self._clock = desk, lists, clock
+
+    async def order(self, order: Order, signed: Signed) -> JobView:
+        """Write an order down. Nothing is given before somebody else approves it."""
+        order.check()
+        template = await CouponTemplate.get_or_none(id=order.template_id)
+        if template is None:
+            raise TemplateNotFound(field="template_id")
+        if template.status not in RUNNING:
+            raise TemplateNotLive(field="template_id")
+        chosen = await self._lists.get(order.list_id)
+        if chosen.status != "ready":
+            raise RecipientListNotReady(field="list_id")
+        async with transaction() as tx:
+            row = await GrantJob.create(
+                using_db=tx, template_id=order.template_id, list_id=order.list_id, per_second=order.per_second,
+                document=order.document, note=order.note, recipients=chosen.taken, created_by=signed.admin_id,
+                created_at=self._clock.now(),
+            )  # fmt: skip
+            await self._record(tx, "ordered", row, None, signed.actor, signed.request_id)
+        return JobView(row, {})
+
+    async def approve(self, job_id: int, signed: Signed) -> JobView:
+        """Approve an order and start it; refused to whoever ordered it."""
+        async with transaction() as tx:
+            row = await self._lock(tx, job_id)
+            if row.created_by == signed.admin_id:
+                raise SecondPersonRequired
+            if row.status != "requested":
+                raise WrongStatus
+            await self._move(tx, row, "running", "", signed.actor, signed.request_id, "approved", signed.admin_id)
+            await self._enqueue(tx, row)
+        return await self._view(row)
+
+    async def pause(self, job_id: int, signed: Signed) -> JobView:
+        """Stop after the page under way; what is written down by then is still given."""
+        return await self._change(job_id, ("running",), "paused", signed)
+
+    async def resume(self, job_id: int, signed: Signed) -> JobView:
+        """Go on where it stopped."""
+        return await self._change(job_id, ("paused",), "running", signed)
+
+    async def cancel(self, job_id: int, signed: Signed) -> JobView:
+        """Stop for good after the page under way; coupons already given stay."""
+        return await self._change(job_id, ("requested", "running", "paused"), "cancelled", signed)
+
+    async def get(self, job_id: int) -> JobView:
+        """One job as it stands. Raises GrantJobNotFound."""
+        row = await GrantJob.get_or_none(id=job_id)
+        if row is None:
+            raise GrantJobNotFound
+        return await self._view(row)
+
+    async def page(self, before_id: int | None, limit: int, status: str | None = None) -> list[GrantJob]:
+        """Up to `limit` jobs with an id below `before_id`, newest first."""
+        wanted = {"id__lt": before_id, "status": status}
+        chosen = GrantJob.filter(**{name: value for name, value in wanted.items() if value is not None})
+        return await chosen.order_by("-id").limit(limit)
+
+    async def redrive(self) -> int:
+        """See that every running job has a task: one that was resumed while its old task ended would have none."""
+        started = 0
+        for row in await GrantJob.filter(status="running").limit(100):
+            async with transaction() as tx:
+                started += await self._enqueue(tx, row)
+        return started
+
+    async def walk(self, task: Task) -> bool:
+        """The worker's turn at one job: pages until the turn is over. True: nothing is left to do."""
+        until = time.monotonic() + TURN_S
+        while time.monotonic() < until:
+            watch = Stopwatch()
+            async with transaction() as tx:
+                page = await self._write_page(tx, task)
+            if page is None:
+                return True
+            await self._desk.post(page.owed)
+            await Pace(per_second=page.per_second).rest(len(page.owed), watch.s)
+        return False
+
+    async def _write_page(self, tx: BaseDBAsyncClient, task: Task) -> _Page | None:
+        """The next page, written down; None when the job is not running any more or has come to its end."""
+        job_id = int(task.payload["job_id"])
+        row = await self._lock(tx, job_id)
+        if row.status != "running":
+            return None
+        template = await CouponTemplate.get(id=row.template_id, using_db=tx)
+        if template.status not in RUNNING or template.status == "paused":
+            over = template.status == "ended"
+            why = TEMPLATE_ENDED if over else TEMPLATE_PAUSED
+            await self._move(tx, row, "cancelled" if over else "paused", why, HOUSE, "worker", "stopped")
+            return None
+        residents = await members_after(tx, row.list_id, row.position, min(PAGE, row.per_second))
+        if not residents:
+            await self._move(tx, row, "finished", "", HOUSE, "worker", "finished")
+            return None
+        owed = await self._desk.owe_page(tx, row.template_id, row.id, residents)
+        row.position, row.owed = residents[-1], row.owed + len(owed)
+        await row.save(using_db=tx, update_fields=["position", "owed"])
+        await save(tx, task, {})
+        return _Page(owed, row.per_second)
+
+    async def _change(self, job_id: int, fits: tuple[str, ...], status: str, signed: Signed) -> JobView:
+        async with transaction() as tx:
+            row = await self._lock(tx, job_id)
+            if row.status not in fits:
+                raise WrongStatus
+            await self._move(tx, row, status, "", signed.actor, signed.request_id, _DONE[status])
+            if status == "running":
+                await self._enqueue(tx, row)
+        return await self._view(row)
+
+    async def _move(
+        self, tx: BaseDBAsyncClient, row: GrantJob, status: str, why: str, actor: Actor, request_id: str, action: str,
+        approver: int | None = None,
+    ) -> None:  # fmt: skip
+        before = _snapshot(row)
+        row.status, row.why = status, why
+        if approver is not None:
+            row.approved_by, row.approved_at = approver, self._clock.now()
+        if status in ("finished", "cancelled"):
+            row.ended_at = self._clock.now()
+        await row.save(using_db=tx, update_fields=["status", "why", "approved_by", "approved_at", "ended_at"])
+        await self._record(tx, action, row, before, actor, request_id)
+
+    async def _enqueue(self, tx: BaseDBAsyncClient, row: GrantJob) -> bool:
+        return await enqueue(tx, KIND, str(row.id), {"job_id": str(row.id)})
+
+    async def _lock(self, tx: BaseDBAsyncClient, job_id: int) -> GrantJob:
+        row = await GrantJob.filter(id=job_id).using_db(tx).select_for_update(no_key=True).first()
+        if row is None:
+            raise GrantJobNotFound
+        return row
+
+    async def _view(self, row: GrantJob) -> JobView:
+        return JobView(row, {one["reason"]: one["n"] for one in await fetch(_REASONS, row.id)})
+
+    async def _record(
+        self, tx: BaseDBAsyncClient, action: str, row: GrantJob, before: dict[str, Any] | None, actor: Actor,
+        request_id: str,
+    ) -> None:  # fmt: skip
+        await audit.record(
+            tx, actor=actor, action=f"grant_job.{action}", object_kind="grant_job", object_id=str(row.id),
+            before=before, after=_snapshot(row), at=self._clock.now(), request_id=request_id,
+        )  # fmt: skip
+
+
+_DONE: Final = {"paused": "paused", "running": "resumed", "cancelled": "cancelled"}
+
+
+def _snapshot(row: GrantJob) -> dict[str, Any]:
+    return {name: plain(getattr(row, name)) for name in sorted(row._meta.fields_db_projection)}
