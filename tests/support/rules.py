@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
-from server.incentives.rules import Rule, check, read
+from server.incentives.rules import Case, Need, Rule, Tally, check, needs, read
+from server.incentives.rules.needs import kind_of
 
+CITY: Final = ZoneInfo("Asia/Shanghai")
+#: Friday, 1 May 2026, noon in the city: a public holiday.
+NOON: Final = datetime(2026, 5, 1, 4, 0, tzinfo=UTC)
+RANKS: Final = {"B": 1, "A": 2, "A+": 3, "AA": 4, "AAA": 5}
 LOGIN: Final = {"kind": "fact", "fact": "login_day"}
 VOLUNTEER: Final = {"kind": "fact", "fact": "volunteer_hours_recorded"}
 FIVE_POINTS: Final = {"kind": "points", "points": 5}
@@ -18,6 +27,30 @@ def rule_of(
     rule = read({"trigger": trigger, "condition": condition, "effect": effect})
     check(rule)
     return rule
+
+
+@dataclass(frozen=True)
+class Somebody:
+    """A person as rules see him."""
+
+    band: str | None = "A"
+    town: str | None = "huashi"
+    enrolled_on: date = date(2026, 4, 1)
+
+
+def case_of(
+    rule: Rule,
+    *,
+    at: datetime = NOON,
+    person: Somebody = Somebody(),
+    attributes: Mapping[str, object] | None = None,
+    history: Mapping[Need, Tally] | None = None,
+    **more: Any,
+) -> Case:
+    """A fact of the rule's kind, told of somebody without a past unless one is given."""
+    nothing = dict.fromkeys(needs(rule).history, Tally(0))
+    values = {"fact": kind_of(rule), "zone": CITY, "ranks": RANKS, "began_at": datetime(2026, 1, 1, tzinfo=UTC)} | more
+    return Case(at=at, person=person, attributes=attributes or {}, history=nothing | dict(history or {}), **values)
 
 
 #: One rule of each kind of trigger, and every kind of condition and effect at least once.

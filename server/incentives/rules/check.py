@@ -43,6 +43,7 @@ MAX_CONDITIONS: Final = 60
 _MAX_NESTING: Final = 30
 
 _TAKES_AWAY: Final = "规则只能给予，不能扣减、限制或惩罚"
+_BAND_EXCLUDES: Final = "信用等级只能作为激励的门槛，不得用于排除"
 _TAKING: Final = re.compile(
     r"deduct|subtract|penal|punish|confiscat|forfeit|revok|den(?:y|ial)|block|\bban\b|suspend|remov|take|minus|clawback"
     r"|downgrade|lower|limit|fine\b|扣|罚|惩|减少|取消|没收|限制|禁止|降级|拒绝"
@@ -190,8 +191,8 @@ def _check_size(condition: Condition) -> None:
 def _check_condition(path: str, condition: Condition, rule: Rule) -> None:
     match condition:
         case Not(of=negated):
-            if any(isinstance(part, BandIn | BandAtLeast) for part in conditions_of(negated)):
-                raise RuleRefused(path, "信用等级只能作为激励的门槛，不得用于排除")
+            if any(_speaks_of_bands(part) for part in conditions_of(negated)):
+                raise RuleRefused(path, _BAND_EXCLUDES)
         case BandIn(bands=codes):
             _check_distinct(f"{path}.bands", codes)
         case TownIn(towns=codes):
@@ -210,6 +211,12 @@ def _check_condition(path: str, condition: Condition, rule: Rule) -> None:
             _check_done(path, condition)
         case _:
             pass
+
+
+def _speaks_of_bands(part: Condition) -> bool:
+    if isinstance(part, HasDone):
+        return part.fact == "band_reached"
+    return isinstance(part, BandIn | BandAtLeast) or (isinstance(part, ValueIn) and part.attribute == "band")
 
 
 def _check_distinct(path: str, values: Sequence[object]) -> None:
@@ -249,6 +256,8 @@ def _check_attribute(path: str, condition: AmountIs | ValueIn, rule: Rule) -> No
 def _check_done(path: str, condition: HasDone | HasNotDone) -> None:
     if condition.fact not in FACTS or condition.fact == "date":
         raise RuleRefused(f"{path}.fact", f"没有“{condition.fact}”这种可以查询的事实")
+    if isinstance(condition, HasNotDone) and condition.fact == "band_reached":
+        raise RuleRefused(path, _BAND_EXCLUDES)
     if isinstance(condition.measure, SumDone):
         _attribute(f"{path}.measure.attribute", condition.fact, condition.measure.attribute, "amount")
 
@@ -275,7 +284,7 @@ def _check_together(rule: Rule, days: Days | None, calendar: Calendar) -> None:
     """No part of an `all`, the trigger and the campaign's days included, may make the rest impossible."""
     assert rule.condition is not None
     where = [] if isinstance(rule.trigger, DateTrigger) else list(rule.trigger.where)
-    roots: list[tuple[str, Condition]] = [("trigger.where", part) for part in where]
+    roots: list[tuple[str, Condition]] = [(f"trigger.where[{number}]", part) for number, part in enumerate(where)]
     given = rule.trigger.on if isinstance(rule.trigger, DateTrigger) else None
     groups = [roots + _together("condition", rule.condition)]
     groups += [_together(path, part) for path, part in _parts("condition", rule.condition) if isinstance(part, AllOf)]

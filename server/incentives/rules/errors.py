@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from server.kit.errors import AppError
+
+#: A name that somebody made up may be of any length.
+LONGEST_FIELD: Final = 120
 
 
 class RuleRefused(AppError):
@@ -11,6 +16,6 @@ class RuleRefused(AppError):
     code, status, message = "rule_refused", 422, "该规则不可保存"
 
     def __init__(self, field: str, reason: str) -> None:
-        super().__init__(field=field)
+        super().__init__(field=field[:LONGEST_FIELD])
         self.reason = reason
         self.message = f"该规则不可保存：{reason}"

@@ -8,6 +8,8 @@ from datetime import date, datetime
 from typing import Final, Protocol, assert_never
 from zoneinfo import ZoneInfo
 
+from msgspec import Struct
+
 from server.incentives.rules.language import (
     AllOf,
     AmountIs,
@@ -75,16 +77,14 @@ class Case:
     calendar: Calendar = CHINA
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """How far a measure is reached; both in the unit of `Need.attribute`, times without one."""
 
     done: int
     needed: int
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """One part of the rule and whether it holds. `seen`: what was looked at. `wording.explain` says it in Chinese."""
 
     part: Trigger | Condition | Effect
@@ -94,8 +94,7 @@ class Node:
     progress: Progress | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """granted: whether the effect is owed; `points`: how many, when the effect is points, else 0.
 
     nodes: trigger, condition (when there is one), effect; granted is that all of them are met.
@@ -198,7 +197,7 @@ class _Look:
                 return Node(part, holds, amount)
             case ValueIn(attribute=name, values=values):
                 value = case.attributes.get(name)
-                code = str(value) if isinstance(value, str | int) else None
+                code = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
                 return Node(part, code in values, code)
             case FirstTime() | HasDone() | HasNotDone():
                 return self._past(part)
@@ -209,7 +208,7 @@ class _Look:
         effect = self._rule.effect
         if isinstance(effect, GivePoints):
             self.points = effect.points
-        if not isinstance(effect, GivePointsPer):
+        if not isinstance(effect, GivePointsPer) or self._case.fact is None:
             return Node(effect, True)
         need = need_of_effect(self._rule)
         before = 0 if need is None else max(0, self._case.history[need].total)

@@ -16,6 +16,7 @@ from server.incentives.rules.language import (
     DateTrigger,
     EnrolledBetween,
     Ever,
+    FactTrigger,
     FirstTime,
     GiveCoupon,
     GiveLotteryTickets,
@@ -28,6 +29,7 @@ from server.incentives.rules.language import (
     SumDone,
     ThisPeriod,
     TownIn,
+    ValueIn,
     Within,
 )
 from server.incentives.rules.windows import Moment, span
@@ -141,12 +143,15 @@ def mentions(rule: Rule) -> Mentions:
     bands: set[str] = set()
     towns: set[str] = set()
     categories: set[str] = set()
-    for part in conditions_of(rule.condition):
+    where = rule.trigger.where if isinstance(rule.trigger, FactTrigger) else ()
+    for part in (*where, *conditions_of(rule.condition)):
         match part:
             case BandIn(bands=codes):
                 bands.update(codes)
             case BandAtLeast(band=code):
                 bands.add(code)
+            case ValueIn(attribute="band", values=codes):
+                bands.update(codes)
             case TownIn(towns=codes):
                 towns.update(codes)
             case MerchantCategoryIn(categories=codes):

@@ -73,7 +73,7 @@ def reasons(decision: Decision, names: Names = NO_NAMES) -> tuple[Told, ...]:
     for node in decision.why_not():
         told = _told(node, kind, names)
         if node.met:
-            told = Told("not", f"并非（{told.text}）", False, told.seen, None, (told,))
+            told = Told("not", f"不属于以下情形（{told.text}）", False, told.seen, None, (told,))
         found.append(told)
     return tuple(found)
 
@@ -128,7 +128,7 @@ def _seen(node: Node, kind: str, names: Names) -> str:
         case FactTrigger():
             return FACTS[seen].happens if isinstance(seen, str) and seen in FACTS else "尚未发生"
         case GivePointsPer():
-            return f"{seen}积分"
+            return f"{seen}积分" if isinstance(seen, int) else ""
         case _:
             pass
     if isinstance(seen, Opening):

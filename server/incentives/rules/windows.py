@@ -9,6 +9,7 @@ from typing import Final, Literal, assert_never
 from zoneinfo import ZoneInfo
 
 import chinese_calendar
+from msgspec import Struct
 
 from server.incentives.rules.language import Ever, LastDays, SinceCampaignBegan, ThisPeriod, Weekly, Within
 
@@ -53,8 +54,7 @@ def _published() -> Calendar:
 CHINA: Final = _published()
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """An instant as the city's clock and calendar show it."""
 
     day: date
@@ -66,8 +66,7 @@ class Moment:
         return cls(local.date(), local.hour * 60 + local.minute)
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(Struct, frozen=True):
     """A moment held against a window. `published`: whether the year's arrangement was known."""
 
     moment: Moment

@@ -40,6 +40,7 @@ from server.incentives.rules.language import (
     SinceCampaignBegan,
     SumDone,
     ThisPeriod,
+    TimesDone,
     TownIn,
     Trigger,
     ValueIn,
@@ -92,7 +93,7 @@ def condition_text(part: Condition, kind: str, names: Names) -> str:
         case AllOf() | AnyOf():
             return f"（{_bare(part, kind, names)}）"
         case Not(of=negated):
-            return f"并非（{_bare(negated, kind, names)}）"
+            return f"不属于以下情形（{_bare(negated, kind, names)}）"
         case BandIn(bands=codes):
             return f"信用等级为{_listed(codes, names.bands)}"
         case BandAtLeast(band=code):
@@ -100,7 +101,7 @@ def condition_text(part: Condition, kind: str, names: Names) -> str:
         case TownIn(towns=codes):
             return f"居住在{_listed(codes, names.towns)}"
         case EnrolledBetween(first_day=first, last_day=last):
-            return f"{_days_text(first, last)}加入"
+            return f"于{_days_text(first, last)}加入计划"
         case Between(first_day=first, last_day=last):
             return f"发生在{_days_text(first, last)}"
         case Weekly():
@@ -208,15 +209,18 @@ def _done_text(part: HasDone | HasNotDone, kind: str) -> str:
     what = f"{_within_text(part.within)}“{fact.name}”" + (
         f"的{fact.attributes[attribute].name}合计" if attribute is not None else "累计"
     )
-    if isinstance(part, HasNotDone):
-        return f"{what}少于{amount}" + ("（不含本次）" if part.fact == kind else "")
-    return f"{what}达到{amount}" + ("（含本次）" if part.fact == kind else "")
+    if isinstance(part, HasDone):
+        return f"{what}达到{amount}" + ("（含本次）" if part.fact == kind else "")
+    if measure == TimesDone():
+        return f"{_within_text(part.within)}没有“{fact.name}”记录" + ("（不含本次）" if part.fact == kind else "")
+    return f"{what}少于{amount}" + ("（不含本次）" if part.fact == kind else "")
 
 
 def _per_text(effect: GivePointsPer, attribute: Attribute) -> str:
     tiers = []
     for tier in effect.tiers:
         part = "其余部分" if tier.up_to is None else f"至{_amount(tier.up_to, attribute)}的部分"
+        part = "" if tier.up_to is None and len(effect.tiers) == 1 else part
         tiers.append(f"{part}每满{_amount(tier.per, attribute)}得{tier.points}积分")
     return f"积分，{attribute.name}{_OVER[effect.over]}（{'，'.join(tiers)}），一次最多{effect.at_most_points}积分"
 
