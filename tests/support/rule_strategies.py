@@ -47,7 +47,7 @@ ZONES = st.sampled_from([ZoneInfo("Asia/Shanghai"), ZoneInfo("America/New_York")
 DAYS = st.dates(date(2025, 1, 1), date(2026, 12, 31))
 INSTANTS = st.datetimes(datetime(2025, 1, 2), datetime(2026, 12, 30), timezones=st.just(UTC))  # noqa: DTZ001
 BANDS = st.sampled_from(list(RANKS))
-TOWNS = st.sampled_from(["chengjiang", "huashi", "zhouzhuang"])
+TOWNS = st.sampled_from(["澄江街道", "华士镇", "周庄镇"])
 CATEGORIES = st.sampled_from(["canteen", "books", "sport"])
 CODES = st.sampled_from(["7", "12", "x1"])
 AMOUNTS = st.integers(0, 400)

@@ -34,7 +34,7 @@ class Somebody:
     """A person as rules see him."""
 
     band: str | None = "A"
-    town: str | None = "huashi"
+    town: str | None = "华士镇"
     enrolled_on: date = date(2026, 4, 1)
 
 
@@ -69,7 +69,7 @@ RULES: Final[dict[str, dict[str, Any]]] = {
         "condition": {
             "kind": "all",
             "of": [
-                {"kind": "town_in", "towns": ["chengjiang", "huashi"]},
+                {"kind": "town_in", "towns": ["澄江街道", "华士镇"]},
                 {"kind": "enrolled_between", "first_day": "2026-03-01", "last_day": "2026-05-31"},
                 {"kind": "first_time"},
             ],

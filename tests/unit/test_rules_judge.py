@@ -73,8 +73,8 @@ def test_a_band_that_the_scale_does_not_have_is_reached_by_nobody() -> None:
 
 
 def test_towns_and_days_of_enrolment_are_his_own() -> None:
-    assert given({"kind": "town_in", "towns": ["huashi", "x"]}, person=Somebody(town="huashi"))
-    assert not given({"kind": "town_in", "towns": ["huashi"]}, person=Somebody(town=None))
+    assert given({"kind": "town_in", "towns": ["华士镇", "x"]}, person=Somebody(town="华士镇"))
+    assert not given({"kind": "town_in", "towns": ["华士镇"]}, person=Somebody(town=None))
     spring = {"kind": "enrolled_between", "first_day": "2026-03-01", "last_day": "2026-05-31"}
     for day, expected in ((date(2026, 2, 28), False), (date(2026, 3, 1), True), (date(2026, 5, 31), True),
                           (date(2026, 6, 1), False)):  # fmt: skip
@@ -209,7 +209,7 @@ def test_the_reasons_are_the_shortest_way_to_the_effect() -> None:
 
 def test_what_ought_not_to_hold_is_a_reason_too() -> None:
     first = {"kind": "first_time"}
-    rule = rule_of({"kind": "not", "of": {"kind": "all", "of": [first, {"kind": "town_in", "towns": ["huashi"]}]}})
+    rule = rule_of({"kind": "not", "of": {"kind": "all", "of": [first, {"kind": "town_in", "towns": ["华士镇"]}]}})
     (node,) = judge(rule, case_of(rule)).why_not()
     assert node.met
     assert node.part == rule_of(first).condition

@@ -28,7 +28,7 @@ SAID = {
     "every login day gives a point": "当日首次登录时，可获得1积分。",
     "seven logins in seven days": "当日首次登录时，须近7天内（含当天）“登录日”累计达到7次（含本次），"
     "可获得抽奖〔31〕的抽奖券2张。",
-    "welcome, in two towns, for who joined this spring": "完成实名认证时，须居住在〔chengjiang〕、〔huashi〕，"
+    "welcome, in two towns, for who joined this spring": "完成实名认证时，须居住在「澄江街道」、「华士镇」，"
     "且于2026年3月1日至2026年5月31日加入计划，且此前从未有过同类记录，可获得50积分。",
     "a coupon for a band": "信用等级提升（升入的等级为〔AA〕、〔AAA〕）时，"
     "须信用等级为〔AA〕，或信用等级不低于〔AAA〕，可获得优惠券〔7〕1张。",
@@ -53,11 +53,11 @@ def test_a_rule_says_all_that_is_in_it(name: str) -> None:
 
 
 def test_the_city_s_names_stand_for_codes_as_long_as_they_are_the_city_s_only_ones() -> None:
-    rule = rule_of({"kind": "town_in", "towns": ["a", "b", "c", "d"]}, effect={"kind": "coupon", "template_id": "7"})
+    rule = rule_of({"kind": "band_in", "bands": ["a", "b", "c", "d"]}, effect={"kind": "coupon", "template_id": "7"})
     names = Names(
-        towns={"a": "华士镇", "b": "新桥镇", "c": "新桥镇", "d": "「镇」"}, templates={"7": "停车券"}, bands={"a": "甲"}
+        bands={"a": "优秀", "b": "良好", "c": "良好", "d": "「优」"}, templates={"7": "停车券"}, lotteries={"7": "迎新"}
     )
-    assert text(rule, names) == "当日首次登录时，须居住在「华士镇」、〔b〕、〔c〕、〔d〕，可获得优惠券「停车券」1张。"
+    assert text(rule, names) == "当日首次登录时，须信用等级为「优秀」、〔b〕、〔c〕、〔d〕，可获得优惠券「停车券」1张。"
 
 
 def test_brackets_tell_which_conditions_belong_together() -> None:
@@ -69,7 +69,7 @@ def test_brackets_tell_which_conditions_belong_together() -> None:
 
     said = {nested(outer, inner, left) for outer, inner in (("any", "all"), ("any", "any")) for left in (True, False)}
     assert len(said) == 4
-    assert "须（居住在〔a〕，且信用等级为〔B〕），或此前从未有过同类记录，" in nested("any", "all", True)
+    assert "须（居住在「a」，且信用等级为〔B〕），或此前从未有过同类记录，" in nested("any", "all", True)
 
 
 def test_amounts_are_said_exactly() -> None:
@@ -106,8 +106,8 @@ def test_what_was_seen_is_said_beside_what_is_asked() -> None:
         "暂无信用等级",
         False,
     )
-    towns = Names(towns={"huashi": "华士镇"})
-    assert told({"kind": "town_in", "towns": ["huashi"]}, names=towns) == ("town_in", "「华士镇」", True)
+    assert told({"kind": "band_in", "bands": ["A"]}, names=Names(bands={"A": "优秀"}))[1] == "「优秀」"
+    assert told({"kind": "town_in", "towns": ["华士镇"]}) == ("town_in", "「华士镇」", True)
     assert told({"kind": "town_in", "towns": ["x"]}, person=Somebody(town=None))[1] == "暂无居住镇街信息"
     assert told({"kind": "enrolled_between", "first_day": "2026-05-01"})[1] == "2026年4月1日"
     assert told({"kind": "between", "first_day": "2026-05-01"}) == ("between", "2026年5月1日", True)

@@ -20,8 +20,8 @@ from msgspec import Meta, Struct
 MAX_POINTS = 1_000_000
 MAX_AMOUNT = 1_000_000_000_000
 
-#: Names of bands, towns, attributes, files: letters, digits, Chinese characters and _ . + -
-Code = Annotated[str, Meta(pattern=r"^[0-9A-Za-z\u4e00-\u9fff_.+-]{1,40}$")]
+#: What the city calls bands, towns, categories, files: any text without the brackets in which rules quote it.
+Code = Annotated[str, Meta(max_length=40, pattern=r"^[^\s「」〔〕]([^\n\r\t「」〔〕]*[^\s「」〔〕])?$")]
 Id = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,17}$")]
 Codes = Annotated[tuple[Code, ...], Meta(min_length=1, max_length=200)]
 #: 00:00 to 23:59, and 24:00 for the end of a day.

@@ -37,6 +37,7 @@ from server.incentives.rules.wording import (
     day_text,
     effect_text,
     named,
+    town_text,
     trigger_text,
     unit_of,
 )
@@ -116,7 +117,7 @@ def _seen(node: Node, kind: str, names: Names) -> str:
         case BandIn() | BandAtLeast():
             return _code(seen, names.bands, "暂无信用等级")
         case TownIn():
-            return _code(seen, names.towns, "暂无居住镇街信息")
+            return town_text(seen) if isinstance(seen, str) else "暂无居住镇街信息"
         case MerchantCategoryIn():
             return _code(seen, names.categories, "商户类别未知")
         case ValueIn(attribute=name):

@@ -1,7 +1,7 @@
 """The Chinese text of a rule, made from the rule itself: all that is in it is said, and two rules never say the same.
 
-Names stand in 「」, codes without a name in 〔〕; what belongs together stands in （）. None of these signs can be part
-of a code, so that the text could be read back.
+Names stand in 「」, codes without a name in 〔〕, and neither sign can be part of them; what belongs together stands in
+（）. So the text could be read back.
 """
 
 from __future__ import annotations
@@ -61,7 +61,6 @@ class Names:
     """What the city calls its codes. `values`: by attribute of a fact. A name that two codes share is not used."""
 
     bands: Mapping[str, str] = field(default_factory=dict)
-    towns: Mapping[str, str] = field(default_factory=dict)
     categories: Mapping[str, str] = field(default_factory=dict)
     templates: Mapping[str, str] = field(default_factory=dict)
     lotteries: Mapping[str, str] = field(default_factory=dict)
@@ -99,7 +98,7 @@ def condition_text(part: Condition, kind: str, names: Names) -> str:
         case BandAtLeast(band=code):
             return f"信用等级不低于{named(code, names.bands)}"
         case TownIn(towns=codes):
-            return f"居住在{_listed(codes, names.towns)}"
+            return f"居住在{'、'.join(map(town_text, codes))}"
         case EnrolledBetween(first_day=first, last_day=last):
             return f"于{_days_text(first, last)}加入计划"
         case Between(first_day=first, last_day=last):
@@ -146,6 +145,11 @@ def named(code: str, names: Mapping[str, str]) -> str:
     if name is None or set(name) & set("「」〔〕") or Counter(names.values())[name] > 1:
         return f"〔{code}〕"
     return f"「{name}」"
+
+
+def town_text(town: str) -> str:
+    """A town is called what it is."""
+    return f"「{town}」"
 
 
 def day_text(day: date) -> str:
