@@ -174,6 +174,7 @@ class Migration(migrations.Migration):
                 ('void_window_s', fields.IntField()),
                 ('grace_days', fields.IntField(default=0)),
                 ('return_stock', fields.BooleanField(default=False)),
+                ('claimable', fields.BooleanField(default=True)),
             ],
             options={'table': 'coupon_template', 'app': 'migrations', 'pk_attr': 'id', 'table_description': 'What a coupon is worth and for whom. kind: amount_off | discount | exchange.'},
             bases=['Planned'],

@@ -169,7 +169,8 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
     news = News(vault, cache)
     job_key = secret_bytes(settings.job_key)
     grants, lists = GrantDesk(vault=vault, clock=clock, job_key=job_key), RecipientLists(clock=clock)
-    jobs = GrantJobs(desk=grants, lists=lists, clock=clock)
+    budgets = BudgetService(vault=vault, clock=clock)
+    jobs = GrantJobs(desk=grants, lists=lists, budgets=budgets, clock=clock)
     return Services(
         settings=settings,
         clock=clock,
@@ -199,7 +200,7 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
             keys=keys,
             access_ttl_s=settings.access_ttl_s,
         ),
-        budgets=BudgetService(vault=vault, clock=clock),
+        budgets=budgets,
         campaigns=CampaignService(vault=vault, clock=clock),
         templates=templates,
         coupons=CouponService(vault=vault, templates=templates),

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from server.admin_api import audit, budgets, campaigns, dead_letters, ledger, merchants, sessions, templates, wallets
+from server.admin_api import (
+    audit,
+    budgets,
+    campaigns,
+    dead_letters,
+    grants,
+    ledger,
+    merchants,
+    sessions,
+    templates,
+    wallets,
+)
 from server.web.routing import Router
 
 ROUTERS: list[Router] = [
@@ -11,6 +22,7 @@ ROUTERS: list[Router] = [
     campaigns.router,
     templates.router,
     budgets.router,
+    grants.router,
     audit.router,
     dead_letters.router,
     wallets.router,

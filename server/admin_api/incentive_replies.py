@@ -37,6 +37,7 @@ def template_reply(view: TemplateView) -> CouponTemplateReply:
         cap_fen=row.cap_fen, threshold_fen=row.threshold_fen, sponsor_bp=row.sponsor_bp, price_points=row.price_points,
         valid_days=row.valid_days, valid_until=row.valid_until, merchants=[str(item) for item in row.merchants],
         void_window_s=row.void_window_s, grace_days=row.grace_days, return_stock=row.return_stock,
+        claimable=row.claimable,
     )  # fmt: skip
 
 

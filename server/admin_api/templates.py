@@ -150,5 +150,5 @@ def _draft(body: CouponTemplateRequest) -> TemplateDraft:
         price_points=body.price_points, per_person=body.per_person, per_person_period=body.per_person_period,
         valid_days=body.valid_days, valid_until=body.valid_until, merchants=tuple(int(item) for item in body.merchants),
         void_window_s=body.void_window_s, grace_days=body.grace_days, return_stock=body.return_stock,
-        budget_fen=body.budget_fen,
+        budget_fen=body.budget_fen, claimable=body.claimable,
     )  # fmt: skip

@@ -102,7 +102,8 @@ class CampaignDraft:
 @dataclass(frozen=True, slots=True)
 class TemplateDraft:
     """A coupon template as its editor wants it. `stock`: coupons; `budget_fen`: by default enough for all of them;
-    `per_person`: coupons of one person in each `per_person_period`; `grace_days`: the least life after a void."""
+    `per_person`: coupons of one person in each `per_person_period`; `grace_days`: the least life after a void;
+    `claimable`: residents may claim it themselves; a coupon that is only given has no price."""
 
     title: str
     document: str
@@ -125,6 +126,7 @@ class TemplateDraft:
     grace_days: int = 0
     return_stock: bool = False
     budget_fen: int | None = None
+    claimable: bool = True
 
     def check(self) -> None:
         """Raise InvalidField for the first field that cannot be."""
@@ -135,7 +137,7 @@ class TemplateDraft:
         _within("stock", self.stock, 1, MAX_PLANNED)
         self._check_worth()
         _within("sponsor_bp", self.sponsor_bp, 0, 10_000)
-        _within("price_points", self.price_points, 0, MAX_POINTS)
+        _within("price_points", self.price_points, 0, MAX_POINTS if self.claimable else 0)
         _per_person(self.per_person, self.per_person_period)
         _within("void_window_s", self.void_window_s, 0, MAX_VOID_WINDOW_S)
         _within("grace_days", self.grace_days, 0, MAX_GRACE_DAYS)
@@ -171,7 +173,7 @@ class TemplateDraft:
         names = (
             "title", "document", "kind", "starts_at", "ends_at", "face_value_fen", "pay_bp", "cap_fen", "threshold_fen",
             "sponsor_bp", "price_points", "per_person", "per_person_period", "valid_days", "valid_until",
-            "void_window_s", "grace_days", "return_stock",
+            "void_window_s", "grace_days", "return_stock", "claimable",
         )  # fmt: skip
         columns = {name: getattr(self, name) for name in names} | {"merchants": sorted(self.merchants)}
         # Who has nothing to pay is no sponsor: the vault demands a money budget of every other.

@@ -93,7 +93,8 @@ class CouponTemplate(Planned):
 
     `pay_bp`: what the customer pays of the order in basis points (8500 is 8.5折); `sponsor_bp`: the sponsor's part of
     the benefit; `cap_fen`: the most a discount takes off; `merchants`: ids, empty: any; `valid_days`: from the claim;
-    `grace_days`: the least life of a coupon that a void gives back.
+    `grace_days`: the least life of a coupon that a void gives back; `claimable`: residents may claim it themselves,
+    else it is only given (grants, voucher codes, prizes).
     """
 
     version = fields.IntField(default=1)
@@ -110,6 +111,7 @@ class CouponTemplate(Planned):
     void_window_s = fields.IntField()
     grace_days = fields.IntField(default=0)
     return_stock = fields.BooleanField(default=False)
+    claimable = fields.BooleanField(default=True)
 
     class Meta:
         table = "coupon_template"

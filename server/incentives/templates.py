@@ -162,7 +162,9 @@ class TemplateService:
 
     async def _read_claimable(self) -> list[tuple[CouponTemplate, int]]:
         now = self._clock.now()
-        running = CouponTemplate.filter(status__in=("active", "scheduled"), pending=None, ends_at__gt=now)
+        running = CouponTemplate.filter(
+            status__in=("active", "scheduled"), pending=None, ends_at__gt=now, claimable=True
+        )
         rows = await running.order_by("ends_at", "id").limit(SHOWN_TO_RESIDENTS)
         stock = Budget.filter(template_id__in=[row.id for row in rows], unit="coupons")
         budget_of = {budget.template_id: budget.id for budget in await stock}
@@ -183,6 +185,7 @@ class TemplateService:
             sponsor_bp=row.sponsor_bp, person_limits=(limit,), valid_days=row.valid_days,
             valid_until=row.valid_until, merchants=tuple(row.merchants),
             void_window_s=row.void_window_s, return_stock=row.return_stock,
-            claim_from=row.starts_at, claim_until=row.ends_at, grace_days=row.grace_days,
+            claim_from=row.starts_at, claim_until=row.ends_at if row.claimable else row.starts_at,
+            grace_days=row.grace_days,
         )  # fmt: skip
         await self._vault.put_coupon_terms(terms)

@@ -58,6 +58,8 @@ def benefit_text(template: CouponTemplate) -> str:
 def template_text(template: CouponTemplate, zone: ZoneInfo) -> str:
     """What a resident may expect of a coupon, in Chinese sentences."""
     price = f"使用{template.price_points}积分兑换" if template.price_points else "免费领取"
+    if not template.claimable:
+        price = "定向发放，不开放领取"
     until = template.valid_until
     fixed = f"{until.year}年{until.month}月{until.day}日" if until else ""
     if template.valid_days and fixed:
@@ -73,8 +75,8 @@ def template_text(template: CouponTemplate, zone: ZoneInfo) -> str:
             validity,
             *grace,
             f"限{len(template.merchants)}家指定商户使用" if template.merchants else "参与活动的商户均可使用",
-            f"领取时间：{_period(template.starts_at, template.ends_at, zone)}",
-            "领完即止",
+            f"{'领取' if template.claimable else '发放'}时间：{_period(template.starts_at, template.ends_at, zone)}",
+            "领完即止" if template.claimable else "发完即止",
             "仅限本人使用，不可转让、不兑换现金",
         ]
     ) + "。"  # fmt: skip

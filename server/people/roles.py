@@ -23,6 +23,13 @@ SCOPES: frozenset[str] = frozenset(
         "budget.approve",
         "merchant.read",
         "merchant.manage",
+        "grant.read",
+        "grant.edit",
+        "grant.approve",
+        "code.read",
+        "code.edit",
+        "code.approve",
+        "code.export",
         "audit.read",
         "dead_letter.read",
         "dead_letter.manage",
@@ -40,8 +47,10 @@ _PERSONAL = frozenset({"audit.read", "wallet.read", "ledger.read"})
 
 ROLES: dict[str, frozenset[str]] = {
     "director": SCOPES,
-    "editor": (_READS - _PERSONAL) | {"campaign.edit", "template.edit", "budget.topup"},
-    "approver": _READS | {"campaign.activate", "template.activate", "budget.approve", "ledger.approve"},
+    "editor": (_READS - _PERSONAL)
+    | {"campaign.edit", "template.edit", "budget.topup", "grant.edit", "code.edit", "code.export"},
+    "approver": _READS
+    | {"campaign.activate", "template.activate", "budget.approve", "grant.approve", "code.approve", "ledger.approve"},
     "merchant_manager": frozenset({"merchant.read", "merchant.manage"}),
     "accountant": frozenset({"wallet.read", "ledger.read", "ledger.write"}),
     "auditor": _READS,

@@ -37,7 +37,8 @@ class CampaignRequest(Struct, frozen=True, forbid_unknown_fields=True):
 class CouponTemplateRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """`pay_bp`: what the customer pays, 8500 is 8.5折; `budget_fen`: by default enough for the whole stock.
     `per_person`: coupons of one person in each `per_person_period`, of which weeks begin on Monday; `grace_days`: a
-    coupon that a void gives back lives at least so long."""
+    coupon that a void gives back lives at least so long; `claimable`: residents may claim it themselves, else it is
+    only given: by a grant job, for a voucher code, as a prize."""
 
     title: Title
     document: Document
@@ -60,6 +61,7 @@ class CouponTemplateRequest(Struct, frozen=True, forbid_unknown_fields=True):
     grace_days: Annotated[int, Meta(ge=0, le=365)] = 0
     return_stock: bool = False
     budget_fen: Positive | None = None
+    claimable: bool = True
 
 
 class BudgetReply(Struct, frozen=True):
@@ -119,6 +121,7 @@ class CouponTemplateReply(CourseReply, frozen=True, kw_only=True):
     void_window_s: int
     grace_days: int
     return_stock: bool
+    claimable: bool
 
 
 class CampaignPageReply(Struct, frozen=True):

@@ -16,14 +16,15 @@ from typing import Any, Final
 import structlog
 from tortoise.backends.base.client import BaseDBAsyncClient
 
+from server.incentives.budgets import BudgetService
 from server.incentives.commands import Signed
 from server.incentives.course import HOUSE, RUNNING, plain
 from server.incentives.errors import SecondPersonRequired, TemplateNotFound, WrongStatus
 from server.incentives.grants.desk import GrantDesk, Owed
 from server.incentives.grants.errors import GrantJobNotFound, RecipientListNotReady, TemplateNotLive
 from server.incentives.grants.lists import RecipientLists, members_after
-from server.incentives.grants.models import GrantJob
-from server.incentives.models import CouponTemplate
+from server.incentives.grants.models import GrantJob, RecipientList
+from server.incentives.models import Budget, CouponTemplate
 from server.kit import audit
 from server.kit.audit import Actor
 from server.kit.clock import Clock
@@ -77,6 +78,21 @@ class JobView:
 
 
 @dataclass(frozen=True, slots=True)
+class Plan:
+    """What an order would take if it were approved now. `fen`: the most the sponsor can owe for all of it; `left` are
+    the budgets as they stand, None without a sponsor. `enough`: for every recipient, if nobody else comes meanwhile."""
+
+    recipients: int
+    coupons_left: int
+    fen: int
+    fen_left: int | None
+
+    @property
+    def enough(self) -> bool:
+        return self.recipients <= self.coupons_left and (self.fen_left is None or self.fen <= self.fen_left)
+
+
+@dataclass(frozen=True, slots=True)
 class _Page:
     owed: list[Owed]
     per_second: int
@@ -85,20 +101,21 @@ class _Page:
 class GrantJobs:
     """What administrators do with grant jobs, and the worker's walk through one."""
 
-    def __init__(self, *, desk: GrantDesk, lists: RecipientLists, clock: Clock) -> None:
-        self._desk, self._lists, self._clock = desk, lists, clock
+    def __init__(self, *, desk: GrantDesk, lists: RecipientLists, budgets: BudgetService, clock: Clock) -> None:
+        self._desk, self._lists, self._budgets, self._clock = desk, lists, budgets, clock
+
+    async def plan(self, order: Order) -> Plan:
+        """What an order would take; nothing is written. Raises what `order` raises."""
+        template, chosen = await self._fitting(order)
+        states = await self._budgets.states(await Budget.filter(template_id=template.id))
+        left = {state.unit: state.left for state in states}
+        worth = template.cap_fen if template.kind == "discount" else template.face_value_fen
+        fen = chosen.taken * -(-worth * template.sponsor_bp // 10_000)
+        return Plan(chosen.taken, left["coupons"], fen, left.get("fen"))
 
     async def order(self, order: Order, signed: Signed) -> JobView:
         """Write an order down. Nothing is given before somebody else approves it."""
-        order.check()
-        template = await CouponTemplate.get_or_none(id=order.template_id)
-        if template is None:
-            raise TemplateNotFound(field="template_id")
-        if template.status not in RUNNING:
-            raise TemplateNotLive(field="template_id")
-        chosen = await self._lists.get(order.list_id)
-        if chosen.status != "ready":
-            raise RecipientListNotReady(field="list_id")
+        _, chosen = await self._fitting(order)
         async with transaction() as tx:
             row = await GrantJob.create(
                 using_db=tx, template_id=order.template_id, list_id=order.list_id, per_second=order.per_second,
@@ -165,6 +182,18 @@ class GrantJobs:
             await self._desk.post(page.owed)
             await Pace(per_second=page.per_second).rest(len(page.owed), watch.s)
         return False
+
+    async def _fitting(self, order: Order) -> tuple[CouponTemplate, RecipientList]:
+        order.check()
+        template = await CouponTemplate.get_or_none(id=order.template_id)
+        if template is None:
+            raise TemplateNotFound(field="template_id")
+        if template.status not in RUNNING:
+            raise TemplateNotLive(field="template_id")
+        chosen = await self._lists.get(order.list_id)
+        if chosen.status != "ready":
+            raise RecipientListNotReady(field="list_id")
+        return template, chosen
 
     async def _write_page(self, tx: BaseDBAsyncClient, task: Task) -> _Page | None:
         """The next page, written down; None when the job is not running any more or has come to its end."""

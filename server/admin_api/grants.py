@@ -1,0 +1,204 @@
+"""Coupons that are given, in the console: lists of recipients, and jobs that give each of them one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from server.admin_api.incentive_replies import signed
+from server.admin_api.schemas.grants import (
+    GrantJobDetailReply,
+    GrantJobPageQuery,
+    GrantJobPageReply,
+    GrantJobReply,
+    GrantJobRequest,
+    GrantPlanReply,
+    LineReply,
+    PageQuery,
+    RecipientListPageReply,
+    RecipientListQuery,
+    RecipientListReply,
+    RefusedReply,
+    SimulateQuery,
+    TakenReply,
+)
+from server.incentives.errors import SecondPersonRequired, TemplateNotFound, WrongStatus
+from server.incentives.grants.errors import (
+    GrantJobNotFound,
+    RecipientListEmpty,
+    RecipientListNotFound,
+    RecipientListNotReady,
+    TemplateNotLive,
+)
+from server.incentives.grants.jobs import JobView, Order
+from server.incentives.grants.models import GrantJob, RecipientList
+from server.kit.paging import decode_cursor, encode_cursor
+from server.kit.sheets import SheetUnreadable
+from server.web.routing import Call, Callers, Limit, Reply, Router
+
+router = Router(prefix="/api/admin/v1", tag="管理 · 发放")
+
+UPLOADS: Final = Limit("upload", per_minute=20)
+
+
+@router.post(
+    "/recipient-lists",
+    summary="上传发放名单",
+    query=RecipientListQuery,
+    replies={201: TakenReply},
+    caller=Callers.admin("grant.edit"),
+    errors=(SheetUnreadable, RecipientListEmpty),
+    limit=UPLOADS,
+    upload=True,
+)
+async def upload_list(call: Call, file: bytes, query: RecipientListQuery) -> Reply:
+    """The body is a CSV or XLSX file with one resident id per line, in the column headed resident_id or 居民编号, else
+    in the first. Who does not take part is left out."""
+    taken = await call.services.recipient_lists.take(query.name.strip(), file, signed(call))
+    lines = [LineReply(line, reason) for line, reason in sorted(taken.lines)]
+    return Reply.created(TakenReply(_list_reply(taken.row), lines))
+
+
+@router.get(
+    "/recipient-lists",
+    summary="发放名单列表",
+    query=PageQuery,
+    replies={200: RecipientListPageReply},
+    caller=Callers.admin("grant.read"),
+)
+async def list_lists(call: Call, query: PageQuery) -> Reply:
+    """Newest first; who is on a list is not shown."""
+    position = decode_cursor(query.cursor, int)
+    rows = await call.services.recipient_lists.page(int(position[0]) if position else None, query.limit)
+    following = encode_cursor(rows[-1].id) if len(rows) == query.limit else None
+    return Reply.ok(RecipientListPageReply([_list_reply(row) for row in rows], following))
+
+
+@router.get(
+    "/recipient-lists/<list_id:int>",
+    summary="发放名单详情",
+    replies={200: RecipientListReply},
+    caller=Callers.admin("grant.read"),
+    errors=(RecipientListNotFound,),
+)
+async def get_list(call: Call, list_id: int) -> Reply:
+    """How many are on it, and how many lines were not taken."""
+    return Reply.ok(_list_reply(await call.services.recipient_lists.get(list_id)))
+
+
+@router.post(
+    "/grant-jobs",
+    summary="申请批量发放",
+    body=GrantJobRequest,
+    query=SimulateQuery,
+    replies={201: GrantJobReply, 200: GrantPlanReply},
+    caller=Callers.admin("grant.edit"),
+    errors=(TemplateNotFound, TemplateNotLive, RecipientListNotFound, RecipientListNotReady),
+)
+async def order_job(call: Call, body: GrantJobRequest, query: SimulateQuery) -> Reply:
+    """Nothing is given before somebody else approves. With `simulate=true` it is only told what it would take (200)."""
+    order = Order(
+        int(body.template_id), int(body.list_id), body.per_second, body.document.strip(), body.note.strip()
+    )  # fmt: skip
+    if query.simulate:
+        plan = await call.services.grant_jobs.plan(order)
+        return Reply.ok(GrantPlanReply(plan.recipients, plan.coupons_left, plan.fen, plan.fen_left, plan.enough))
+    return Reply.created(job_reply((await call.services.grant_jobs.order(order, signed(call))).row))
+
+
+@router.get(
+    "/grant-jobs",
+    summary="批量发放列表",
+    query=GrantJobPageQuery,
+    replies={200: GrantJobPageReply},
+    caller=Callers.admin("grant.read"),
+)
+async def list_jobs(call: Call, query: GrantJobPageQuery) -> Reply:
+    """Newest first."""
+    position = decode_cursor(query.cursor, int)
+    rows = await call.services.grant_jobs.page(int(position[0]) if position else None, query.limit, query.status)
+    following = encode_cursor(rows[-1].id) if len(rows) == query.limit else None
+    return Reply.ok(GrantJobPageReply([job_reply(row) for row in rows], following))
+
+
+@router.get(
+    "/grant-jobs/<job_id:int>",
+    summary="批量发放进度",
+    replies={200: GrantJobDetailReply},
+    caller=Callers.admin("grant.read"),
+    errors=(GrantJobNotFound,),
+)
+async def get_job(call: Call, job_id: int) -> Reply:
+    """How far it has come, and why some were refused."""
+    return Reply.ok(_detail(await call.services.grant_jobs.get(job_id)))
+
+
+@router.post(
+    "/grant-jobs/<job_id:int>/approve",
+    summary="批准批量发放",
+    replies={200: GrantJobDetailReply},
+    caller=Callers.admin("grant.approve"),
+    errors=(GrantJobNotFound, WrongStatus, SecondPersonRequired),
+)
+async def approve_job(call: Call, job_id: int) -> Reply:
+    """By somebody else than who ordered it; it starts within seconds."""
+    return Reply.ok(_detail(await call.services.grant_jobs.approve(job_id, signed(call))))
+
+
+@router.post(
+    "/grant-jobs/<job_id:int>/pause",
+    summary="暂停批量发放",
+    replies={200: GrantJobDetailReply},
+    caller=Callers.admin("grant.approve"),
+    errors=(GrantJobNotFound, WrongStatus),
+)
+async def pause_job(call: Call, job_id: int) -> Reply:
+    """After the page under way."""
+    return Reply.ok(_detail(await call.services.grant_jobs.pause(job_id, signed(call))))
+
+
+@router.post(
+    "/grant-jobs/<job_id:int>/resume",
+    summary="继续批量发放",
+    replies={200: GrantJobDetailReply},
+    caller=Callers.admin("grant.approve"),
+    errors=(GrantJobNotFound, WrongStatus),
+)
+async def resume_job(call: Call, job_id: int) -> Reply:
+    """Where it stopped."""
+    return Reply.ok(_detail(await call.services.grant_jobs.resume(job_id, signed(call))))
+
+
+@router.post(
+    "/grant-jobs/<job_id:int>/cancel",
+    summary="取消批量发放",
+    replies={200: GrantJobDetailReply},
+    caller=Callers.admin("grant.edit"),
+    errors=(GrantJobNotFound, WrongStatus),
+)
+async def cancel_job(call: Call, job_id: int) -> Reply:
+    """For good, after the page under way; coupons already given stay."""
+    return Reply.ok(_detail(await call.services.grant_jobs.cancel(job_id, signed(call))))
+
+
+def job_reply(row: GrantJob) -> GrantJobReply:
+    """A job as the console shows it."""
+    return GrantJobReply(
+        id=str(row.id), template_id=str(row.template_id), list_id=str(row.list_id), per_second=row.per_second,
+        document=row.document, note=row.note, status=row.status, why=row.why, recipients=row.recipients,  # type: ignore[arg-type]
+        owed=row.owed, posted=row.posted, refused=row.refused, under_way=row.owed - row.posted - row.refused,
+        created_by=str(row.created_by), created_at=row.created_at,
+        approved_by=None if row.approved_by is None else str(row.approved_by), approved_at=row.approved_at,
+        ended_at=row.ended_at,
+    )  # fmt: skip
+
+
+def _detail(view: JobView) -> GrantJobDetailReply:
+    reasons = [RefusedReply(reason, count) for reason, count in sorted(view.reasons.items())]
+    return GrantJobDetailReply(job_reply(view.row), reasons)
+
+
+def _list_reply(row: RecipientList) -> RecipientListReply:
+    return RecipientListReply(
+        id=str(row.id), name=row.name, status=row.status, taken=row.taken, unknown=row.unknown,  # type: ignore[arg-type]
+        repeated=row.repeated, unreadable=row.unreadable, created_by=str(row.created_by), created_at=row.created_at,
+    )  # fmt: skip

@@ -1,0 +1,135 @@
+"""Bodies of the console's routes for coupons that are given. Ids are strings, amounts integers, unit last."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+Id = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,17}$")]
+JobStatus = Literal["requested", "running", "paused", "finished", "cancelled"]
+
+
+class RecipientListQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """`name`: how the list is called in the console."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=60)]
+
+
+class PageQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """`cursor` is the `next_cursor` of the page before."""
+
+    cursor: Annotated[str, Meta(max_length=256)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+
+
+class LineReply(Struct, frozen=True):
+    """A line that was not taken. reason: unreadable (no resident's number), unknown (nobody who takes part), repeated
+    (stands in the file before)."""
+
+    line: int
+    reason: Literal["unreadable", "unknown", "repeated"]
+
+
+class RecipientListReply(Struct, frozen=True, kw_only=True):
+    """`taken`: residents on the list; the other counts are lines that were not taken."""
+
+    id: str
+    name: str
+    status: Literal["receiving", "ready"]
+    taken: int
+    unknown: int
+    repeated: int
+    unreadable: int
+    created_by: str
+    created_at: datetime
+
+
+class TakenReply(Struct, frozen=True):
+    """The new list, and the first hundred lines of the file that were not taken."""
+
+    recipient_list: RecipientListReply
+    lines: list[LineReply]
+
+
+class RecipientListPageReply(Struct, frozen=True):
+    items: list[RecipientListReply]
+    next_cursor: str | None
+
+
+class GrantJobRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """One coupon of the template to each resident of the list, at most `per_second`. `document`: the number of the
+    paper that allows it."""
+
+    template_id: Id
+    list_id: Id
+    document: Annotated[str, Meta(min_length=1, max_length=100)]
+    per_second: Annotated[int, Meta(ge=1, le=10_000)] = 500
+    note: Annotated[str, Meta(max_length=200)] = ""
+
+
+class SimulateQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """`simulate`: tell what it would take and write nothing."""
+
+    simulate: bool = False
+
+
+class GrantPlanReply(Struct, frozen=True):
+    """What an order would take if it were approved now. `fen`: the most the sponsor can owe for it; `fen_left` is null
+    without a sponsor. `enough`: for every recipient, if nobody else comes meanwhile."""
+
+    recipients: int
+    coupons_left: int
+    fen: int
+    fen_left: int | None
+    enough: bool
+
+
+class GrantJobPageQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """`cursor` is the `next_cursor` of the page before."""
+
+    status: JobStatus | None = None
+    cursor: Annotated[str, Meta(max_length=256)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+
+
+class GrantJobReply(Struct, frozen=True, kw_only=True):
+    """A job and how far it has come: `owed` of `recipients` are written down, `posted` have their coupon, `refused`
+    will have none, `under_way` is the rest of `owed`. `why`: what stopped it, when nobody did."""
+
+    id: str
+    template_id: str
+    list_id: str
+    per_second: int
+    document: str
+    note: str
+    status: JobStatus
+    why: str
+    recipients: int
+    owed: int
+    posted: int
+    refused: int
+    under_way: int
+    created_by: str
+    created_at: datetime
+    approved_by: str | None
+    approved_at: datetime | None
+    ended_at: datetime | None
+
+
+class RefusedReply(Struct, frozen=True):
+    """How many grants were given up for one reason, a code of the vault's."""
+
+    reason: str
+    count: int
+
+
+class GrantJobDetailReply(Struct, frozen=True):
+    job: GrantJobReply
+    refused: list[RefusedReply]
+
+
+class GrantJobPageReply(Struct, frozen=True):
+    items: list[GrantJobReply]
+    next_cursor: str | None
