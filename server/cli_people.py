@@ -49,7 +49,7 @@ def set_lists(file: Path) -> None:
 @click.option("--encoding", default="utf-8-sig", show_default=True, help="Of the file, e.g. gb18030.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
 def import_bands(file: Path, source: str, as_of: datetime, dry_run: bool, encoding: str, as_json: bool) -> None:
-    """Set band and town of enrolled residents from a CSV FILE with the columns id_number (身份证号), band (信用级别: a
+    """Set band and town of enrolled residents from a CSV FILE with the columns id_number (身份证号), band (信用等级: a
     code of the scale) and town (镇街: its name), of which either of the last two may be missing.
 
     Residents who are not enrolled are counted and leave no trace. A line that is not fit (no ID number, a band or town

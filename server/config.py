@@ -91,6 +91,9 @@ class Settings(BaseSettings):
     notice_until_hour: int = Field(default=20, ge=1, le=24)
     notice_per_second: int = Field(default=50, ge=1, le=1000)
 
+    small_cell: int = Field(default=10, ge=10, le=1000, description="sizes below it are told to nobody")
+    segment_keep_days: int = Field(default=180, ge=1, le=3660)
+
     login_per_minute: int = Field(default=30, ge=1)
     resident_per_minute: int = Field(default=120, ge=1)
     counter_per_minute: int = Field(default=600, ge=1)

@@ -23,6 +23,8 @@ from server.incentives.grants import jobs as grant_jobs
 from server.incentives.grants.desk import GrantDesk
 from server.incentives.grants.jobs import GrantJobs
 from server.incentives.grants.lists import RecipientLists
+from server.incentives.segments.service import SegmentService
+from server.incentives.segments.snapshots import SegmentSnapshots
 from server.incentives.templates import TemplateService
 from server.kit.clock import Clock
 from server.kit.counts import WindowCounts
@@ -78,6 +80,8 @@ class Services:
     grants: GrantDesk
     grant_jobs: GrantJobs
     recipient_lists: RecipientLists
+    segments: SegmentService
+    segment_snapshots: SegmentSnapshots
     expiry: PointsExpiry
     notices: NoticeService
     wallet_desk: WalletDesk
@@ -208,6 +212,10 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
         grants=grants,
         grant_jobs=jobs,
         recipient_lists=lists,
+        segments=SegmentService(clock=clock, small_cell=settings.small_cell),
+        segment_snapshots=SegmentSnapshots(
+            clock=clock, keep_days=settings.segment_keep_days, small_cell=settings.small_cell
+        ),
         expiry=PointsExpiry(
             vault=vault,
             clock=clock,

@@ -37,6 +37,7 @@ MODEL_MODULES: Final[list[str]] = [
     "server.merchants.models",
     "server.incentives.models",
     "server.incentives.grants.models",
+    "server.incentives.segments.models",
     "server.notices.models",
     "server.ledger_office.models",
 ]

@@ -1,6 +1,6 @@
 """The file of `chengxin import-bands`: CSV with a header, read line by line, never held in memory.
 
-    id_number,band,town         or the Chinese names: 身份证号,信用级别,镇街
+    id_number,band,town         or the Chinese names: 身份证号,信用等级,镇街
     32028119900101001X,A+,澄江街道
 
 The ID number is required, and at least one of the others; an empty field says nothing. Other columns are refused: what
@@ -17,7 +17,7 @@ from server.people.attribute_import import Told
 
 COLUMNS: Final = {
     "id_number": "id_number", "身份证号": "id_number",
-    "band": "band", "信用级别": "band",
+    "band": "band", "信用等级": "band",
     "town": "town", "镇街": "town",
 }  # fmt: skip
 #: No field of ours is longer; a file whose quotes do not close is not read whole.

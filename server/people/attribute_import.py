@@ -171,8 +171,7 @@ class AttributeImport:
             raise AsOfTooOld(field="as_of")
 
     async def _write(self, batch: _Batch, dry_run: bool, progress: Callable[[Progress], None]) -> None:
-        if not (batch.tells_bands or batch.tells_towns):
-            return
+        dry_run |= not (batch.tells_bands or batch.tells_towns)
         if not dry_run:
             await fetch(_BEGIN, batch.id, batch.source, batch.as_of, batch.tells_bands, batch.tells_towns, batch.lines,
                         self._clock.now())  # fmt: skip

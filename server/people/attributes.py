@@ -19,18 +19,19 @@ TOWN: Final = "town"
 
 #: The city day of the instant $1, in a subquery so that it is worked out once.
 DAY: Final = "(SELECT ($1::timestamptz AT TIME ZONE vault.zone())::date)"
-#: Joins to `resident r`: at most one row each, NULL columns where nothing was told by then.
-JOINS: Final = {
-    kind: f"LEFT JOIN resident_attribute {kind} ON {kind}.kind = '{kind}' AND {kind}.resident_id = r.id"
+#: Joins to `resident r` AS band, town and choice: at most one row each, NULL where nothing was told by then.
+BAND_AT, TOWN_AT = (
+    f"LEFT JOIN resident_attribute {kind} ON {kind}.kind = '{kind}' AND {kind}.resident_id = r.id"
     f" AND {kind}.as_of <= {DAY} AND ({kind}.until_day IS NULL OR {kind}.until_day > {DAY})"
     for kind in (BAND, TOWN)
-} | {"choice": "LEFT JOIN resident_choice choice ON choice.resident_id = r.id AND choice.until_at IS NULL"}
+)
+CHOICE_NOW: Final = "LEFT JOIN resident_choice choice ON choice.resident_id = r.id AND choice.until_at IS NULL"
 ENROLLED_ON: Final = "(r.bound_at AT TIME ZONE vault.zone())::date"
 
 _PROFILES: Final = f"""
 SELECT r.id AS resident_id, band.value AS band, town.value AS town, {ENROLLED_ON} AS enrolled_on,
     coalesce(choice.personalised, false) AS personalised
-FROM resident r {" ".join(JOINS.values())}
+FROM resident r {BAND_AT} {TOWN_AT} {CHOICE_NOW}
 WHERE r.id = ANY($2::bigint[])"""  # noqa: S608
 
 

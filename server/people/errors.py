@@ -68,11 +68,11 @@ class ResidentNotFound(AppError):
 class BandScaleFixed(AppError):
     """A version of the bands is what decisions were made by: it never changes, and a later one begins later."""
 
-    code, status, message = "band_scale_fixed", 409, "信用级别的既有版本不可修改，新版本的生效日须晚于所有既有版本"
+    code, status, message = "band_scale_fixed", 409, "信用等级的既有版本不可修改，新版本的生效日须晚于所有既有版本"
 
 
 class NoBandScale(AppError):
-    code, status, message = "no_band_scale", 409, "所述日期没有生效的信用级别，请先设置级别"
+    code, status, message = "no_band_scale", 409, "所述日期没有生效的信用等级，请先设置等级"
 
 
 class AsOfInFuture(AppError):

@@ -32,7 +32,7 @@ TOWNS: Final = (
 BANDS: Final = (("S", "标准"), ("A", "A级"), ("A+", "A+级"), ("AA", "AA级"), ("AAA", "AAA级"))
 BAND_WEIGHTS: Final = (40, 30, 16, 10, 4)
 INTERESTS: Final = (
-    ("reading", "阅读"), ("sport", "运动健身"), ("volunteering", "志愿服务"), ("family", "亲子"),
+    ("reading", "阅读"), ("sport", "运动健身"), ("volunteering", "志愿服务"), ("nature", "自然户外"),
     ("dining", "本地美食"), ("travel", "绿色出行"), ("culture", "文化演出"),
 )  # fmt: skip
 

@@ -75,7 +75,7 @@ async def test_a_file_of_bands_is_checked_counted_and_imported_once(town: Town, 
     _, number = await enrolled(town)
     stranger = (await town.person())[1]
     file = tmp_path / "bands.csv"
-    file.write_text(f"身份证号,信用级别,镇街\n{number},AA,华士镇\n{stranger},A,华士镇\n", "gb18030")
+    file.write_text(f"身份证号,信用等级,镇街\n{number},AA,华士镇\n{stranger},A,华士镇\n", "gb18030")
     today = await city_day(town)
     options = ["import-bands", str(file), "--source", "信用办1号", "--as-of", today, "--encoding", "gb18030", "--json"]
     for dry, expected in ((True, 1), (False, 1), (False, 0)):

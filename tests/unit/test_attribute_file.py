@@ -32,7 +32,7 @@ def test_a_line_is_named_by_where_it_ends_in_the_file() -> None:
         ("band,town\n", "are needed"),
         ("id_number\n", "are needed"),
         ("id_number,band,age\n1,A,30\n", "column 3 is not known"),
-        ("id_number,band,信用级别\n", "a column stands twice"),
+        ("id_number,band,信用等级\n", "a column stands twice"),
         (HEADER + "1,A\n", "line 2 has 2 fields, the header 3"),
         (HEADER + '1,A,x\n1,"A,x\n', "line 3 cannot be read"),
         (HEADER + "1," + "A" * 2_000 + ",x\n", "line 2 cannot be read"),
