@@ -49,15 +49,10 @@ _PERSONAL = frozenset({"audit.read", "wallet.read", "ledger.read"})
 
 ROLES: dict[str, frozenset[str]] = {
     "director": SCOPES,
-<<<<<<< HEAD
     "editor": (_READS - _PERSONAL)
-    | {"campaign.edit", "template.edit", "budget.topup", "grant.edit", "code.edit", "code.export"},
+    | {"campaign.edit", "template.edit", "segment.edit", "budget.topup", "grant.edit", "code.edit", "code.export"},
     "approver": _READS
     | {"campaign.activate", "template.activate", "budget.approve", "grant.approve", "code.approve", "ledger.approve"},
-=======
-    "editor": (_READS - _PERSONAL) | {"campaign.edit", "template.edit", "segment.edit", "budget.topup"},
-    "approver": _READS | {"campaign.activate", "template.activate", "budget.approve", "ledger.approve"},
->>>>>>> 43811df (segments: definitions, sizes with small cells hidden, lists of members fixed once sealed)
     "merchant_manager": frozenset({"merchant.read", "merchant.manage"}),
     "accountant": frozenset({"wallet.read", "ledger.read", "ledger.write"}),
     "auditor": _READS,
