@@ -1,7 +1,8 @@
 """Mutants of a module: the same source with one small thing wrong.
 
 Comparisons, arithmetic, constants, and/or/not, conditions, returned values, and what a request's hash is made of. Left
-alone: annotations, decorators, texts, and lines for the log, as nobody's value hangs on them.
+alone: annotations, decorators, texts, and lines for the log, as nobody's value hangs on them; and numbers that only say how
+long to be patient or how many go together: constants named in `PATIENCE`, defaults of keyword parameters, timeouts.
 """
 
 from __future__ import annotations
@@ -24,7 +25,12 @@ ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
 }  # fmt: skip
 #: Calls whose positional arguments from the fifth (third) on are a request's meaning (D22): each is forgotten once.
 MEANINGS = {"_item": 4, "_on_coupon": 5, "intent_hash": 2}
-LEFT_ALONE = {"annotation", "returns", "decorator_list", "type_params"}
+LEFT_ALONE = {"annotation", "returns", "decorator_list", "type_params", "kw_defaults"}
+PATIENCE = {
+    "RECONNECT_PAUSES_S", "HURRIED_LOCK_TIMEOUT_MS", "HURRY_S", "MAX_RETRY_AFTER_S", "REMEMBERED", "NEWEST",
+    "LOCK_TIMEOUT_MS", "STATEMENT_TIMEOUT_MS", "MOST_ROWS", "JOB_ROWS", "SEAL_TIMEOUT_S",
+}  # fmt: skip
+TIMEOUTS = {"timeout", "command_timeout", "min_size"}
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ def _text(node: ast.AST) -> str:
 def _walk(node: ast.AST, path: Path, function: str) -> Iterator[tuple[Path, str, ast.AST]]:
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         function = node.name if function == "module" else f"{function}.{node.name}"
-    if isinstance(node, ast.JoinedStr) or _is_log(node) or _is_for_types(node):
+    if isinstance(node, ast.JoinedStr) or _is_log(node) or _is_for_types(node) or _is_patience(node):
         return
     if path:
         yield path, function, node
@@ -99,6 +105,14 @@ def _is_log(node: ast.AST) -> bool:
     call = node.value if isinstance(node, ast.Expr) else None
     of = call.func.value if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) else None
     return isinstance(of, ast.Name) and of.id == "log"
+
+
+def _is_patience(node: ast.AST) -> bool:
+    if isinstance(node, ast.keyword):
+        return node.arg in TIMEOUTS
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    names = {name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+    return bool(names) and names <= PATIENCE
 
 
 def _is_for_types(node: ast.AST) -> bool:
