@@ -7,19 +7,16 @@ from typing import Literal
 
 from msgspec import Struct
 
-Period = Literal["total", "day", "week", "month"]
-
 
 class LiveCampaignReply(Struct, frozen=True):
-    """A campaign that gives points now. `terms_text` is the whole rule; `per_person`: how often
-    in each `per_person_period`."""
+    """A campaign that gives now. `terms_text` is the whole rule; `points`: the most that one award gives, 0 when it
+    gives something else; `limits`: what one person may have at most."""
 
     id: str
     title: str
     terms_text: str
     points: int
-    per_person: int
-    per_person_period: Period
+    limits: list[str]
     starts_at: datetime
     ends_at: datetime
 
@@ -33,8 +30,7 @@ class ClaimableReply(Struct, frozen=True):
     terms_text: str
     kind: Literal["amount_off", "discount", "exchange"]
     price_points: int
-    per_person: int
-    per_person_period: Period
+    limits: list[str]
     left: int
     claim_from: datetime
     claim_until: datetime

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from server.admin_api.incentive_replies import budget_reply, signed, top_up_reply
-from server.admin_api.schemas.incentives import BudgetDetailReply, TopUpReply, TopUpRequest
+from server.admin_api.schemas.incentives import BudgetDetailReply, TopUpReply, TopUpRequest, WriteQuery
 from server.incentives.errors import BudgetNotFound, SecondPersonRequired, TopUpNotFound, WrongStatus
 from server.web.idempotency import replayed_header
 from server.web.routing import Call, Callers, Reply, Router
@@ -34,27 +34,31 @@ async def get_budget(call: Call, budget_id: int) -> Reply:
     "/budgets/<budget_id:int>/top-ups",
     summary="申请追加预算",
     body=TopUpRequest,
-    replies={201: TopUpReply},
+    query=WriteQuery,
+    replies={200: TopUpReply, 201: TopUpReply},
     caller=Callers.admin("budget.topup"),
     errors=(BudgetNotFound, WrongStatus, statuses.MISMATCH, statuses.ID_EXPIRED),
     idempotent=True,
 )
-async def request_top_up(call: Call, body: TopUpRequest, budget_id: int) -> Reply:
-    """The Idempotency-Key becomes the id of the entry; nothing is booked before somebody else approves."""
+async def request_top_up(call: Call, body: TopUpRequest, query: WriteQuery, budget_id: int) -> Reply:
+    """The Idempotency-Key becomes the id of the entry; nothing is booked before somebody else approves. Simulated, the
+    answer is 200 and the key stays free."""
     assert call.idempotency_key is not None
-    request, replayed = await call.services.budgets.request_top_up(
-        budget_id, call.idempotency_key, body.amount, body.document.strip(), signed(call)
+    request, replayed, effects = await call.services.budgets.request_top_up(
+        budget_id, call.idempotency_key, body.amount, body.document.strip(), signed(call, query.simulate)
     )
-    return Reply.created(top_up_reply(request), replayed_header(replayed))
+    reply = top_up_reply(request, effects)
+    return Reply.ok(reply) if query.simulate else Reply.created(reply, replayed_header(replayed))
 
 
 @router.post(
     "/top-ups/<top_up_id:uuid>/approve",
     summary="批准追加预算",
+    query=WriteQuery,
     replies={200: TopUpReply},
     caller=Callers.admin("budget.approve"),
     errors=(TopUpNotFound, WrongStatus, SecondPersonRequired),
 )
-async def approve_top_up(call: Call, top_up_id: UUID) -> Reply:
+async def approve_top_up(call: Call, query: WriteQuery, top_up_id: UUID) -> Reply:
     """By somebody else than who asked. Status `approved` means that the ledger follows within seconds."""
-    return Reply.ok(top_up_reply(await call.services.budgets.approve(top_up_id, signed(call))))
+    return Reply.ok(top_up_reply(*await call.services.budgets.approve(top_up_id, signed(call, query.simulate))))

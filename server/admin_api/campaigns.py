@@ -2,40 +2,48 @@
 
 from __future__ import annotations
 
-from server.admin_api.incentive_replies import campaign_reply, signed
+from server.admin_api.course_routes import Desk, add_course
+from server.admin_api.incentive_replies import campaign_reply, campaign_version_reply, limits_of, signed
 from server.admin_api.schemas.incentives import (
     CampaignPageReply,
     CampaignReply,
     CampaignRequest,
+    CampaignVersionsReply,
     CoursePageQuery,
     RevisionQuery,
+    WriteQuery,
 )
-from server.incentives.commands import CampaignDraft
+from server.incentives.commands import ONCE_EACH, CampaignDraft
 from server.incentives.errors import (
     AlreadyLive,
-    AlreadyOver,
+    BudgetFixed,
     CampaignNotFound,
+    DraftOpen,
+    LimitNotCounted,
     RevisionChanged,
-    SecondPersonRequired,
-    StillSettling,
     WrongStatus,
 )
+from server.incentives.rules import RuleRefused, read
 from server.kit.paging import decode_cursor, encode_cursor
 from server.web.routing import Call, Callers, Reply, Router
 
 router = Router(prefix="/api/admin/v1", tag="管理 · 活动")
+REFUSED = (RuleRefused, LimitNotCounted)
 
 
 @router.post(
     "/campaigns",
     summary="新建活动草稿",
     body=CampaignRequest,
-    replies={201: CampaignReply},
+    query=WriteQuery,
+    replies={200: CampaignReply, 201: CampaignReply},
     caller=Callers.admin("campaign.edit"),
+    errors=REFUSED,
 )
-async def create_campaign(call: Call, body: CampaignRequest) -> Reply:
-    """A draft; it costs nothing until somebody else activates it."""
-    return Reply.created(campaign_reply(await call.services.campaigns.create(_draft(body), signed(call))))
+async def create_campaign(call: Call, body: CampaignRequest, query: WriteQuery) -> Reply:
+    """A draft; it costs nothing until somebody else approves it. Simulated, the answer is 200."""
+    reply = campaign_reply(await call.services.campaigns.create(_draft(body), signed(call, query.simulate)))
+    return Reply.ok(reply) if query.simulate else Reply.created(reply)
 
 
 @router.get(
@@ -73,78 +81,51 @@ async def get_campaign(call: Call, campaign_id: int) -> Reply:
     query=RevisionQuery,
     replies={200: CampaignReply},
     caller=Callers.admin("campaign.edit"),
-    errors=(CampaignNotFound, AlreadyLive, RevisionChanged),
+    errors=(CampaignNotFound, AlreadyLive, RevisionChanged, BudgetFixed, *REFUSED),
 )
 async def edit_campaign(call: Call, body: CampaignRequest, query: RevisionQuery, campaign_id: int) -> Reply:
-    """Replaces the draft; one under review goes back to draft, and whoever edits may not approve."""
-    view = await call.services.campaigns.edit(campaign_id, _draft(body), signed(call), query.revision)
+    """Replaces the version that is worked on; one under review goes back to draft, and whoever edits may not
+    approve."""
+    view = await call.services.campaigns.edit(campaign_id, _draft(body), signed(call, query.simulate), query.revision)
     return Reply.ok(campaign_reply(view))
 
 
 @router.post(
-    "/campaigns/<campaign_id:int>/submit",
-    summary="提交审核",
-    replies={200: CampaignReply},
+    "/campaigns/<campaign_id:int>/versions",
+    summary="新建活动版本",
+    body=CampaignRequest,
+    query=WriteQuery,
+    replies={200: CampaignReply, 201: CampaignReply},
     caller=Callers.admin("campaign.edit"),
-    errors=(CampaignNotFound, WrongStatus),
+    errors=(CampaignNotFound, WrongStatus, DraftOpen, BudgetFixed, *REFUSED),
 )
-async def submit_campaign(call: Call, campaign_id: int) -> Reply:
-    """From draft to review."""
-    return Reply.ok(campaign_reply(await call.services.campaigns.submit(campaign_id, signed(call))))
-
-
-@router.post(
-    "/campaigns/<campaign_id:int>/activate",
-    summary="批准并启用",
-    query=RevisionQuery,
-    replies={200: CampaignReply},
-    caller=Callers.admin("campaign.activate"),
-    errors=(CampaignNotFound, WrongStatus, SecondPersonRequired, RevisionChanged, AlreadyOver),
-)
-async def activate_campaign(call: Call, query: RevisionQuery, campaign_id: int) -> Reply:
-    """By somebody else than the last editor. Status `activating` means that the ledger follows within seconds."""
-    return Reply.ok(campaign_reply(await call.services.campaigns.activate(campaign_id, signed(call), query.revision)))
-
-
-@router.post(
-    "/campaigns/<campaign_id:int>/pause",
-    summary="暂停",
-    replies={200: CampaignReply},
-    caller=Callers.admin("campaign.activate"),
-    errors=(CampaignNotFound, WrongStatus, StillSettling),
-)
-async def pause_campaign(call: Call, campaign_id: int) -> Reply:
-    """At once; points already given stay."""
-    return Reply.ok(campaign_reply(await call.services.campaigns.pause(campaign_id, signed(call))))
-
-
-@router.post(
-    "/campaigns/<campaign_id:int>/resume",
-    summary="恢复",
-    replies={200: CampaignReply},
-    caller=Callers.admin("campaign.activate"),
-    errors=(CampaignNotFound, WrongStatus, StillSettling, AlreadyOver),
-)
-async def resume_campaign(call: Call, campaign_id: int) -> Reply:
-    """After a pause."""
-    return Reply.ok(campaign_reply(await call.services.campaigns.resume(campaign_id, signed(call))))
-
-
-@router.post(
-    "/campaigns/<campaign_id:int>/end",
-    summary="结束",
-    replies={200: CampaignReply},
-    caller=Callers.admin("campaign.activate"),
-    errors=(CampaignNotFound, WrongStatus, StillSettling),
-)
-async def end_campaign(call: Call, campaign_id: int) -> Reply:
-    """For good, before its time."""
-    return Reply.ok(campaign_reply(await call.services.campaigns.end(campaign_id, signed(call))))
+async def revise_campaign(call: Call, body: CampaignRequest, query: WriteQuery, campaign_id: int) -> Reply:
+    """A change of what runs: a draft beside it that goes through the same review. Its budgets are left out; only
+    top-ups change them. Simulated, the answer is 200."""
+    view = await call.services.campaigns.revise(campaign_id, _draft(body), signed(call, query.simulate))
+    return Reply.ok(campaign_reply(view)) if query.simulate else Reply.created(campaign_reply(view))
 
 
 def _draft(body: CampaignRequest) -> CampaignDraft:
     return CampaignDraft(
-        title=body.title.strip(), document=body.document.strip(), trigger=body.trigger, points=body.points,
-        budget_points=body.budget_points, starts_at=body.starts_at, ends_at=body.ends_at, per_person=body.per_person,
-        per_person_period=body.per_person_period, validity_months=body.validity_months,
+        title=body.title.strip(), document=body.document.strip(), rule=read(body.rule),
+        budget_points=body.budget_points, starts_at=body.starts_at, ends_at=body.ends_at,
+        limits=ONCE_EACH if body.limits is None else limits_of(body.limits), validity_months=body.validity_months,
     )  # fmt: skip
+
+
+add_course(
+    Desk(
+        router,
+        "/campaigns",
+        "campaign_id",
+        "campaign",
+        "活动",
+        CampaignNotFound,
+        CampaignReply,
+        CampaignVersionsReply,
+        lambda call: call.services.campaigns,
+        campaign_reply,
+        campaign_version_reply,
+    )
+)

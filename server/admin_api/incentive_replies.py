@@ -4,19 +4,42 @@ from __future__ import annotations
 
 from typing import Any
 
-from server.admin_api.schemas.incentives import BudgetReply, CampaignReply, CouponTemplateReply, TopUpReply
+import msgspec
+
+from server.admin_api.schemas.incentives import (
+    BudgetReply,
+    CampaignReply,
+    CampaignVersionReply,
+    ChangeReply,
+    CouponTemplateReply,
+    CouponTemplateVersionReply,
+    DifferenceReply,
+    EffectsReply,
+    FieldDifference,
+    FundingReply,
+    LimitBody,
+    TopUpReply,
+)
 from server.incentives.budgets import BudgetState
 from server.incentives.campaigns import CampaignView
-from server.incentives.commands import Signed
-from server.incentives.models import BudgetRequest
+from server.incentives.commands import Limit, Signed
+from server.incentives.course import Difference
+from server.incentives.models import BudgetRequest, CampaignVersion, CouponTemplateVersion
+from server.incentives.rules import Rule
+from server.incentives.simulation import Effects
 from server.incentives.templates import TemplateView
 from server.web.routing import Call
 
 
-def signed(call: Call) -> Signed:
+def signed(call: Call, simulate: bool = False) -> Signed:
     """Who asks, for the audit trail and the two-person rule."""
     assert call.caller.admin_id is not None
-    return Signed(call.caller.admin_id, call.request_id)
+    return Signed(call.caller.admin_id, call.request_id, simulate)
+
+
+def limits_of(bodies: list[LimitBody]) -> tuple[Limit, ...]:
+    """Limits as the room takes them."""
+    return tuple(Limit(one.cap, one.action, one.measure, one.period, one.scope) for one in bodies)
 
 
 def budget_reply(state: BudgetState) -> BudgetReply:
@@ -26,39 +49,76 @@ def budget_reply(state: BudgetState) -> BudgetReply:
 
 
 def campaign_reply(view: CampaignView) -> CampaignReply:
-    row = view.row
-    return CampaignReply(**_course(view), trigger=row.trigger, points=row.points, validity_months=row.validity_months)
+    draft = None if view.draft is None else campaign_version_reply(view.draft, view.draft_text)
+    return CampaignReply(**_life(view), version=campaign_version_reply(view.version, view.terms_text), draft=draft)
 
 
 def template_reply(view: TemplateView) -> CouponTemplateReply:
-    row = view.row
+    draft = None if view.draft is None else template_version_reply(view.draft, view.draft_text)
     return CouponTemplateReply(
-        **_course(view), version=row.version, kind=row.kind, face_value_fen=row.face_value_fen, pay_bp=row.pay_bp,  # type: ignore[arg-type]
-        cap_fen=row.cap_fen, threshold_fen=row.threshold_fen, sponsor_bp=row.sponsor_bp, price_points=row.price_points,
-        valid_days=row.valid_days, valid_until=row.valid_until, merchants=[str(item) for item in row.merchants],
-        void_window_s=row.void_window_s, grace_days=row.grace_days, return_stock=row.return_stock,
-        claimable=row.claimable,
+        **_life(view), version=template_version_reply(view.version, view.terms_text), draft=draft
+    )
+
+
+def campaign_version_reply(version: CampaignVersion, text: str) -> CampaignVersionReply:
+    return CampaignVersionReply(
+        **_version(version, text), rule=msgspec.convert(version.rule, Rule), trigger=version.trigger,
+        validity_months=version.validity_months,
     )  # fmt: skip
 
 
-def top_up_reply(request: BudgetRequest) -> TopUpReply:
+def template_version_reply(version: CouponTemplateVersion, text: str) -> CouponTemplateVersionReply:
+    return CouponTemplateVersionReply(
+        **_version(version, text), kind=version.kind, face_value_fen=version.face_value_fen, pay_bp=version.pay_bp,  # type: ignore[arg-type]
+        cap_fen=version.cap_fen, threshold_fen=version.threshold_fen, sponsor_bp=version.sponsor_bp,
+        price_points=version.price_points, valid_days=version.valid_days, valid_until=version.valid_until,
+        merchants=[str(item) for item in version.merchants], void_window_s=version.void_window_s,
+        grace_days=version.grace_days, return_stock=version.return_stock, claimable=version.claimable,
+    )  # fmt: skip
+
+
+def difference_reply(found: Difference[Any]) -> DifferenceReply:
+    return DifferenceReply(
+        found.before.number, found.after.number, [FieldDifference(*one) for one in found.fields],
+        found.before_text, found.after_text,
+    )  # fmt: skip
+
+
+def effects_reply(effects: Effects | None) -> EffectsReply | None:
+    if effects is None:
+        return None
+    changes = [ChangeReply(one.what, one.id, one.field, one.before, one.after) for one in effects.changes]
+    return EffectsReply(changes, [FundingReply(one.budget_id, one.unit, one.amount) for one in effects.budgets])  # type: ignore[arg-type]
+
+
+def top_up_reply(request: BudgetRequest, effects: Effects | None = None) -> TopUpReply:
     return TopUpReply(
         str(request.id), str(request.budget_id), request.amount, request.document, request.status, request.reason,  # type: ignore[arg-type]
         str(request.requested_by), request.requested_at, _person(request.approved_by), request.approved_at,
-        request.settled_at,
+        request.settled_at, effects is not None, effects_reply(effects),
     )  # fmt: skip
 
 
-def _course(view: CampaignView | TemplateView) -> dict[str, Any]:
+def _life(view: CampaignView | TemplateView) -> dict[str, Any]:
     row = view.row
     return {
-        "id": str(row.id), "title": row.title, "document": row.document, "status": row.status,
-        "revision": row.revision, "starts_at": row.starts_at, "ends_at": row.ends_at, "per_person": row.per_person,
-        "per_person_period": row.per_person_period, "terms_text": view.terms_text,
-        "created_by": str(row.created_by), "created_at": row.created_at,
-        "changed_at": row.changed_at, "activated_by": _person(row.activated_by), "activated_at": row.activated_at,
-        "ended_at": row.ended_at, "end_reason": row.end_reason,
+        "id": str(row.id), "status": row.status, "revision": row.revision, "settling": row.pending is not None,
+        "first_created_by": str(row.created_by), "created_at": row.created_at, "changed_at": row.changed_at,
+        "activated_at": row.activated_at, "ended_at": row.ended_at, "end_reason": row.end_reason,
         "budgets": [budget_reply(state) for state in view.budgets],
+        "simulated": view.effects is not None, "effects": effects_reply(view.effects),
+    }  # fmt: skip
+
+
+def _version(version: CampaignVersion | CouponTemplateVersion, text: str) -> dict[str, Any]:
+    return {
+        "version_id": str(version.id), "number": version.number, "version_status": version.status,
+        "title": version.title, "document": version.document, "starts_at": version.starts_at,
+        "ends_at": version.ends_at, "limits": msgspec.convert(version.limits, list[LimitBody]), "terms_text": text,
+        "comment": version.comment, "created_by": str(version.created_by),
+        "submitted_by": _person(version.submitted_by), "submitted_at": version.submitted_at,
+        "approved_by": _person(version.approved_by), "approved_at": version.approved_at,
+        "live_at": version.live_at, "superseded_at": version.superseded_at,
     }  # fmt: skip
 
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from server.admin_api.incentive_replies import signed, template_reply
+from server.admin_api.course_routes import Desk, add_course
+from server.admin_api.incentive_replies import limits_of, signed, template_reply, template_version_reply
 from server.admin_api.schemas.incentives import (
     CouponTemplatePageReply,
     CouponTemplateReply,
     CouponTemplateRequest,
+    CouponTemplateVersionsReply,
     CoursePageQuery,
     RevisionQuery,
+    WriteQuery,
 )
-from server.incentives.commands import TemplateDraft
+from server.incentives.commands import ONE_EACH, TemplateDraft
 from server.incentives.errors import (
     AlreadyLive,
-    AlreadyOver,
+    BudgetFixed,
+    DraftOpen,
+    LimitNotCounted,
     RevisionChanged,
-    SecondPersonRequired,
-    StillSettling,
     TemplateNotFound,
     WrongStatus,
 )
@@ -30,12 +33,15 @@ router = Router(prefix="/api/admin/v1", tag="管理 · 优惠券模板")
     "/coupon-templates",
     summary="新建优惠券模板草稿",
     body=CouponTemplateRequest,
-    replies={201: CouponTemplateReply},
+    query=WriteQuery,
+    replies={200: CouponTemplateReply, 201: CouponTemplateReply},
     caller=Callers.admin("template.edit"),
+    errors=(LimitNotCounted,),
 )
-async def create_template(call: Call, body: CouponTemplateRequest) -> Reply:
-    """A draft; it costs nothing until somebody else activates it."""
-    return Reply.created(template_reply(await call.services.templates.create(_draft(body), signed(call))))
+async def create_template(call: Call, body: CouponTemplateRequest, query: WriteQuery) -> Reply:
+    """A draft; it costs nothing until somebody else approves it. Simulated, the answer is 200."""
+    reply = template_reply(await call.services.templates.create(_draft(body), signed(call, query.simulate)))
+    return Reply.ok(reply) if query.simulate else Reply.created(reply)
 
 
 @router.get(
@@ -73,73 +79,29 @@ async def get_template(call: Call, template_id: int) -> Reply:
     query=RevisionQuery,
     replies={200: CouponTemplateReply},
     caller=Callers.admin("template.edit"),
-    errors=(TemplateNotFound, AlreadyLive, RevisionChanged),
+    errors=(TemplateNotFound, AlreadyLive, RevisionChanged, BudgetFixed, LimitNotCounted),
 )
 async def edit_template(call: Call, body: CouponTemplateRequest, query: RevisionQuery, template_id: int) -> Reply:
-    """Replaces the draft; one under review goes back to draft, and whoever edits may not approve."""
-    view = await call.services.templates.edit(template_id, _draft(body), signed(call), query.revision)
+    """Replaces the version that is worked on; one under review goes back to draft, and whoever edits may not
+    approve."""
+    view = await call.services.templates.edit(template_id, _draft(body), signed(call, query.simulate), query.revision)
     return Reply.ok(template_reply(view))
 
 
 @router.post(
-    "/coupon-templates/<template_id:int>/submit",
-    summary="提交审核",
-    replies={200: CouponTemplateReply},
+    "/coupon-templates/<template_id:int>/versions",
+    summary="新建优惠券模板版本",
+    body=CouponTemplateRequest,
+    query=WriteQuery,
+    replies={200: CouponTemplateReply, 201: CouponTemplateReply},
     caller=Callers.admin("template.edit"),
-    errors=(TemplateNotFound, WrongStatus),
+    errors=(TemplateNotFound, WrongStatus, DraftOpen, BudgetFixed, LimitNotCounted),
 )
-async def submit_template(call: Call, template_id: int) -> Reply:
-    """From draft to review."""
-    return Reply.ok(template_reply(await call.services.templates.submit(template_id, signed(call))))
-
-
-@router.post(
-    "/coupon-templates/<template_id:int>/activate",
-    summary="批准并启用",
-    query=RevisionQuery,
-    replies={200: CouponTemplateReply},
-    caller=Callers.admin("template.activate"),
-    errors=(TemplateNotFound, WrongStatus, SecondPersonRequired, RevisionChanged, AlreadyOver),
-)
-async def activate_template(call: Call, query: RevisionQuery, template_id: int) -> Reply:
-    """By somebody else than the last editor. Status `activating` means that the ledger follows within seconds."""
-    return Reply.ok(template_reply(await call.services.templates.activate(template_id, signed(call), query.revision)))
-
-
-@router.post(
-    "/coupon-templates/<template_id:int>/pause",
-    summary="暂停",
-    replies={200: CouponTemplateReply},
-    caller=Callers.admin("template.activate"),
-    errors=(TemplateNotFound, WrongStatus, StillSettling),
-)
-async def pause_template(call: Call, template_id: int) -> Reply:
-    """At once; coupons already claimed stay usable."""
-    return Reply.ok(template_reply(await call.services.templates.pause(template_id, signed(call))))
-
-
-@router.post(
-    "/coupon-templates/<template_id:int>/resume",
-    summary="恢复",
-    replies={200: CouponTemplateReply},
-    caller=Callers.admin("template.activate"),
-    errors=(TemplateNotFound, WrongStatus, StillSettling, AlreadyOver),
-)
-async def resume_template(call: Call, template_id: int) -> Reply:
-    """After a pause."""
-    return Reply.ok(template_reply(await call.services.templates.resume(template_id, signed(call))))
-
-
-@router.post(
-    "/coupon-templates/<template_id:int>/end",
-    summary="结束",
-    replies={200: CouponTemplateReply},
-    caller=Callers.admin("template.activate"),
-    errors=(TemplateNotFound, WrongStatus, StillSettling),
-)
-async def end_template(call: Call, template_id: int) -> Reply:
-    """For good, before its time."""
-    return Reply.ok(template_reply(await call.services.templates.end(template_id, signed(call))))
+async def revise_template(call: Call, body: CouponTemplateRequest, query: WriteQuery, template_id: int) -> Reply:
+    """A change of what runs: a draft beside it that goes through the same review. Its budgets are left out; only
+    top-ups change them. Coupons keep the version under which they were claimed. Simulated, the answer is 200."""
+    view = await call.services.templates.revise(template_id, _draft(body), signed(call, query.simulate))
+    return Reply.ok(template_reply(view)) if query.simulate else Reply.created(template_reply(view))
 
 
 def _draft(body: CouponTemplateRequest) -> TemplateDraft:
@@ -147,8 +109,25 @@ def _draft(body: CouponTemplateRequest) -> TemplateDraft:
         title=body.title.strip(), document=body.document.strip(), kind=body.kind, stock=body.stock,
         starts_at=body.starts_at, ends_at=body.ends_at, face_value_fen=body.face_value_fen, pay_bp=body.pay_bp,
         cap_fen=body.cap_fen, threshold_fen=body.threshold_fen, sponsor_bp=body.sponsor_bp,
-        price_points=body.price_points, per_person=body.per_person, per_person_period=body.per_person_period,
+        price_points=body.price_points, limits=ONE_EACH if body.limits is None else limits_of(body.limits),
         valid_days=body.valid_days, valid_until=body.valid_until, merchants=tuple(int(item) for item in body.merchants),
         void_window_s=body.void_window_s, grace_days=body.grace_days, return_stock=body.return_stock,
         budget_fen=body.budget_fen, claimable=body.claimable,
     )  # fmt: skip
+
+
+add_course(
+    Desk(
+        router,
+        "/coupon-templates",
+        "template_id",
+        "template",
+        "优惠券模板",
+        TemplateNotFound,
+        CouponTemplateReply,
+        CouponTemplateVersionsReply,
+        lambda call: call.services.templates,
+        template_reply,
+        template_version_reply,
+    )
+)

@@ -26,23 +26,23 @@ from wallet.errors import Refused, VaultError
 log = structlog.get_logger(__name__)
 
 _MATCH = """
-SELECT f.id AS fact_id, f.resident_id, f.occurred_at, c.id AS campaign_id
+SELECT f.id AS fact_id, f.resident_id, f.occurred_at, v.campaign_id, v.id AS version_id
 FROM fact f
-JOIN campaign c ON c.trigger = f.kind AND c.starts_at <= f.occurred_at AND f.occurred_at < c.ends_at
-JOIN campaign_span s ON s.campaign_id = c.id AND s.from_at <= f.occurred_at
+JOIN campaign_version v ON v.trigger = f.kind AND v.starts_at <= f.occurred_at AND f.occurred_at < v.ends_at
+JOIN campaign_span s ON s.version_id = v.id AND s.from_at <= f.occurred_at
     AND (s.until_at IS NULL OR f.occurred_at < s.until_at)
-WHERE {which} AND NOT EXISTS (SELECT FROM award a WHERE a.campaign_id = c.id AND a.fact_id = f.id)
-ORDER BY f.id, c.id LIMIT 1000
+WHERE {which} AND NOT EXISTS (SELECT FROM award a WHERE a.campaign_id = v.campaign_id AND a.fact_id = f.id)
+ORDER BY f.id, v.campaign_id LIMIT 1000
 """
 _MATCH_ONE = _MATCH.format(which="f.id = $1")
 # A campaign may become live in the instant a fact is told, each not seeing the other: fresh facts are looked at again.
 _MATCH_FRESH = _MATCH.format(which="f.recorded_at > clock_timestamp() - interval '10 minutes'")
 _INSERT = """
-INSERT INTO award (campaign_id, fact_id, resident_id, vault_id, status, reason, attempts, due_at, created_at)
-VALUES ($1, $2, $3, $4, 'pending', '', 0, $5, $6) ON CONFLICT (campaign_id, fact_id) DO NOTHING
+INSERT INTO award (campaign_id, version_id, fact_id, resident_id, vault_id, status, reason, attempts, due_at,
+created_at) VALUES ($1, $2, $3, $4, $5, 'pending', '', 0, $6, $7) ON CONFLICT (campaign_id, fact_id) DO NOTHING
 """
 _OWED = """
-SELECT a.id, a.campaign_id, a.resident_id, a.vault_id, a.attempts, f.occurred_at, c.status
+SELECT a.id, a.version_id, a.resident_id, a.vault_id, a.attempts, f.occurred_at, c.status
 FROM award a JOIN fact f ON f.id = a.fact_id JOIN campaign c ON c.id = a.campaign_id
 WHERE a.status = 'pending' AND {which} ORDER BY a.due_at, a.id LIMIT $2
 """
@@ -87,8 +87,8 @@ class AwardService:
         async with transaction() as tx:
             for match in matches:
                 await tx.execute_query(_INSERT, [
-                    match["campaign_id"], match["fact_id"], match["resident_id"], self._vault_id(match),
-                    now + timedelta(seconds=REDRIVE_AFTER_S), now,
+                    match["campaign_id"], match["version_id"], match["fact_id"], match["resident_id"],
+                    self._vault_id(match), now + timedelta(seconds=REDRIVE_AFTER_S), now,
                 ])  # fmt: skip
 
     def _vault_id(self, match: dict[str, Any]) -> UUID:
@@ -101,10 +101,10 @@ class AwardService:
         try:
             await self._vault.open_wallet(owed["resident_id"])
             await self._vault.earn(
-                owed["resident_id"], owed["vault_id"], terms_id=owed["campaign_id"], earned_on=earned_on
+                owed["resident_id"], owed["vault_id"], terms_id=owed["version_id"], earned_on=earned_on
             )
         except Refused as refusal:
-            if is_final(refusal, ended=owed["status"] == "ended"):
+            if is_final(refusal, ended=owed["status"] in ("ended", "archived")):
                 await self._settle(owed["id"], "refused", refusal.code)
             else:
                 await self._postpone(owed, refusal.code)

@@ -13,9 +13,11 @@ import structlog
 from tortoise.backends.base.client import BaseDBAsyncClient
 
 from server.incentives.commands import MAX_PLANNED, Signed
-from server.incentives.course import RUNNING, plain, post_entry
 from server.incentives.errors import BudgetNotFound, SecondPersonRequired, TopUpNotFound, WrongStatus
+from server.incentives.follow import post_entry
 from server.incentives.models import Budget, BudgetRequest
+from server.incentives.rows import RUNNING, columns_of
+from server.incentives.simulation import Effects, write
 from server.kit import audit
 from server.kit.clock import Clock
 from server.kit.db import fetch, transaction
@@ -98,8 +100,9 @@ class BudgetService:
 
     async def request_top_up(
         self, budget_id: int, request_id: UUID, amount: int, document: str, signed: Signed
-    ) -> tuple[BudgetRequest, bool]:
-        """Ask for `amount` more under a client-made UUIDv7; (request, replayed). Somebody else approves it.
+    ) -> tuple[BudgetRequest, bool, Effects | None]:
+        """Ask for `amount` more under a client-made UUIDv7; (request, replayed, effects when simulated). Somebody else
+        approves it.
 
         The same id with other content is refused as a mismatch, an id older than 48 h or ahead by 5 min as expired.
         """
@@ -110,12 +113,13 @@ class BudgetService:
         values = (budget_id, "topup", amount, document, signed.admin_id)
         known = await BudgetRequest.get_or_none(id=request_id)
         if known is not None:
-            return _same(known, values), True
+            return _same(known, values), True, Effects([], []) if signed.simulate else None
         stamped_ms = request_id.int >> 80
         now = self._clock.now()
         if not _unix_ms(now - OLDEST_KEY) <= stamped_ms <= _unix_ms(now + NEWEST_KEY):
             raise Refused(statuses.ID_EXPIRED)
-        async with transaction() as tx:
+
+        async def ask(tx: BaseDBAsyncClient) -> tuple[BudgetRequest, bool]:
             await self._require_running(tx, budget_id)
             rows = await fetch(
                 "INSERT INTO budget_request"
@@ -126,28 +130,32 @@ class BudgetService:
             request = await BudgetRequest.get(id=request_id, using_db=tx)
             if rows:
                 await self._record(tx, "requested", request, None, signed)
-        return _same(request, values), not rows
+            return request, not rows
 
-    async def approve(self, request_id: UUID, signed: Signed) -> BudgetRequest:
+        (request, replayed), effects = await write(signed, ask)
+        return _same(request, values), replayed, effects
+
+    async def approve(self, request_id: UUID, signed: Signed) -> tuple[BudgetRequest, Effects | None]:
         """Approve a top-up and book it in the vault; refused to whoever asked for it. Twice answers the same."""
-        async with transaction() as tx:
-            request = await BudgetRequest.filter(id=request_id).using_db(tx).select_for_update(no_key=True).first()
-            if request is None:
-                raise TopUpNotFound
-            if request.requested_by == signed.admin_id:
-                raise SecondPersonRequired
-            if request.approved_by is not None and request.approved_by != signed.admin_id:
-                raise WrongStatus
-            if request.status == "requested":
-                await self._require_running(tx, request.budget_id)
-                before = _snapshot(request)
-                request.status, request.approved_by, request.approved_at = (
-                    "approved",
-                    signed.admin_id,
-                    self._clock.now(),
-                )
-                await request.save(using_db=tx)
-                await self._record(tx, "approved", request, before, signed)
+        return await write(signed, lambda tx: self._approve(tx, request_id, signed), follow=self._book)
+
+    async def _approve(self, tx: BaseDBAsyncClient, request_id: UUID, signed: Signed) -> BudgetRequest:
+        request = await BudgetRequest.filter(id=request_id).using_db(tx).select_for_update(no_key=True).first()
+        if request is None:
+            raise TopUpNotFound
+        if request.requested_by == signed.admin_id:
+            raise SecondPersonRequired
+        if request.approved_by is not None and request.approved_by != signed.admin_id:
+            raise WrongStatus
+        if request.status == "requested":
+            await self._require_running(tx, request.budget_id)
+            before = columns_of(request)
+            request.status, request.approved_by, request.approved_at = "approved", signed.admin_id, self._clock.now()
+            await request.save(using_db=tx)
+            await self._record(tx, "approved", request, before, signed)
+        return request
+
+    async def _book(self, request: BudgetRequest) -> BudgetRequest:
         if request.status == "approved":
             try:
                 return await self._post(request)
@@ -162,7 +170,7 @@ class BudgetService:
         left = BudgetRequest.filter(status="approved", approved_at__lte=since).order_by("approved_at").limit(limit)
         for request in await left.prefetch_related("budget__campaign", "budget__template"):
             owner = request.budget.campaign or request.budget.template
-            if owner is None or owner.status == "activating":
+            if owner is None or owner.live_version is None:
                 continue
             try:
                 await self._post(request)
@@ -180,7 +188,7 @@ class BudgetService:
         async with transaction() as tx:
             current = await BudgetRequest.filter(id=request.id).using_db(tx).select_for_update(no_key=True).get()
             if current.status == "approved":
-                before = _snapshot(current)
+                before = columns_of(current)
                 current.status, current.reason, current.settled_at = status, reason, self._clock.now()
                 await current.save(using_db=tx)
                 await self._record(tx, status, current, before, None)
@@ -207,17 +215,13 @@ class BudgetService:
     ) -> None:
         await audit.record(
             tx, actor=signed.actor if signed else audit.Actor("system", "system"), action=f"top_up.{action}",
-            object_kind="top_up", object_id=str(request.id), before=before, after=_snapshot(request),
+            object_kind="top_up", object_id=str(request.id), before=before, after=columns_of(request),
             at=self._clock.now(), request_id=signed.request_id if signed else "",
         )  # fmt: skip
 
 
 def _unix_ms(at: datetime) -> int:
     return int(at.timestamp() * 1000)
-
-
-def _snapshot(request: BudgetRequest) -> dict[str, Any]:
-    return {name: plain(getattr(request, name)) for name in sorted(request._meta.fields_db_projection)}
 
 
 def _same(request: BudgetRequest, values: tuple[int, str, int, str, int]) -> BudgetRequest:

@@ -1,124 +1,87 @@
-"""Campaigns: points for facts, from draft to end. The course they share with templates is in `course`."""
+"""Campaigns: something for facts, by rules. The course they share with templates is in `course`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Literal
 
-from server.incentives.budgets import BudgetService, BudgetState
-from server.incentives.commands import CampaignDraft, Signed
-from server.incentives.course import Course, owner_of
+import msgspec
+
+from server.incentives.course import Course, View
+from server.incentives.effects import most_points
 from server.incentives.errors import CampaignNotFound
-from server.incentives.models import Budget, Campaign
+from server.incentives.models import Campaign, CampaignVersion
+from server.incentives.rows import Kind
+from server.incentives.rules import Rule
 from server.incentives.wording import campaign_text
 from server.kit.clock import Clock
+from server.kit.db import fetch
 from wallet import EarnTerms, PersonLimit, Vault
 
 SHOWN_TO_RESIDENTS = 100
+CAMPAIGNS = Kind("campaign", "campaign_id", Campaign, CampaignVersion, CampaignNotFound)
+
+CampaignView = View[Campaign, CampaignVersion]
 
 
 @dataclass(frozen=True, slots=True)
-class CampaignView:
-    """A campaign with its budgets as they stand and its rule in Chinese."""
+class LiveCampaign:
+    """A campaign that gives now, by its live version."""
 
-    row: Campaign
-    budgets: list[BudgetState]
+    id: int
+    version: CampaignVersion
     terms_text: str
+    points: int
 
 
-class CampaignService:
+class CampaignService(Course[Campaign, CampaignVersion]):
     """What administrators do with campaigns, and what residents see of them."""
 
     def __init__(self, *, vault: Vault, clock: Clock) -> None:
-        self._vault = vault
-        self._clock = clock
-        self._budgets = BudgetService(vault=vault, clock=clock)
-        self._course: Course[Campaign] = Course(
-            model=Campaign,
-            noun="campaign",
-            missing=CampaignNotFound,
-            vault=vault,
-            clock=clock,
-            put_terms=self._put_terms,
-        )
+        super().__init__(kind=CAMPAIGNS, vault=vault, clock=clock)
 
-    async def create(self, draft: CampaignDraft, signed: Signed) -> CampaignView:
-        """Write a draft. Raises InvalidField for what cannot be."""
-        draft.check()
-        return await self._view(await self._course.create(draft.columns(), draft.planned(), signed))
-
-    async def edit(
-        self, campaign_id: int, draft: CampaignDraft, signed: Signed, revision: int | None = None
-    ) -> CampaignView:
-        """Replace a draft's content. Raises AlreadyLive once approved, RevisionChanged on an old `revision`."""
-        draft.check()
-        row = await self._course.edit(campaign_id, draft.columns(), draft.planned(), signed, revision)
-        return await self._view(row)
-
-    async def submit(self, campaign_id: int, signed: Signed) -> CampaignView:
-        """Hand a draft over for review."""
-        return await self._view(await self._course.submit(campaign_id, signed))
-
-    async def activate(self, campaign_id: int, signed: Signed, revision: int | None = None) -> CampaignView:
-        """Approve and start; refused to the last editor with SecondPersonRequired."""
-        return await self._view(await self._course.activate(campaign_id, signed, revision))
-
-    async def pause(self, campaign_id: int, signed: Signed) -> CampaignView:
-        """Stop giving points at once."""
-        return await self._view(await self._course.pause(campaign_id, signed))
-
-    async def resume(self, campaign_id: int, signed: Signed) -> CampaignView:
-        """Go on after a pause."""
-        return await self._view(await self._course.resume(campaign_id, signed))
-
-    async def end(self, campaign_id: int, signed: Signed) -> CampaignView:
-        """End for good."""
-        return await self._view(await self._course.end(campaign_id, signed))
-
-    async def get(self, campaign_id: int) -> CampaignView:
-        """One campaign. Raises CampaignNotFound."""
-        return await self._view(await self._course.find(campaign_id))
-
-    async def page(self, before_id: int | None, limit: int, status: str | None = None) -> list[CampaignView]:
-        """Up to `limit` campaigns with an id below `before_id`, newest first."""
-        chosen = Campaign.all() if status is None else Campaign.filter(status=status)
-        if before_id is not None:
-            chosen = chosen.filter(id__lt=before_id)
-        rows = await chosen.order_by("-id").limit(limit)
-        budgets = await Budget.filter(campaign_id__in=[row.id for row in rows]).order_by("id")
-        states = await self._budgets.states(budgets)
-        return [
-            CampaignView(row, [state for state in states if state.campaign_id == row.id], self.text(row))
-            for row in rows
-        ]
-
-    async def live(self) -> list[Campaign]:
-        """The campaigns that give points now, soonest to end first; at most 100."""
-        now = self._clock.now()
-        running = Campaign.filter(status__in=("active", "scheduled"), pending=None, starts_at__lte=now, ends_at__gt=now)
-        return await running.order_by("ends_at", "id").limit(SHOWN_TO_RESIDENTS)
-
-    def text(self, campaign: Campaign) -> str:
+    def text(self, version: CampaignVersion) -> str:
         """The rule in Chinese."""
-        return campaign_text(campaign, self._clock.zone)
+        return campaign_text(version, self._clock.zone)
 
-    async def redrive(self) -> int:
-        """For the worker, every few seconds: finish, start and end what is due; returns how much it did."""
-        return await self._course.redrive()
+    async def live(self) -> list[LiveCampaign]:
+        """The campaigns that give now, soonest to end first; at most 100."""
+        now = self._clock.now()
+        rows = await fetch(
+            "SELECT v.id FROM campaign c JOIN campaign_version v ON v.id = c.live_version"
+            " WHERE c.status IN ('active', 'scheduled') AND v.starts_at <= $1 AND v.ends_at > $1"
+            " ORDER BY v.ends_at, c.id LIMIT $2",
+            now,
+            SHOWN_TO_RESIDENTS,
+        )
+        versions = {one.id: one for one in await CampaignVersion.filter(id__in=[row["id"] for row in rows])}
+        return [self._as_live(versions[row["id"]]) for row in rows]
 
-    async def _view(self, row: Campaign) -> CampaignView:
-        budgets = await Budget.filter(**owner_of(row)).order_by("id")
-        return CampaignView(row, await self._budgets.states(budgets), self.text(row))
+    def _as_live(self, version: CampaignVersion) -> LiveCampaign:
+        points = most_points(msgspec.convert(version.rule, Rule))
+        return LiveCampaign(version.campaign_id, version, self.text(version), points)
 
-    async def _put_terms(self, row: Campaign, budgets: dict[str, int]) -> None:
-        limit = PersonLimit(
-            limit_id=f"campaign:{row.id}", cap=row.per_person, action="earn", period=row.per_person_period  # type: ignore[arg-type]
-        )  # fmt: skip
+    async def _put_terms(self, row: Campaign, version: CampaignVersion, budgets: dict[str, int]) -> None:
+        points = most_points(msgspec.convert(version.rule, Rule))
+        if not points:
+            return
         await self._vault.put_earn_terms(
             EarnTerms(
-                id=row.id,
+                id=version.id,
                 points_budget=budgets["points"],
-                points=row.points,
-                validity_months=row.validity_months,
-                person_limits=(limit,),
+                points=points,
+                validity_months=version.validity_months,
+                person_limits=person_limits(f"campaign:{row.id}", "earn", version.limits),
             )
         )
+
+
+def person_limits(owner: str, usual: Literal["earn", "issue"], limits: list[dict[str, Any]]) -> tuple[PersonLimit, ...]:
+    """The limits of a version as the vault counts them: under names that belong to the campaign or template (D17)."""
+    return tuple(
+        PersonLimit(
+            limit_id=owner if limit["action"] == usual else f"{owner}:{limit['action']}",
+            cap=limit["cap"], action=limit["action"], measure=limit["measure"], period=limit["period"],
+        )
+        for limit in limits
+    )  # fmt: skip

@@ -5,30 +5,37 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
+import msgspec
+
+from server.incentives.effects import most_points
+from server.incentives.errors import LimitNotCounted
+from server.incentives.rules import Rule, check
+from server.incentives.rules.needs import kind_of
 from server.kit.audit import Actor
 from server.kit.errors import InvalidField
 
-TRIGGERS = ("identity_bound",)
 KINDS = ("amount_off", "discount", "exchange")
-PERIODS = ("total", "day", "week", "month")
 
-MAX_POINTS = 1_000_000
+MAX_PRICE_POINTS = 1_000_000
 MAX_FEN = 100_000_000
 MAX_PLANNED = 1_000_000_000_000
 MAX_MERCHANTS = 2_000
 DEFAULT_VOID_WINDOW_S = 1_800
 MAX_VOID_WINDOW_S = 7 * 86_400
 MAX_GRACE_DAYS = 365
+MAX_LIMITS = 8
+MAX_CAP = 1_000_000_000_000
 # Every instant between can be told in any zone; "for ever" is no date.
 FIRST_DAY, LAST_DAY = datetime(2000, 1, 1, tzinfo=UTC), datetime(2199, 12, 31, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """Who asks, for the audit trail and the two-person rule."""
+    """Who asks, for the audit trail and the two-person rule. `simulate`: only to see what would happen."""
 
     admin_id: int
     request_id: str
+    simulate: bool = False
 
     @property
     def actor(self) -> Actor:
@@ -52,73 +59,111 @@ def _window(starts_at: datetime, ends_at: datetime) -> None:
         raise InvalidField(field="ends_at")
 
 
-def _per_person(cap: int, period: str) -> None:
-    _within("per_person", cap, 1, 10_000)
-    if period not in PERIODS:
-        raise InvalidField(field="per_person_period")
+class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """At most `cap` of `measure` in each `period`, for one person (D17). A person is one ID number, however many
+    accounts it has. It is counted with the campaign or template, so that a new version counts on."""
+
+    cap: int
+    action: str
+    measure: str = "count"
+    period: str = "total"
+    scope: str = "resident"
+
+
+def check_limits(limits: tuple[Limit, ...], actions: tuple[str, ...]) -> None:
+    """Raise InvalidField for a limit that cannot be, LimitNotCounted for one that nothing would count yet."""
+    if len(limits) > MAX_LIMITS:
+        raise InvalidField(field="limits")
+    seen = set()
+    for place, limit in enumerate(limits):
+        at = f"limits[{place}]"
+        if limit.scope != "resident":
+            raise LimitNotCounted(field=f"{at}.scope")
+        if limit.action not in actions:
+            raise InvalidField(field=f"{at}.action")
+        if limit.measure not in ("count", "points", "face_value_fen"):
+            raise InvalidField(field=f"{at}.measure")
+        if limit.period not in ("total", "day", "week", "month"):
+            raise InvalidField(field=f"{at}.period")
+        _within(f"{at}.cap", limit.cap, 1, MAX_CAP)
+        way = (limit.action, limit.measure, limit.period)
+        if way in seen:
+            raise InvalidField(field=at)
+        seen.add(way)
+
+
+ONCE_EACH = (Limit(1, "earn"),)
+ONE_EACH = (Limit(1, "issue"),)
 
 
 @dataclass(frozen=True, slots=True)
 class CampaignDraft:
-    """A campaign as its editor wants it. `budget_points` bounds all awards; `document` is the approval's number;
-    `per_person`: awards of one person in each `per_person_period`."""
+    """A version of a campaign as its editor wants it. `document` is the approval's number.
+
+    `budget_points` bounds all awards of the campaign together; a later version leaves it out, as only a top-up changes
+    what was approved once. It is 0 where the rule gives no points.
+    """
 
     title: str
     document: str
-    trigger: str
-    points: int
-    budget_points: int
+    rule: Rule
     starts_at: datetime
     ends_at: datetime
-    per_person: int = 1
+    budget_points: int | None = None
+    limits: tuple[Limit, ...] = ONCE_EACH
     validity_months: int = 24
-    per_person_period: str = "total"
 
     def check(self) -> None:
-        """Raise InvalidField for the first field that cannot be."""
+        """Raise InvalidField for the first field that cannot be, RuleRefused for a rule that may not be."""
         _filled("title", self.title, 60)
         _filled("document", self.document, 100)
-        if self.trigger not in TRIGGERS:
-            raise InvalidField(field="trigger")
-        _within("points", self.points, 1, MAX_POINTS)
-        _within("budget_points", self.budget_points, self.points, MAX_PLANNED)
-        _per_person(self.per_person, self.per_person_period)
+        check(self.rule)
+        if self.budget_points is not None:
+            _within("budget_points", self.budget_points, most_points(self.rule), MAX_PLANNED)
+        check_limits(self.limits, ("earn",))
         _within("validity_months", self.validity_months, 1, 24)
         _window(self.starts_at, self.ends_at)
 
     def columns(self) -> dict[str, object]:
-        """The rule as columns of `campaign`."""
+        """What it says, as columns of `campaign_version`."""
         return {
-            "title": self.title, "document": self.document, "trigger": self.trigger, "points": self.points,
-            "starts_at": self.starts_at, "ends_at": self.ends_at, "per_person": self.per_person,
-            "per_person_period": self.per_person_period, "validity_months": self.validity_months,
+            "title": self.title, "document": self.document, "rule": msgspec.to_builtins(self.rule),
+            "trigger": kind_of(self.rule), "starts_at": self.starts_at, "ends_at": self.ends_at,
+            "limits": [msgspec.to_builtins(one) for one in self.limits], "validity_months": self.validity_months,
         }  # fmt: skip
 
+    def units(self) -> dict[str, str]:
+        """The budgets that it draws on by unit, each with the field that states it."""
+        return {"points": "budget_points"} if most_points(self.rule) else {}
+
+    def stated(self) -> dict[str, int]:
+        """The amounts of budgets that are stated, by unit."""
+        return {"points": self.budget_points} if self.budget_points else {}
+
     def planned(self) -> dict[str, int]:
-        """The planned amount of each budget, by unit."""
-        return {"points": self.budget_points}
+        """The amount of each budget, by unit; nothing is made up."""
+        return self.stated()
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateDraft:
-    """A coupon template as its editor wants it. `stock`: coupons; `budget_fen`: by default enough for all of them;
-    `per_person`: coupons of one person in each `per_person_period`; `grace_days`: the least life after a void;
-    `claimable`: residents may claim it themselves; a coupon that is only given has no price."""
+    """A version of a coupon template as its editor wants it. `stock`: coupons; `budget_fen`: by default enough for
+    all of them; a later version leaves both out. `grace_days`: the least life after a void; `claimable`: residents may
+    claim it themselves; a coupon that is only given has no price."""
 
     title: str
     document: str
     kind: str
-    stock: int
     starts_at: datetime
     ends_at: datetime
+    stock: int | None = None
     face_value_fen: int = 0
     pay_bp: int = 0
     cap_fen: int = 0
     threshold_fen: int = 0
     sponsor_bp: int = 10_000
     price_points: int = 0
-    per_person: int = 1
-    per_person_period: str = "total"
+    limits: tuple[Limit, ...] = ONE_EACH
     valid_days: int = 30
     valid_until: date | None = None
     merchants: tuple[int, ...] = field(default=())
@@ -134,11 +179,12 @@ class TemplateDraft:
         _filled("document", self.document, 100)
         if self.kind not in KINDS:
             raise InvalidField(field="kind")
-        _within("stock", self.stock, 1, MAX_PLANNED)
+        if self.stock is not None:
+            _within("stock", self.stock, 1, MAX_PLANNED)
         self._check_worth()
         _within("sponsor_bp", self.sponsor_bp, 0, 10_000)
-        _within("price_points", self.price_points, 0, MAX_POINTS if self.claimable else 0)
-        _per_person(self.per_person, self.per_person_period)
+        _within("price_points", self.price_points, 0, MAX_PRICE_POINTS if self.claimable else 0)
+        check_limits(self.limits, ("issue", "redeem"))
         _within("void_window_s", self.void_window_s, 0, MAX_VOID_WINDOW_S)
         _within("grace_days", self.grace_days, 0, MAX_GRACE_DAYS)
         _within("valid_days", self.valid_days, 0 if self.valid_until else 1, 3_660)
@@ -149,7 +195,7 @@ class TemplateDraft:
             raise InvalidField(field="valid_until")
         if self.budget_fen is not None:
             _within("budget_fen", self.budget_fen, self.share_fen(), MAX_PLANNED if self.share_fen() else -1)
-        if self.stock * self.share_fen() > MAX_PLANNED:
+        if (self.stock or 0) * self.share_fen() > MAX_PLANNED:
             raise InvalidField(field="stock")
 
     def _check_worth(self) -> None:
@@ -169,19 +215,27 @@ class TemplateDraft:
         return -(-worth * self.sponsor_bp // 10_000)
 
     def columns(self) -> dict[str, object]:
-        """The rule as columns of `coupon_template`."""
+        """What it says, as columns of `coupon_template_version`."""
         names = (
             "title", "document", "kind", "starts_at", "ends_at", "face_value_fen", "pay_bp", "cap_fen", "threshold_fen",
-            "sponsor_bp", "price_points", "per_person", "per_person_period", "valid_days", "valid_until",
-            "void_window_s", "grace_days", "return_stock", "claimable",
+            "sponsor_bp", "price_points", "valid_days", "valid_until", "void_window_s", "grace_days", "return_stock",
+            "claimable",
         )  # fmt: skip
         columns = {name: getattr(self, name) for name in names} | {"merchants": sorted(self.merchants)}
+        columns["limits"] = [msgspec.to_builtins(one) for one in self.limits]
         # Who has nothing to pay is no sponsor: the vault demands a money budget of every other.
         return columns | ({} if self.share_fen() else {"sponsor_bp": 0})
 
+    def units(self) -> dict[str, str]:
+        """The budgets that it draws on by unit, each with the field that states it; no money without a sponsor."""
+        return {"coupons": "stock"} | ({"fen": "budget_fen"} if self.share_fen() else {})
+
+    def stated(self) -> dict[str, int]:
+        """The amounts of budgets that are stated, by unit."""
+        amounts = {"coupons": self.stock, "fen": self.budget_fen}
+        return {unit: amount for unit, amount in amounts.items() if amount is not None}
+
     def planned(self) -> dict[str, int]:
-        """The planned amount of each budget, by unit; no money budget when the sponsor pays nothing."""
-        planned = {"coupons": self.stock}
-        if self.share_fen() > 0:
-            planned["fen"] = self.budget_fen if self.budget_fen is not None else self.stock * self.share_fen()
-        return planned
+        """The amount of each budget, by unit; money for the whole stock where none is stated."""
+        enough = {"fen": self.stock * self.share_fen()} if self.stock and self.share_fen() else {}
+        return enough | self.stated()

@@ -25,10 +25,11 @@ class CouponService:
         self._vault, self._templates = vault, templates
 
     async def claim(self, resident_id: int, id: UUID, template_id: int) -> tuple[Done[Claimed], Benefit]:
-        """Claims a coupon, or exchanges points for it, under the client's UUIDv7; the same id again answers the
-        same."""
-        done = await self._vault.claim(resident_id, id, template_id=template_id, terms_id=template_id)
-        return done, await self._templates.benefit(done.result.terms or template_id)
+        """Claims a coupon, or exchanges points for it, under the client's UUIDv7, by the template's live version; the
+        same id again answers the same, also when another version is live by now."""
+        terms_id = await self._templates.live_terms(template_id)
+        done = await self._vault.claim(resident_id, id, template_id=template_id, terms_id=terms_id)
+        return done, await self._templates.benefit(done.result.terms or terms_id)
 
     async def page(self, resident_id: int, *, state: str | None, before: UUID | None, limit: int) -> list[Coupon]:
         """The resident's coupons, newest first."""

@@ -28,9 +28,31 @@ class SecondPersonRequired(AppError):
 
 
 class AlreadyLive(AppError):
-    """An activated rule never changes; a change is a new version."""
+    """An approved rule never changes; a change is a new version."""
 
-    code, status, message = "already_live", 409, "已生效的规则不可修改，请暂停或结束后另建新版本"
+    code, status, message = "already_live", 409, "已批准的规则不可修改，如需变更请新建版本"
+
+
+class VersionNotFound(AppError):
+    code, status, message = "version_not_found", 404, "未找到该版本"
+
+
+class DraftOpen(AppError):
+    """One version is worked on at a time."""
+
+    code, status, message = "draft_open", 409, "已有一个未完成的版本，请先处理该版本"
+
+
+class BudgetFixed(AppError):
+    """Only a top-up changes what was approved once."""
+
+    code, status, message = "budget_fixed", 409, "预算已随首个版本批准，只能通过追加预算调整"
+
+
+class LimitNotCounted(AppError):
+    """A limit that nothing counts would be a promise that nobody keeps."""
+
+    code, status, message = "limit_not_counted", 422, "目前仅支持按个人（resident）限量，其他范围暂不支持"
 
 
 class WrongStatus(AppError):

@@ -1,7 +1,13 @@
 """Tables of the incentives room. CHECKs, partial uniques and triggers are in migrations/sql/house/incentives.sql.
 
-The id of a campaign is the id of its earn terms in the vault, that of a template the id of its coupon terms, that of a
-budget the vault's budget. An activated row never changes except for its status.
+    Campaign ──< CampaignVersion ──< Award >── Fact        CouponTemplate ──< CouponTemplateVersion
+       │  └──< CampaignSpan >── version                          │
+       └──< Budget >─────────────────────────────────────────────┘
+              └──< BudgetRequest
+
+A campaign or a template is identity and life; what it promises stands in its versions. The id of a campaign's version
+is the id of its earn terms in the vault, that of a template's version the id of its coupon terms, that of a budget the
+vault's budget. A version that was approved never changes again.
 """
 
 from __future__ import annotations
@@ -32,27 +38,21 @@ class Fact(Model):
 
 
 class Planned(Model):
-    """What a campaign and a template have in common: who made it, who approved it, when it runs, how far it has come.
+    """The life of a campaign or a template; its content is in its versions.
 
-    status: draft | in_review | approved | activating | scheduled | active | paused | ended. `pending` is what the vault
-    has not been told yet: activate | open | close. `created_by`: the last editor (D35). `revision` counts changes.
-    `per_person`: how often one person in each `per_person_period` (total | day | week | month); weeks begin on Monday.
+    status: draft | in_review | approved | scheduled | active | paused | ended | archived. `pending` is what the vault
+    has not been told yet: terms | open | close. `live_version`: the version that counts now. `revision` counts
+    changes of the life and of the open version. end_reason: budget_exhausted | time | manual.
     """
 
     id = fields.BigIntField(primary_key=True)
-    title = fields.CharField(max_length=60)
-    document = fields.CharField(max_length=100)
     status = fields.CharField(max_length=16, default="draft")
     pending: fields.Field[str | None] = fields.CharField(max_length=10, null=True)
     revision = fields.IntField(default=1)
-    per_person = fields.IntField(default=1)
-    per_person_period = fields.CharField(max_length=5, default="total")
-    starts_at = fields.DatetimeField()
-    ends_at = fields.DatetimeField()
+    live_version: fields.Field[int | None] = fields.BigIntField(null=True)
     created_by = fields.BigIntField()
     created_at = fields.DatetimeField()
     changed_at = fields.DatetimeField()
-    activated_by: fields.Field[int | None] = fields.BigIntField(null=True)
     activated_at: fields.Field[datetime | None] = fields.DatetimeField(null=True)
     ended_at: fields.Field[datetime | None] = fields.DatetimeField(null=True)
     end_reason = fields.CharField(max_length=20, default="")
@@ -61,34 +61,91 @@ class Planned(Model):
         abstract = True
 
 
-class Campaign(Planned):
-    """Points for a fact. trigger: the kind of fact; `points` for each; validity in months from the day of the fact."""
+class Version(Model):
+    """What a campaign or a template promises, and who answers for it.
 
-    trigger = fields.CharField(max_length=40)
-    points = fields.BigIntField()
-    validity_months = fields.IntField(default=24)
+    status: draft | in_review | rejected | approved | live | superseded; the first three can be edited. `created_by`:
+    the last editor, who never approves (D35). `comment`: why it was rejected. `limits`: a list of
+    {action, measure, period, scope, cap} (D17), of which weeks begin on Monday.
+    """
+
+    id = fields.BigIntField(primary_key=True)
+    number = fields.IntField()
+    title = fields.CharField(max_length=60)
+    document = fields.CharField(max_length=100)
+    limits: fields.Field[list[dict[str, Any]]] = fields.JSONField(default=list)
+    starts_at = fields.DatetimeField()
+    ends_at = fields.DatetimeField()
+    status = fields.CharField(max_length=12, default="draft")
+    comment = fields.CharField(max_length=200, default="")
+    created_by = fields.BigIntField()
+    created_at = fields.DatetimeField()
+    changed_at = fields.DatetimeField()
+    submitted_by: fields.Field[int | None] = fields.BigIntField(null=True)
+    submitted_at: fields.Field[datetime | None] = fields.DatetimeField(null=True)
+    approved_by: fields.Field[int | None] = fields.BigIntField(null=True)
+    approved_at: fields.Field[datetime | None] = fields.DatetimeField(null=True)
+    live_at: fields.Field[datetime | None] = fields.DatetimeField(null=True)
+    superseded_at: fields.Field[datetime | None] = fields.DatetimeField(null=True)
+
+    class Meta:
+        abstract = True
+
+
+class Campaign(Planned):
+    """Something for a fact, by the rule of the version that was live when the fact occurred."""
 
     class Meta:
         table = "campaign"
 
 
+class CampaignVersion(Version):
+    """`rule`: trigger, condition and effect, in the language of `server.incentives.rules`; `trigger` repeats its kind
+    of fact for the search. `validity_months`: of points, from the day of the fact."""
+
+    campaign: fields.ForeignKeyRelation[Campaign] = fields.ForeignKeyField(
+        "migrations.Campaign", related_name="versions", on_delete=fields.OnDelete.RESTRICT
+    )
+    rule: fields.Field[dict[str, Any]] = fields.JSONField()
+    trigger = fields.CharField(max_length=40, db_index=True)
+    validity_months = fields.IntField(default=24)
+
+    campaign_id: int
+
+    class Meta:
+        table = "campaign_version"
+        unique_together = (("campaign", "number"),)
+
+
 class CampaignSpan(Model):
-    """A time in which a campaign was live; `until_at` is null while it lasts. Late facts are judged by these (D37)."""
+    """A time in which a version of a campaign was live; `until_at` is null while it lasts. Late facts are judged by the
+    version of the span they fall into (D37)."""
 
     id = fields.BigIntField(primary_key=True)
     campaign: fields.ForeignKeyRelation[Campaign] = fields.ForeignKeyField(
         "migrations.Campaign", related_name="spans", on_delete=fields.OnDelete.RESTRICT, db_index=True
     )
+    version: fields.ForeignKeyRelation[CampaignVersion] = fields.ForeignKeyField(
+        "migrations.CampaignVersion", related_name="spans", on_delete=fields.OnDelete.RESTRICT, db_index=True
+    )
     from_at = fields.DatetimeField()
     until_at: fields.Field[datetime | None] = fields.DatetimeField(null=True)
 
     campaign_id: int
+    version_id: int
 
     class Meta:
         table = "campaign_span"
 
 
 class CouponTemplate(Planned):
+    """Coupons of one kind; each keeps the version under which it was claimed."""
+
+    class Meta:
+        table = "coupon_template"
+
+
+class CouponTemplateVersion(Version):
     """What a coupon is worth and for whom. kind: amount_off | discount | exchange.
 
     `pay_bp`: what the customer pays of the order in basis points (8500 is 8.5折); `sponsor_bp`: the sponsor's part of
@@ -97,7 +154,9 @@ class CouponTemplate(Planned):
     else it is only given (grants, voucher codes, prizes).
     """
 
-    version = fields.IntField(default=1)
+    template: fields.ForeignKeyRelation[CouponTemplate] = fields.ForeignKeyField(
+        "migrations.CouponTemplate", related_name="versions", on_delete=fields.OnDelete.RESTRICT
+    )
     kind = fields.CharField(max_length=12)
     face_value_fen = fields.BigIntField(default=0)
     pay_bp = fields.IntField(default=0)
@@ -113,8 +172,11 @@ class CouponTemplate(Planned):
     return_stock = fields.BooleanField(default=False)
     claimable = fields.BooleanField(default=True)
 
+    template_id: int
+
     class Meta:
-        table = "coupon_template"
+        table = "coupon_template_version"
+        unique_together = (("template", "number"),)
 
 
 class Budget(Model):
@@ -167,11 +229,17 @@ class BudgetRequest(Model):
 
 
 class Award(Model):
-    """Points that a campaign owes for a fact, posted under `vault_id`. status: pending | posted | refused."""
+    """Points that a campaign owes for a fact, posted under `vault_id` by the terms of `version`.
+
+    status: pending | posted | refused. One per campaign and fact, whatever versions it had.
+    """
 
     id = fields.BigIntField(primary_key=True)
     campaign: fields.ForeignKeyRelation[Campaign] = fields.ForeignKeyField(
         "migrations.Campaign", related_name="awards", on_delete=fields.OnDelete.RESTRICT
+    )
+    version: fields.ForeignKeyRelation[CampaignVersion] = fields.ForeignKeyField(
+        "migrations.CampaignVersion", related_name="awards", on_delete=fields.OnDelete.RESTRICT
     )
     fact: fields.ForeignKeyRelation[Fact] = fields.ForeignKeyField(
         "migrations.Fact", related_name="awards", on_delete=fields.OnDelete.RESTRICT, db_index=True
@@ -186,6 +254,7 @@ class Award(Model):
     settled_at: fields.Field[datetime | None] = fields.DatetimeField(null=True)
 
     campaign_id: int
+    version_id: int
     fact_id: int
 
     class Meta:

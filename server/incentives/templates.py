@@ -5,32 +5,33 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from server.incentives.budgets import STOCK_CACHE_S, BudgetBoard, BudgetService, BudgetState
-from server.incentives.commands import Signed, TemplateDraft
-from server.incentives.course import EDITABLE, Course, owner_of
+from server.incentives.budgets import STOCK_CACHE_S, BudgetBoard
+from server.incentives.campaigns import person_limits
+from server.incentives.course import Course, View
 from server.incentives.errors import TemplateNotFound
-from server.incentives.models import Budget, CouponTemplate
+from server.incentives.models import CouponTemplate, CouponTemplateVersion
+from server.incentives.rows import EDITABLE, Kind
 from server.incentives.wording import benefit_text, template_text
 from server.kit.clock import Clock
-from wallet import CouponTerms, PersonLimit, Vault
+from server.kit.db import fetch
+from wallet import CouponTerms, Vault
 
+TERMS_KEPT = 10_000
 SHOWN_TO_RESIDENTS = 100
 
 
-@dataclass(frozen=True, slots=True)
-class TemplateView:
-    """A template with its budgets as they stand and its rule in Chinese."""
+TEMPLATES = Kind("coupon_template", "template_id", CouponTemplate, CouponTemplateVersion, TemplateNotFound)
 
-    row: CouponTemplate
-    budgets: list[BudgetState]
-    terms_text: str
+TemplateView = View[CouponTemplate, CouponTemplateVersion]
 
 
 @dataclass(frozen=True, slots=True)
 class Benefit:
-    """What the terms of a coupon give; immutable, so it may be kept for ever. `summary` is the benefit alone."""
+    """What the terms of a coupon give; immutable, so it may be kept for ever. `id`: of the terms, which are a version
+    of the template; `summary`: the benefit alone."""
 
     id: int
+    template_id: int
     title: str
     summary: str
     terms_text: str
@@ -53,139 +54,89 @@ class Benefit:
 class Claimable:
     """A template that residents can claim now, and how many coupons are left (at most a second old)."""
 
-    row: CouponTemplate
+    version: CouponTemplateVersion
     benefit: Benefit
     left: int
 
 
-class TemplateService:
+class TemplateService(Course[CouponTemplate, CouponTemplateVersion]):
     """What administrators do with coupon templates, and what others read of them."""
 
     def __init__(self, *, vault: Vault, clock: Clock) -> None:
-        self._vault = vault
-        self._clock = clock
-        self._budgets = BudgetService(vault=vault, clock=clock)
+        super().__init__(kind=TEMPLATES, vault=vault, clock=clock)
         self._board = BudgetBoard(vault)
         self._benefits: dict[int, Benefit] = {}
-        self._listed: tuple[float, list[tuple[CouponTemplate, int]]] | None = None
-        self._course: Course[CouponTemplate] = Course(
-            model=CouponTemplate, noun="coupon_template", missing=TemplateNotFound, vault=vault, clock=clock,
-            put_terms=self._put_terms,
-        )  # fmt: skip
+        self._terms: dict[int, tuple[float, int]] = {}
+        self._listed: tuple[float, list[tuple[CouponTemplateVersion, int]]] | None = None
 
-    async def create(self, draft: TemplateDraft, signed: Signed) -> TemplateView:
-        """Write a draft. Raises InvalidField for what cannot be."""
-        draft.check()
-        return await self._view(await self._course.create(draft.columns(), draft.planned(), signed))
+    def text(self, version: CouponTemplateVersion) -> str:
+        """The rule in Chinese."""
+        return template_text(version, self._clock.zone)
 
-    async def edit(
-        self, template_id: int, draft: TemplateDraft, signed: Signed, revision: int | None = None
-    ) -> TemplateView:
-        """Replace a draft's content. Raises AlreadyLive once approved, RevisionChanged on an old `revision`."""
-        draft.check()
-        row = await self._course.edit(template_id, draft.columns(), draft.planned(), signed, revision)
-        return await self._view(row)
-
-    async def submit(self, template_id: int, signed: Signed) -> TemplateView:
-        """Hand a draft over for review."""
-        return await self._view(await self._course.submit(template_id, signed))
-
-    async def activate(self, template_id: int, signed: Signed, revision: int | None = None) -> TemplateView:
-        """Approve and start; refused to the last editor with SecondPersonRequired."""
-        return await self._view(await self._course.activate(template_id, signed, revision))
-
-    async def pause(self, template_id: int, signed: Signed) -> TemplateView:
-        """Stop claims at once; coupons already claimed stay usable."""
-        return await self._view(await self._course.pause(template_id, signed))
-
-    async def resume(self, template_id: int, signed: Signed) -> TemplateView:
-        """Go on after a pause."""
-        return await self._view(await self._course.resume(template_id, signed))
-
-    async def end(self, template_id: int, signed: Signed) -> TemplateView:
-        """End for good; coupons already claimed stay usable."""
-        return await self._view(await self._course.end(template_id, signed))
-
-    async def get(self, template_id: int) -> TemplateView:
-        """One template. Raises TemplateNotFound."""
-        return await self._view(await self._course.find(template_id))
-
-    async def page(self, before_id: int | None, limit: int, status: str | None = None) -> list[TemplateView]:
-        """Up to `limit` templates with an id below `before_id`, newest first."""
-        chosen = CouponTemplate.all() if status is None else CouponTemplate.filter(status=status)
-        if before_id is not None:
-            chosen = chosen.filter(id__lt=before_id)
-        rows = await chosen.order_by("-id").limit(limit)
-        budgets = await Budget.filter(template_id__in=[row.id for row in rows]).order_by("id")
-        states = await self._budgets.states(budgets)
-        return [
-            TemplateView(row, [state for state in states if state.template_id == row.id], self.text(row))
-            for row in rows
-        ]
+    async def live_terms(self, template_id: int) -> int:
+        """The terms under which this template is claimed now, at most a second old; 0: there are none."""
+        known = self._terms.get(template_id)
+        now = time.monotonic()
+        if known is None or now - known[0] > STOCK_CACHE_S:
+            row = await CouponTemplate.get_or_none(id=template_id)
+            if len(self._terms) >= TERMS_KEPT:
+                self._terms.clear()
+            known = self._terms[template_id] = (now, (row and row.live_version) or 0)
+        return known[1]
 
     async def claimable(self) -> list[Claimable]:
         """What residents can claim now, soonest to end first; at most 100, at most a second old."""
         if self._listed is None or time.monotonic() - self._listed[0] > STOCK_CACHE_S:
             self._listed = (time.monotonic(), await self._read_claimable())
         now = self._clock.now()
-        shown = [(row, budget) for row, budget in self._listed[1] if row.starts_at <= now < row.ends_at]
+        shown = [(version, budget) for version, budget in self._listed[1] if version.starts_at <= now < version.ends_at]
         left = await self._board.left([budget for _, budget in shown])
-        return [Claimable(row, self._benefit_of(row), left.get(budget, 0)) for row, budget in shown]
+        return [Claimable(version, self._benefit_of(version), left.get(budget, 0)) for version, budget in shown]
 
     async def benefit(self, terms_id: int) -> Benefit:
         """What coupons under these terms give; read once per process. Raises TemplateNotFound."""
         known = self._benefits.get(terms_id)
         if known is not None:
             return known
-        row = await self._course.find(terms_id)
-        if row.status in EDITABLE:
+        version = await CouponTemplateVersion.get_or_none(id=terms_id)
+        if version is None or version.status in EDITABLE:
             raise TemplateNotFound
-        return self._benefit_of(row)
+        return self._benefit_of(version)
 
-    def text(self, template: CouponTemplate) -> str:
-        """The rule in Chinese."""
-        return template_text(template, self._clock.zone)
-
-    async def redrive(self) -> int:
-        """For the worker, every few seconds: finish, start and end what is due; returns how much it did."""
-        return await self._course.redrive()
-
-    def _benefit_of(self, row: CouponTemplate) -> Benefit:
-        if row.id not in self._benefits:
-            self._benefits[row.id] = Benefit(
-                id=row.id, title=row.title, summary=benefit_text(row), terms_text=self.text(row), kind=row.kind,
-                face_value_fen=row.face_value_fen, pay_bp=row.pay_bp, cap_fen=row.cap_fen,
-                threshold_fen=row.threshold_fen, price_points=row.price_points, merchants=tuple(row.merchants),
-                void_window_s=row.void_window_s,
+    def _benefit_of(self, version: CouponTemplateVersion) -> Benefit:
+        if version.id not in self._benefits:
+            self._benefits[version.id] = Benefit(
+                id=version.id, template_id=version.template_id, title=version.title, summary=benefit_text(version),
+                terms_text=self.text(version), kind=version.kind, face_value_fen=version.face_value_fen,
+                pay_bp=version.pay_bp, cap_fen=version.cap_fen, threshold_fen=version.threshold_fen,
+                price_points=version.price_points, merchants=tuple(version.merchants),
+                void_window_s=version.void_window_s,
             )  # fmt: skip
-        return self._benefits[row.id]
+        return self._benefits[version.id]
 
-    async def _read_claimable(self) -> list[tuple[CouponTemplate, int]]:
-        now = self._clock.now()
-        running = CouponTemplate.filter(
-            status__in=("active", "scheduled"), pending=None, ends_at__gt=now, claimable=True
+    async def _read_claimable(self) -> list[tuple[CouponTemplateVersion, int]]:
+        rows = await fetch(
+            "SELECT v.id, b.id AS budget_id FROM coupon_template t"
+            " JOIN coupon_template_version v ON v.id = t.live_version"
+            " JOIN budget b ON b.template_id = t.id AND b.unit = 'coupons'"
+            " WHERE t.status IN ('active', 'scheduled') AND v.ends_at > $1 AND v.claimable"
+            " ORDER BY v.ends_at, t.id LIMIT $2",
+            self._clock.now(),
+            SHOWN_TO_RESIDENTS,
         )
-        rows = await running.order_by("ends_at", "id").limit(SHOWN_TO_RESIDENTS)
-        stock = Budget.filter(template_id__in=[row.id for row in rows], unit="coupons")
-        budget_of = {budget.template_id: budget.id for budget in await stock}
-        return [(row, budget_of[row.id]) for row in rows]
+        versions = {one.id: one for one in await CouponTemplateVersion.filter(id__in=[row["id"] for row in rows])}
+        return [(versions[row["id"]], row["budget_id"]) for row in rows]
 
-    async def _view(self, row: CouponTemplate) -> TemplateView:
-        budgets = await Budget.filter(**owner_of(row)).order_by("id")
-        return TemplateView(row, await self._budgets.states(budgets), self.text(row))
-
-    async def _put_terms(self, row: CouponTemplate, budgets: dict[str, int]) -> None:
-        limit = PersonLimit(
-            limit_id=f"template:{row.id}", cap=row.per_person, action="issue", period=row.per_person_period  # type: ignore[arg-type]
-        )  # fmt: skip
+    async def _put_terms(self, row: CouponTemplate, version: CouponTemplateVersion, budgets: dict[str, int]) -> None:
         terms = CouponTerms(
-            id=row.id, template_id=row.id, version=row.version, kind=row.kind,
-            stock_budget=budgets["coupons"], fen_budget=budgets.get("fen"), price_points=row.price_points,
-            face_value_fen=row.face_value_fen, pay_bp=row.pay_bp, cap_fen=row.cap_fen, threshold_fen=row.threshold_fen,
-            sponsor_bp=row.sponsor_bp, person_limits=(limit,), valid_days=row.valid_days,
-            valid_until=row.valid_until, merchants=tuple(row.merchants),
-            void_window_s=row.void_window_s, return_stock=row.return_stock,
-            claim_from=row.starts_at, claim_until=row.ends_at if row.claimable else row.starts_at,
-            grace_days=row.grace_days,
+            id=version.id, template_id=row.id, version=version.number, kind=version.kind,
+            stock_budget=budgets["coupons"], fen_budget=budgets["fen"] if version.sponsor_bp else None,
+            price_points=version.price_points, face_value_fen=version.face_value_fen, pay_bp=version.pay_bp,
+            cap_fen=version.cap_fen, threshold_fen=version.threshold_fen, sponsor_bp=version.sponsor_bp,
+            person_limits=person_limits(f"template:{row.id}", "issue", version.limits), valid_days=version.valid_days,
+            valid_until=version.valid_until, merchants=tuple(version.merchants), void_window_s=version.void_window_s,
+            return_stock=version.return_stock, claim_from=version.starts_at,
+            claim_until=version.ends_at if version.claimable else version.starts_at,
+            grace_days=version.grace_days,
         )  # fmt: skip
         await self._vault.put_coupon_terms(terms)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from server.incentives.models import Campaign, CouponTemplate
+import msgspec
 
-_TRIGGERS = {"identity_bound": "完成实名认证"}
+from server.incentives.effects import most_points
+from server.incentives.models import CampaignVersion, CouponTemplateVersion
+from server.incentives.rules import NO_NAMES, Names, Rule, text
+
 _PERIODS = {"total": "", "day": "每日", "week": "每周", "month": "每月"}
 
 
@@ -32,20 +36,37 @@ def _period(starts_at: datetime, ends_at: datetime, zone: ZoneInfo) -> str:
     return f"{_moment(starts_at, zone)}至{_moment(ends_at, zone)}"
 
 
-def campaign_text(campaign: Campaign, zone: ZoneInfo) -> str:
+def limits_text(limits: list[dict[str, Any]]) -> list[str]:
+    """What one person may have at most, a clause for each limit."""
+    return [f"每人{_PERIODS[limit['period']]}{_limit(limit)}" for limit in limits]
+
+
+def _limit(limit: dict[str, Any]) -> str:
+    action, measure, cap = limit["action"], limit["measure"], limit["cap"]
+    if measure == "face_value_fen":
+        return f"{'限领' if action == 'issue' else '限用'}面值{yuan(cap)}"
+    if measure == "points":
+        return f"限得{cap}积分" if action == "earn" else f"限兑{cap}积分"
+    return {"earn": f"限{cap}次", "issue": f"限领{cap}张", "redeem": f"限用{cap}张"}[action]
+
+
+def campaign_text(version: CampaignVersion, zone: ZoneInfo, names: Names = NO_NAMES) -> str:
     """What a resident may expect of a campaign, in Chinese sentences."""
+    rule = msgspec.convert(version.rule, Rule)
+    in_points = most_points(rule) > 0
+    validity = f"积分自获得之日起{version.validity_months}个月内有效，至到期当月最后一日"
     return "；".join(
         [
-            f"活动期间{_TRIGGERS[campaign.trigger]}，可获得{campaign.points}积分",
-            f"每人{_PERIODS[campaign.per_person_period]}限{campaign.per_person}次",
-            f"积分自获得之日起{campaign.validity_months}个月内有效，至到期当月最后一日",
-            f"活动时间：{_period(campaign.starts_at, campaign.ends_at, zone)}",
-            "预算用完即止",
+            text(rule, names).removesuffix("。"),
+            *limits_text(version.limits),
+            *([validity] if in_points else []),
+            f"活动时间：{_period(version.starts_at, version.ends_at, zone)}",
+            *(["预算用完即止"] if in_points else []),
         ]
     ) + "。"  # fmt: skip
 
 
-def benefit_text(template: CouponTemplate) -> str:
+def benefit_text(template: CouponTemplateVersion) -> str:
     """The benefit alone, as a clerk reads it at the counter."""
     condition = f"满{yuan(template.threshold_fen)}" if template.threshold_fen else ""
     if template.kind == "amount_off":
@@ -55,7 +76,7 @@ def benefit_text(template: CouponTemplate) -> str:
     return f"凭券兑换「{template.title}」1份"
 
 
-def template_text(template: CouponTemplate, zone: ZoneInfo) -> str:
+def template_text(template: CouponTemplateVersion, zone: ZoneInfo) -> str:
     """What a resident may expect of a coupon, in Chinese sentences."""
     price = f"使用{template.price_points}积分兑换" if template.price_points else "免费领取"
     if not template.claimable:
@@ -71,7 +92,7 @@ def template_text(template: CouponTemplate, zone: ZoneInfo) -> str:
         [
             benefit_text(template),
             price,
-            f"每人{_PERIODS[template.per_person_period]}限领{template.per_person}张",
+            *limits_text(template.limits),
             validity,
             *grace,
             f"限{len(template.merchants)}家指定商户使用" if template.merchants else "参与活动的商户均可使用",

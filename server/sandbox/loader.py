@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import msgspec
 
 from server.config import Settings, secret_bytes
-from server.incentives.commands import CampaignDraft, Signed, TemplateDraft
+from server.incentives.commands import CampaignDraft, Limit, Signed, TemplateDraft
 from server.incentives.facts import record_facts
+from server.incentives.rules import Rule
+from server.incentives.rules.language import FactTrigger, GivePoints
 from server.kit.audit import Actor
 from server.kit.caller import Caller
 from server.kit.crypto import BlindIndex
 from server.people import city_lists
 from server.people.attribute_import import AttributeImport, ImportReport, Told
 from server.people.models import Administrator
-from server.sandbox.city import City, SampleMerchant, SampleTemplate, sample_city
+from server.sandbox.city import City, SampleCampaign, SampleMerchant, SampleTemplate, sample_city
 from server.sandbox.environment import ADMIN_PASSWORD, ADMINISTRATORS
 from server.sandbox.wechat.control import StandInControl
 from server.services import Services, close_services, open_services
@@ -94,34 +96,35 @@ async def _load(services: Services, control: StandInControl, city: City) -> None
     editor, approver = Signed(ids["editor"], REQUEST), Signed(ids["approver"], REQUEST)
     now = services.clock.now()
     for sample in city.campaigns:
-        view = await services.campaigns.create(
-            CampaignDraft(
-                title=sample.title,
-                document=sample.document,
-                trigger=sample.trigger,
-                points=sample.points,
-                budget_points=sample.budget_points,
-                per_person=sample.per_person,
-                validity_months=sample.validity_months,
-                starts_at=now + timedelta(days=sample.starts_in_days),
-                ends_at=now + timedelta(days=sample.ends_in_days),
-            ),
-            editor,
-        )
-        await services.campaigns.submit(view.row.id, editor)
-        await services.campaigns.activate(view.row.id, approver)
-    for template in city.templates:
-        made_template = await services.templates.create(_draft(template, merchant_ids, services), editor)
-        await services.templates.submit(made_template.row.id, editor)
-        await services.templates.activate(made_template.row.id, approver)
+        campaign = await services.campaigns.create(campaign_draft(sample, now), editor)
+        await services.campaigns.submit(campaign.row.id, editor)
+        await services.campaigns.approve(campaign.row.id, approver)
+    for offer in city.templates:
+        template = await services.templates.create(template_draft(offer, merchant_ids, now), editor)
+        await services.templates.submit(template.row.id, editor)
+        await services.templates.approve(template.row.id, approver)
     # The last account says that everything before it stands.
     await services.administrators.create_admin(
         last.username, ADMIN_PASSWORD, roles=[last.role], totp_secret=last.totp_secret
     )
 
 
-def _draft(sample: SampleTemplate, merchant_ids: dict[str, int], services: Services) -> TemplateDraft:
-    now = services.clock.now()
+def campaign_draft(sample: SampleCampaign, now: datetime) -> CampaignDraft:
+    """A sample campaign as its editor writes it."""
+    return CampaignDraft(
+        title=sample.title,
+        document=sample.document,
+        rule=Rule(trigger=FactTrigger(fact=sample.trigger), effect=GivePoints(points=sample.points)),
+        budget_points=sample.budget_points,
+        limits=(Limit(sample.per_person, "earn"),),
+        validity_months=sample.validity_months,
+        starts_at=now + timedelta(days=sample.starts_in_days),
+        ends_at=now + timedelta(days=sample.ends_in_days),
+    )
+
+
+def template_draft(sample: SampleTemplate, merchant_ids: dict[str, int], now: datetime) -> TemplateDraft:
+    """A sample template as its editor writes it; `merchant_ids` by key."""
     return TemplateDraft(
         title=sample.title,
         document=sample.document,
@@ -133,7 +136,7 @@ def _draft(sample: SampleTemplate, merchant_ids: dict[str, int], services: Servi
         threshold_fen=sample.threshold_fen,
         sponsor_bp=sample.sponsor_bp,
         price_points=sample.price_points,
-        per_person=sample.per_person,
+        limits=(Limit(sample.per_person, "issue"),),
         valid_days=sample.valid_days,
         merchants=tuple(merchant_ids[key] for key in sample.merchants),
         starts_at=now + timedelta(days=sample.starts_in_days),

@@ -39,7 +39,9 @@ _SCHEME_TEXT: Final = {
 def document(routes: Sequence[Route], *, version: str = "1") -> dict[str, Any]:
     """The whole document for these routes."""
     kinds = _kinds(routes)
-    schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
+    # Read back as JSON: a default may be a tuple, which no validator takes for an array.
+    written = msgspec.json.encode(msgspec.json.schema_components(kinds, ref_template=_REF))
+    schemas, components = msgspec.json.decode(written)
     schema_of = {id(kind): schema for kind, schema in zip(kinds, schemas, strict=True)}
     paths: dict[str, dict[str, Any]] = defaultdict(dict)
     for route in routes:

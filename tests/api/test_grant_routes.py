@@ -87,7 +87,7 @@ async def test_what_is_only_given_cannot_be_claimed_and_is_in_no_shop(town: Town
     shop = (await send(phone, "GET", "/campaigns")).json()["coupons"]
     assert template not in [one["template_id"] for one in shop]
     shown = await console.call("editor", "GET", f"/coupon-templates/{template}")
-    assert "定向发放，不开放领取" in shown["terms_text"]
+    assert "定向发放，不开放领取" in shown["version"]["terms_text"]
     refused(
         await ask(console, "editor", "POST", "/coupon-templates", {
             "title": "x", "document": "x", "kind": "amount_off", "stock": 1, "face_value_fen": 1, "price_points": 5,

@@ -44,7 +44,7 @@ class Console:
     async def live(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         made = (await self.post(path, self.editor, body)).json()
         await self.post(f"{path}/{made['id']}/submit", self.editor)
-        reply = await self.post(f"{path}/{made['id']}/activate", self.approver)
+        reply = await self.post(f"{path}/{made['id']}/approve", self.approver)
         assert reply.status_code == 200, reply.text
         active: dict[str, Any] = reply.json()
         return active
@@ -61,10 +61,15 @@ def window() -> dict[str, str]:
 
 def campaign(**changes: Any) -> dict[str, Any]:
     body = {
-        "title": f"实名有礼{next(_numbers)}", "document": "澄信办〔2026〕1号", "trigger": "identity_bound",
-        "points": 100, "budget_points": 1_000, **window(),
+        "title": f"实名有礼{next(_numbers)}", "document": "澄信办〔2026〕1号", "rule": rule(),
+        "budget_points": 1_000, **window(),
     }  # fmt: skip
     return body | changes
+
+
+def rule(points: Any = 100, fact: str = "identity_bound", **changes: Any) -> dict[str, Any]:
+    document = {"trigger": {"kind": "fact", "fact": fact}, "effect": {"kind": "points", "points": points}}
+    return document | changes
 
 
 def template(**changes: Any) -> dict[str, Any]:
@@ -99,23 +104,25 @@ async def test_a_campaign_is_made_by_one_and_activated_by_another(console: Conso
     assert (draft["status"], draft["budgets"][0]["planned"], draft["budgets"][0]["total"]) == ("draft", 1_000, 0)
     path = f"/campaigns/{draft['id']}"
     assert (await console.post(f"{path}/submit", console.director)).json()["status"] == "in_review"
-    alone = await console.post(f"{path}/activate", console.director)
+    alone = await console.post(f"{path}/approve", console.director)
     assert (alone.status_code, alone.json()["error"]["code"]) == (403, "second_person_required")
-    active = (await console.post(f"{path}/activate", console.approver)).json()
-    assert (active["status"], active["created_by"] != active["activated_by"]) == ("active", True)
+    active = (await console.post(f"{path}/approve", console.approver)).json()
+    version = active["version"]
+    assert (active["status"], version["version_status"], version["number"]) == ("active", "live", 1)
+    assert version["created_by"] != version["approved_by"]
     assert active["budgets"][0] | {"id": ""} == {
         "id": "", "unit": "points", "planned": 1_000, "total": 1_000, "left": 1_000, "reserved": 0, "consumed": 0,
         "open": True,
     }  # fmt: skip
-    late = await console.client.put(ADMIN + path, json=campaign(points=1), headers=console.director)
+    late = await console.client.put(ADMIN + path, json=campaign(rule=rule(1)), headers=console.director)
     assert (late.status_code, late.json()["error"]["code"]) == (409, "already_live")
     for step, status in (("pause", "paused"), ("resume", "active"), ("end", "ended")):
         assert (await console.post(f"{path}/{step}", console.approver)).json()["status"] == status
 
 
-async def test_scopes_keep_editors_from_activating_and_approvers_from_editing(console: Console) -> None:
+async def test_scopes_keep_editors_from_approving_and_approvers_from_editing(console: Console) -> None:
     made = (await console.post("/campaigns", console.editor, campaign())).json()
-    assert (await console.post(f"/campaigns/{made['id']}/activate", console.editor)).status_code == 403
+    assert (await console.post(f"/campaigns/{made['id']}/approve", console.editor)).status_code == 403
     assert (await console.post("/campaigns", console.approver, campaign())).status_code == 403
     assert (await console.post("/campaigns", console.resident, campaign())).status_code == 403
 
@@ -123,14 +130,15 @@ async def test_scopes_keep_editors_from_activating_and_approvers_from_editing(co
 @pytest.mark.parametrize(
     ("path", "body", "field"),
     [
-        ("/campaigns", campaign(points=0), "points"),
+        ("/campaigns", campaign(rule=[]), "rule"),
         ("/campaigns", campaign(budget_points=99), "budget_points"),
-        ("/campaigns", campaign(trigger="age"), "trigger"),
+        ("/campaigns", campaign(limits=[{"action": "earn", "cap": 0}]), "limits[0].cap"),
         ("/campaigns", campaign(starts_at="2026-01-01T00:00:00"), "starts_at"),
-        ("/campaigns", campaign(points=1.5), "points"),
+        ("/campaigns", campaign(budget_points=None), "budget_points"),
         ("/campaigns", campaign(surprise=1), "surprise"),
-        ("/campaigns", campaign(per_person_period="year"), "per_person_period"),
-        ("/coupon-templates", template(per_person_period=""), "per_person_period"),
+        ("/campaigns", campaign(limits=[{"action": "earn", "cap": 1, "period": "year"}]), "limits[0].period"),
+        ("/coupon-templates", template(limits=[{"action": "earn", "cap": 1}]), "limits[0].action"),
+        ("/coupon-templates", template(stock=None), "stock"),
         ("/coupon-templates", template(grace_days=366), "grace_days"),
         ("/coupon-templates", template(cap_fen=0), "cap_fen"),
         ("/coupon-templates", template(merchants=["07"]), "merchants[0]"),
@@ -157,31 +165,33 @@ async def test_residents_see_live_campaigns_and_coupons_with_what_is_left(consol
     assert earned["id"] in [item["id"] for item in shown["campaigns"]]
     (item,) = [item for item in shown["coupons"] if item["template_id"] == coupon["id"]]
     assert (item["summary"], item["price_points"], item["left"]) == ("8.5折，最高优惠30元", 60, 10)
-    assert item["terms_text"] == coupon["terms_text"]
+    assert item["terms_text"] == coupon["version"]["terms_text"]
     assert {"budgets", "document", "created_by"}.isdisjoint(item)
 
 
 async def test_a_cap_per_period_and_a_grace_are_set_edited_audited_and_shown(console: Console) -> None:
     draft = (await console.post("/coupon-templates", console.editor, template())).json()
-    assert (draft["per_person_period"], draft["grace_days"]) == ("total", 0)
-    path, body = f"/coupon-templates/{draft['id']}", template(per_person=2, per_person_period="week", grace_days=3)
-    edited = (await console.client.put(ADMIN + path, json=body, headers=console.editor)).json()
-    assert (edited["per_person"], edited["per_person_period"], edited["grace_days"]) == (2, "week", 3)
+    once = {"action": "issue", "cap": 1, "measure": "count", "period": "total", "scope": "resident"}
+    assert (draft["version"]["limits"], draft["version"]["grace_days"]) == ([once], 0)
+    weekly = {"action": "issue", "cap": 2, "period": "week"}
+    path, body = f"/coupon-templates/{draft['id']}", template(limits=[weekly], grace_days=3)
+    edited = (await console.client.put(ADMIN + path, json=body, headers=console.editor)).json()["version"]
+    assert (edited["limits"], edited["grace_days"]) == ([once | weekly], 3)
     assert "每人每周限领2张" in edited["terms_text"]
     assert "退回后至少可用3天" in edited["terms_text"]
     query = {"object_kind": "coupon_template", "object_id": draft["id"]}
     page = (await console.client.get(ADMIN + "/audit-entries", params=query, headers=console.director)).json()
     told = [
-        (entry["per_person_period"], entry["grace_days"])
+        (entry["version"]["limits"][0]["period"], entry["version"]["grace_days"])
         for entry in (page["items"][0][k] for k in ("before", "after"))
     ]
     assert told == [("total", 0), ("week", 3)]
     await console.post(f"{path}/submit", console.editor)
-    assert (await console.post(f"{path}/activate", console.approver)).status_code == 200
-    daily = await console.live("/campaigns", campaign(per_person_period="day"))
+    assert (await console.post(f"{path}/approve", console.approver)).status_code == 200
+    daily = await console.live("/campaigns", campaign(limits=[{"action": "earn", "cap": 1, "period": "day"}]))
     shown = (await console.client.get("/api/mp/v1/campaigns", headers=console.resident)).json()
-    periods = {item["id"]: item["per_person_period"] for item in shown["campaigns"]}
-    assert periods[daily["id"]] == daily["per_person_period"] == "day"
+    limits = {item["id"]: item["limits"] for item in shown["campaigns"]}
+    assert limits[daily["id"]] == ["每人每日限1次"]
 
 
 async def test_a_top_up_takes_two_people_and_its_key_books_it_once(console: Console) -> None:
@@ -228,8 +238,8 @@ async def test_the_audit_trail_tells_who_changed_what_and_how(console: Console) 
         "coupon_template.activated", "coupon_template.approved", "coupon_template.submitted", "coupon_template.created",
     ]  # fmt: skip
     approved = page["items"][1]
-    assert (approved["before"]["status"], approved["after"]["status"]) == ("in_review", "activating")
-    assert approved["actor_id"] == active["activated_by"]
+    assert (approved["before"]["status"], approved["after"]["status"]) == ("in_review", "approved")
+    assert approved["actor_id"] == str(approved["after"]["version"]["approved_by"]) == active["version"]["approved_by"]
     refused = await console.client.get(ADMIN + "/audit-entries", headers=console.editor)
     assert refused.status_code == 403
     bad = await console.client.get(ADMIN + "/audit-entries", params={"cursor": "%%%"}, headers=console.director)

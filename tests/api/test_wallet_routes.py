@@ -249,7 +249,7 @@ async def test_a_freeze_stops_a_priced_claim_and_a_redemption_and_says_so_to_the
     town: Town, console: Console
 ) -> None:
     priced = await console.template("兑换早餐券", price_points=20)
-    free = await console.template("免费早餐券", per_person=2)
+    free = await console.template("免费早餐券", limits=[{"action": "issue", "cap": 2}])
     shown = await show(town)
     phone, who = shown.resident, await number(shown.resident)
     counter = await town.counter(GYM_STORE)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from server.config import Settings
-from server.incentives.commands import Signed, TemplateDraft
+from server.incentives.commands import Limit, Signed, TemplateDraft
 from server.incentives.templates import TemplateService
 from server.kit.clock import Clock
 from server.kit.db import close_house, open_house
@@ -59,9 +59,10 @@ class Folk:
     """The people of a bench; `terms` earn one point, `hot` and `spread` are free coupons, `exchange` costs points,
     `counter` is five yuan off at any counter."""
 
-    def __init__(self, people: Sequence[Someone], terms: int, templates: Sequence[int]) -> None:
+    def __init__(self, people: Sequence[Someone], terms: int, templates: dict[int, int]) -> None:
         self.people = list(people)
-        self.terms, (self.counter, self.exchange, self.hot, *self.spread) = terms, templates
+        self.terms, self._terms_of = terms, templates
+        self.counter, self.exchange, self.hot, *self.spread = templates
         self._chance = random.Random(3)
 
     @classmethod
@@ -95,8 +96,9 @@ class Folk:
 
     def claim_items(self, template: int, count: int) -> list[Item]:
         """The same claims as the house would post them."""
+        terms = self._terms_of[template]
         return [
-            _item(Op.CLAIM, who.id, id, intent_hash(f"resident:{who.id}", "claim", template), terms=template)
+            _item(Op.CLAIM, who.id, id, intent_hash(f"resident:{who.id}", "claim", template), terms=terms)
             for who, id in self._draw(count)
         ]
 
@@ -147,23 +149,24 @@ async def _points(database: Database, owners: Sequence[int]) -> int:
         await worker.close()
 
 
-async def _templates(settings: Settings, spread: int) -> list[int]:
-    """Made, reviewed and started as administrators do: for the counter, for points, hot, and many others."""
+async def _templates(settings: Settings, spread: int) -> dict[int, int]:
+    """Made, reviewed and approved as administrators do: for the counter, for points, hot, and many others. The terms by
+    template."""
     await open_house(settings.database_url)
     app = await Vault.connect(settings.database_url, role="app", pool_max=2)
     try:
         clock = Clock(settings.city_zone)
-        service, made = TemplateService(vault=app, clock=clock), []
+        service, made = TemplateService(vault=app, clock=clock), {}
         plain = TemplateDraft(
-            "性能测试券", "bench", "exchange", STOCK, clock.now() - timedelta(days=1),
-            clock.now() + timedelta(days=300), per_person=PER_PERSON,
+            "性能测试券", "bench", "exchange", clock.now() - timedelta(days=1),
+            clock.now() + timedelta(days=300), STOCK, limits=(Limit(PER_PERSON, "issue"),),
         )  # fmt: skip
         counter = replace(plain, kind="amount_off", stock=10, face_value_fen=500)
         for draft in (counter, replace(plain, price_points=PRICE), *[plain] * (1 + spread)):
-            row = (await service.create(draft, Signed(1, "bench"))).row
-            await service.submit(row.id, Signed(1, "bench"))
-            await service.activate(row.id, Signed(2, "bench"))
-            made.append(row.id)
+            view = await service.create(draft, Signed(1, "bench"))
+            await service.submit(view.row.id, Signed(1, "bench"))
+            await service.approve(view.row.id, Signed(2, "bench"))
+            made[view.row.id] = view.version.id
         return made
     finally:
         await app.close()

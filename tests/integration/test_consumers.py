@@ -18,6 +18,7 @@ from server.sandbox.engines import Engines
 from server.services import Services
 from server.worker import Worker
 from tests.support.databases import Database
+from tests.support.incentives import points_rule
 from tests.support.jobs import open_jobs
 from tests.support.ledger import COUNTER, Ledger, open_ledger
 from tests.support.patience import until
@@ -39,10 +40,10 @@ async def live(ledger: Ledger, services: Services) -> None:
     now = ledger.now()
     campaigns = services.campaigns
     begin, end = now - timedelta(days=1), now + timedelta(days=30)
-    draft = CampaignDraft("实名有礼", "澄信办〔2026〕1号", "identity_bound", 100, 1_000, begin, end)
+    draft = CampaignDraft("实名有礼", "澄信办〔2026〕1号", points_rule(), begin, end, 1_000)
     made = await campaigns.create(draft, Signed(1, "r-1"))
     await campaigns.submit(made.row.id, Signed(1, "r-2"))
-    await campaigns.activate(made.row.id, Signed(2, "r-3"))
+    await campaigns.approve(made.row.id, Signed(2, "r-3"))
     await fetch(
         "INSERT INTO merchant (id, name, licence_number, status, status_reason, version, created_at)"
         " VALUES (77, '早餐店', '91330100MA27XW0F4K', 'active', '', 1, now())"

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from tortoise.exceptions import IntegrityError
 
+from server.incentives.commands import Limit
 from server.incentives.errors import SecondPersonRequired, WrongStatus
 from server.incentives.grants.errors import RecipientListEmpty, TemplateNotLive
 from server.incentives.grants.jobs import KIND, Order
@@ -291,7 +292,7 @@ async def test_an_order_that_cannot_be_is_named(services: Services, changes: dic
 async def test_a_job_is_walked_in_time_after_time(services: Services) -> None:
     """The clock of a rate is the machine's; a list given twice is two orders."""
     people = await enrol(4)
-    template = await live_template(services, per_person=2)
+    template = await live_template(services, limits=(Limit(2, "issue"),))
     chosen = await listed(services, people)
     for _ in range(2):
         view = await services.grant_jobs.order(Order(template, chosen, 2, DOCUMENT), MAKER)

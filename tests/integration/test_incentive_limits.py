@@ -15,13 +15,13 @@ from server.incentives.awards import AwardService
 from server.incentives.budgets import BudgetService
 from server.incentives.campaigns import CampaignService
 from server.incentives.facts import record_fact
-from server.incentives.models import Award, Campaign, CouponTemplate
+from server.incentives.models import Award, CampaignVersion, CouponTemplateVersion
 from server.incentives.templates import TemplateService
 from server.kit.clock import Clock
 from server.kit.db import close_house, open_house, transaction
 from server.kit.outbox import Event
 from tests.support.databases import Database
-from tests.support.incentives import CHECKER, KEY, MAKER, House
+from tests.support.incentives import CHECKER, KEY, MAKER, House, per_person
 from tests.support.ledger import CITY, COUNTER, Ledger, open_ledger, refusal
 
 _facts = itertools.count(1)
@@ -75,7 +75,7 @@ async def town(database: Database) -> AsyncIterator[Town]:
 async def test_a_campaign_per_day_gives_again_on_the_next_city_day(town: Town) -> None:
     monday = town.coming(0, time(23, 30))
     await town.set_clock(monday)
-    view = await town.house.live_campaign(per_person=2, per_person_period="day")
+    view = await town.house.live_campaign(limits=per_person(2, "day"))
     assert "每人每日限2次" in view.terms_text
     answers = [await town.award(5_001) for _ in range(3)]
     assert answers == [("posted", ""), ("posted", ""), ("refused", "limit_reached")]
@@ -97,11 +97,11 @@ async def test_a_campaign_without_a_period_gives_no_more_on_the_next_day(town: T
 async def test_a_template_per_week_can_be_claimed_again_from_monday_on(town: Town) -> None:
     saturday = town.coming(5, time(12))
     await town.set_clock(saturday)
-    made = (await town.house.live_template(per_person=2, per_person_period="week", price_points=0)).row
+    made = await town.house.live_template(limits=per_person(2, "week", "issue"), price_points=0)
     resident, ledger = await town.ledger.resident(), town.ledger
 
     async def claim() -> None:
-        await ledger.app.claim(resident, ledger.id7(), template_id=made.id, terms_id=made.id)
+        await ledger.app.claim(resident, ledger.id7(), template_id=made.row.id, terms_id=made.version.id)
 
     await claim()
     await town.set_clock(saturday + timedelta(days=1))
@@ -119,13 +119,13 @@ async def test_a_template_per_month_counts_anew_on_the_first(town: Town) -> None
     first = (town.ledger.today().replace(day=1) + timedelta(days=32)).replace(day=1)
     midnight = datetime.combine(first, time(), CITY)
     await town.set_clock(midnight - timedelta(hours=1))
-    made = (await town.house.live_template(per_person_period="month", price_points=0)).row
+    made = await town.house.live_template(limits=per_person(1, "month", "issue"), price_points=0)
     resident, ledger = await town.ledger.resident(), town.ledger
-    await ledger.app.claim(resident, ledger.id7(), template_id=made.id, terms_id=made.id)
+    await ledger.app.claim(resident, ledger.id7(), template_id=made.row.id, terms_id=made.version.id)
     with refusal("limit_reached"):
-        await ledger.app.claim(resident, ledger.id7(), template_id=made.id, terms_id=made.id)
+        await ledger.app.claim(resident, ledger.id7(), template_id=made.row.id, terms_id=made.version.id)
     await town.set_clock(midnight + timedelta(minutes=1))
-    await ledger.app.claim(resident, ledger.id7(), template_id=made.id, terms_id=made.id)
+    await ledger.app.claim(resident, ledger.id7(), template_id=made.row.id, terms_id=made.version.id)
 
 
 @pytest.mark.parametrize(("grace_days", "state"), [(0, "expired"), (3, "issued")])
@@ -139,7 +139,7 @@ async def test_a_void_after_the_last_day_gives_back_a_coupon_with_the_templates_
         price_points=0, threshold_fen=0,
     )  # fmt: skip
     resident = await ledger.resident()
-    claimed = await ledger.app.claim(resident, ledger.id7(), template_id=view.row.id, terms_id=view.row.id)
+    claimed = await ledger.app.claim(resident, ledger.id7(), template_id=view.row.id, terms_id=view.version.id)
     scanned = await ledger.scan(await ledger.show(resident, claimed.result.coupon_id))
     redeemed = (await ledger.redeem(scanned)).result
     await town.set_clock(evening + timedelta(minutes=20))
@@ -149,12 +149,16 @@ async def test_a_void_after_the_last_day_gives_back_a_coupon_with_the_templates_
 
 
 async def test_the_database_itself_refuses_a_period_or_a_grace_that_cannot_be(town: Town) -> None:
-    campaign = (await town.house.campaigns.create(town.house.campaign(), MAKER)).row
-    template = (await town.house.templates.create(town.house.template(), CHECKER)).row
-    with pytest.raises(IntegrityError, match="campaign_per_person_period"):
-        await Campaign.filter(id=campaign.id).update(per_person_period="year")
-    with pytest.raises(IntegrityError, match="coupon_template_per_person_period"):
-        await CouponTemplate.filter(id=template.id).update(per_person_period="year")
+    campaign = (await town.house.campaigns.create(town.house.campaign(), MAKER)).version
+    template = (await town.house.templates.create(town.house.template(), CHECKER)).version
+    good = {"action": "earn", "measure": "count", "period": "day", "scope": "resident", "cap": 1}
+    for change in ({"period": "year"}, {"cap": 0}, {"scope": "town"}, {"action": "claim"}, {"measure": "yuan"}):
+        with pytest.raises(IntegrityError, match="campaign_version_limits"):
+            await CampaignVersion.filter(id=campaign.id).update(limits=[good | change])
+        with pytest.raises(IntegrityError, match="coupon_template_version_limits"):
+            await CouponTemplateVersion.filter(id=template.id).update(limits=[good | {"action": "issue"} | change])
+    with pytest.raises(IntegrityError, match="campaign_version_limits"):
+        await CampaignVersion.filter(id=campaign.id).update(limits=[good, good | {"cap": 2}])
     for days in (-1, 366):
-        with pytest.raises(IntegrityError, match="coupon_template_grace"):
-            await CouponTemplate.filter(id=template.id).update(grace_days=days)
+        with pytest.raises(IntegrityError, match="coupon_template_version_grace"):
+            await CouponTemplateVersion.filter(id=template.id).update(grace_days=days)

@@ -9,6 +9,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
+import msgspec
 import pytest
 import pytest_asyncio
 from tortoise.exceptions import IntegrityError, OperationalError
@@ -17,6 +18,7 @@ from server.incentives.awards import AwardService
 from server.incentives.budgets import BudgetService
 from server.incentives.campaigns import CampaignService
 from server.incentives.commands import Signed
+from server.incentives.course import View
 from server.incentives.errors import (
     AlreadyLive,
     RevisionChanged,
@@ -25,15 +27,24 @@ from server.incentives.errors import (
     WrongStatus,
 )
 from server.incentives.facts import record_fact
-from server.incentives.models import Award, BudgetRequest, Campaign, CampaignSpan, CouponTemplate, Fact
-from server.incentives.templates import TemplateService, TemplateView
+from server.incentives.models import (
+    Award,
+    BudgetRequest,
+    Campaign,
+    CampaignSpan,
+    CampaignVersion,
+    CouponTemplate,
+    CouponTemplateVersion,
+    Fact,
+)
+from server.incentives.templates import TemplateService
 from server.kit.audit import AuditEntry
 from server.kit.clock import Clock
 from server.kit.db import close_house, fetch, open_house, transaction
 from server.kit.ids import uuid7
 from server.kit.outbox import Event
 from tests.support.databases import Database
-from tests.support.incentives import CHECKER, KEY, MAKER, THIRD, House, Unreachable
+from tests.support.incentives import CHECKER, KEY, MAKER, THIRD, House, Unreachable, per_person, points_rule
 from tests.support.patience import relay_all
 from wallet import Refused, Vault, VaultUnavailable
 
@@ -183,31 +194,58 @@ async def test_a_fresh_fact_that_missed_its_campaign_is_found_again(house: House
     assert await Award.filter(resident_id=resident).count() == 1
 
 
-async def test_the_last_editor_cannot_activate(house: House) -> None:
+async def test_the_last_editor_cannot_approve(house: House) -> None:
     made = await house.campaigns.create(house.campaign(), MAKER)
     await house.campaigns.submit(made.row.id, MAKER)
     with pytest.raises(SecondPersonRequired):
-        await house.campaigns.activate(made.row.id, MAKER)
+        await house.campaigns.approve(made.row.id, MAKER)
     await house.campaigns.edit(made.row.id, house.campaign(points=50), CHECKER)
     await house.campaigns.submit(made.row.id, MAKER)
     with pytest.raises(SecondPersonRequired):
-        await house.campaigns.activate(made.row.id, CHECKER)
-    assert (await house.campaigns.activate(made.row.id, MAKER)).row.status == "active"
+        await house.campaigns.approve(made.row.id, CHECKER)
+    assert (await house.campaigns.approve(made.row.id, MAKER)).row.status == "active"
 
 
 async def test_the_database_itself_refuses_one_person_in_both_roles(house: House) -> None:
     made = await house.campaigns.create(house.campaign(), MAKER)
-    with pytest.raises(IntegrityError, match="campaign_two_people"):
-        await Campaign.filter(id=made.row.id).update(status="active", activated_by=MAKER.admin_id)
     coupon = await house.templates.create(house.template(), MAKER)
-    with pytest.raises(IntegrityError, match="coupon_template_two_people"):
-        await CouponTemplate.filter(id=coupon.row.id).update(status="active", activated_by=None)
+    now = house.clock.now()
+    alone = {"status": "approved", "approved_by": MAKER.admin_id, "approved_at": now}
+    for service, version, made_ in (
+        (house.campaigns, CampaignVersion, made), (house.templates, CouponTemplateVersion, coupon)
+    ):  # fmt: skip
+        await service.submit(made_.row.id, MAKER)  # type: ignore[attr-defined]
+        for change in (alone, alone | {"approved_by": None, "approved_at": None}):
+            with pytest.raises(IntegrityError, match="_version_two_people"):
+                await version.filter(id=made_.version.id).update(**change)  # type: ignore[attr-defined]
 
 
-async def test_a_draft_cannot_be_activated_and_an_edit_sends_it_back(house: House) -> None:
+async def test_the_database_itself_lets_nothing_run_that_was_not_approved(house: House) -> None:
+    made = await house.campaigns.create(house.campaign(), MAKER)
+    live = await house.live_campaign()
+    for change in (
+        {"status": "active"}, {"status": "approved"}, {"status": "active", "live_version": made.version.id},
+        {"status": "active", "live_version": live.version.id},
+    ):  # fmt: skip
+        with pytest.raises((IntegrityError, OperationalError)):
+            await Campaign.filter(id=made.row.id).update(**change)
+    with pytest.raises((IntegrityError, OperationalError)):
+        await Campaign.filter(id=live.row.id).update(live_version=made.version.id)
+    with pytest.raises((IntegrityError, OperationalError)):
+        await Campaign.filter(id=live.row.id).update(status="draft", live_version=None)
+    with pytest.raises((IntegrityError, OperationalError)):
+        await fetch(
+            "INSERT INTO campaign_version SELECT (jsonb_populate_record(v, jsonb_build_object('id', 99999, 'number', 2,"
+            " 'status', 'live', 'submitted_by', 1, 'submitted_at', now(), 'approved_by', 2, 'approved_at', now(),"
+            " 'live_at', now()))).* FROM campaign_version v WHERE id = $1",
+            made.version.id,
+        )
+
+
+async def test_a_draft_cannot_be_approved_and_an_edit_sends_it_back(house: House) -> None:
     made = await house.templates.create(house.template(), MAKER)
     with pytest.raises(WrongStatus):
-        await house.templates.activate(made.row.id, CHECKER)
+        await house.templates.approve(made.row.id, CHECKER)
     await house.templates.submit(made.row.id, MAKER)
     edited = await house.templates.edit(made.row.id, house.template(stock=20), MAKER)
     assert edited.row.status == "draft"
@@ -216,22 +254,30 @@ async def test_a_draft_cannot_be_activated_and_an_edit_sends_it_back(house: Hous
     assert {state.unit: state.planned for state in edited.budgets} == {"coupons": 20}
 
 
-async def test_what_was_not_reviewed_is_not_activated(house: House) -> None:
+async def test_what_was_not_reviewed_is_not_approved(house: House) -> None:
     made = await house.campaigns.create(house.campaign(), MAKER)
     seen = (await house.campaigns.submit(made.row.id, MAKER)).row.revision
     await house.campaigns.edit(made.row.id, house.campaign(points=900), MAKER)
     await house.campaigns.submit(made.row.id, MAKER)
     with pytest.raises(RevisionChanged):
-        await house.campaigns.activate(made.row.id, CHECKER, revision=seen)
+        await house.campaigns.approve(made.row.id, CHECKER, revision=seen)
 
 
 async def test_an_active_rule_cannot_be_edited_not_even_in_the_database(house: House) -> None:
     view = await house.live_campaign()
     with pytest.raises(AlreadyLive):
         await house.campaigns.edit(view.row.id, house.campaign(points=1), MAKER)
-    for change in ({"points": 1}, {"title": "别的"}, {"status": "draft"}, {"created_by": 9}):
+    for change in (
+        {"rule": msgspec.to_builtins(points_rule(1))}, {"title": "别的"}, {"status": "draft"}, {"created_by": 9},
+        {"limits": []}, {"approved_by": 9}, {"ends_at": view.version.ends_at + timedelta(days=1)},
+    ):  # fmt: skip
+        with pytest.raises((IntegrityError, OperationalError)):
+            await CampaignVersion.filter(id=view.version.id).update(**change)
+    for change in ({"status": "draft"}, {"created_by": 9}, {"live_version": None}):
         with pytest.raises((IntegrityError, OperationalError)):
             await Campaign.filter(id=view.row.id).update(**change)
+    with pytest.raises((IntegrityError, OperationalError)):
+        await CampaignVersion.filter(id=view.version.id).delete()
     with pytest.raises((IntegrityError, OperationalError)):
         await fetch("UPDATE budget SET planned = 5 WHERE id = $1", view.budgets[0].id)
     with pytest.raises((IntegrityError, OperationalError)):
@@ -267,11 +313,10 @@ async def test_an_activation_that_breaks_anywhere_is_finished_by_the_worker(hous
     worker = TemplateService(vault=house.worker, clock=house.clock)
     cut = TemplateService(vault=Unreachable(house.app, calls), clock=house.clock)  # type: ignore[arg-type]
     with pytest.raises(VaultUnavailable):
-        await cut.activate(made.row.id, CHECKER)
-    assert (await house.templates.get(made.row.id)).row.status == "activating"
-    assert (await house.templates.activate(made.row.id, CHECKER)).row.status == "activating"
+        await cut.approve(made.row.id, CHECKER)
+    assert (await house.templates.get(made.row.id)).row.status == "approved"
     await worker.redrive()
-    assert (await house.templates.get(made.row.id)).row.status == "activating"  # not yet 5 s old
+    assert (await house.templates.get(made.row.id)).row.status == "approved"  # not yet 5 s old
     await CouponTemplate.filter(id=made.row.id).update(changed_at=house.clock.now() - timedelta(seconds=6))
     await worker.redrive()
     view = await house.templates.get(made.row.id)
@@ -279,6 +324,16 @@ async def test_an_activation_that_breaks_anywhere_is_finished_by_the_worker(hous
     assert {(state.unit, state.total, state.left, state.open) for state in view.budgets} == {
         ("coupons", 10, 10, True), ("fen", 20_000, 20_000, True),
     }  # fmt: skip
+
+
+async def test_an_approval_that_broke_is_finished_when_it_is_asked_for_again(house: House) -> None:
+    made = await house.templates.create(house.template(), MAKER)
+    await house.templates.submit(made.row.id, MAKER)
+    cut = TemplateService(vault=Unreachable(house.app, 3), clock=house.clock)  # type: ignore[arg-type]
+    with pytest.raises(VaultUnavailable):
+        await cut.approve(made.row.id, CHECKER)
+    view = await house.templates.approve(made.row.id, CHECKER)
+    assert (view.row.status, {state.left for state in view.budgets}) == ("active", {10, 20_000})
 
 
 async def test_pausing_closes_the_budgets_and_resuming_opens_them(house: House) -> None:
@@ -315,13 +370,13 @@ async def test_time_starts_and_ends_a_campaign(house: House) -> None:
     await service.redrive()
     ended = (await house.campaigns.get(view.row.id)).row
     assert (ended.status, ended.end_reason) == ("ended", "time")
-    assert (await CampaignSpan.get(campaign_id=view.row.id)).until_at == view.row.ends_at
+    assert (await CampaignSpan.get(campaign_id=view.row.id)).until_at == view.version.ends_at
 
 
 async def test_a_top_up_needs_two_people_and_is_booked_once(house: House) -> None:
     view = await house.live_campaign()
     budget_id, key = view.budgets[0].id, uuid7(house.clock.now())
-    request, replayed = await house.budgets.request_top_up(budget_id, key, 500, "追加1号", MAKER)
+    request, replayed, _ = await house.budgets.request_top_up(budget_id, key, 500, "追加1号", MAKER)
     assert (request.status, replayed) == ("requested", False)
     assert (await house.budgets.request_top_up(budget_id, key, 500, "追加1号", MAKER))[1] is True
     with pytest.raises(Refused, match="idempotency_mismatch"):
@@ -329,8 +384,8 @@ async def test_a_top_up_needs_two_people_and_is_booked_once(house: House) -> Non
     with pytest.raises(SecondPersonRequired):
         await house.budgets.approve(key, MAKER)
     assert (await house.budgets.state(budget_id)).total == 1_000
-    assert (await house.budgets.approve(key, CHECKER)).status == "done"
-    assert (await house.budgets.approve(key, CHECKER)).status == "done"
+    for _ in range(2):
+        assert (await house.budgets.approve(key, CHECKER))[0].status == "done"
     with pytest.raises(WrongStatus):
         await house.budgets.approve(key, THIRD)
     assert (await house.budgets.state(budget_id)).total == 1_500
@@ -347,7 +402,7 @@ async def test_a_top_up_cut_off_after_its_approval_is_booked_by_the_worker(house
     key = uuid7(house.clock.now())
     await house.budgets.request_top_up(view.budgets[0].id, key, 500, "追加2号", MAKER)
     cut = BudgetService(vault=Unreachable(house.app, 0), clock=house.clock)  # type: ignore[arg-type]
-    assert (await cut.approve(key, CHECKER)).status == "approved"
+    assert (await cut.approve(key, CHECKER))[0].status == "approved"
     ahead = Clock()
     ahead.follow(house.clock.now() + timedelta(seconds=10))
     assert await BudgetService(vault=house.worker, clock=ahead).redrive() == 1
@@ -367,18 +422,18 @@ async def test_residents_see_what_is_live_with_its_rule_and_what_is_left(house: 
     view = await house.live_template(title="体验券")
     draft = await house.templates.create(house.template(title="未批准"), MAKER)
     fresh = TemplateService(vault=house.app, clock=house.clock)
-    shown = {item.row.id: item for item in await fresh.claimable()}
+    shown = {item.benefit.template_id: item for item in await fresh.claimable()}
     assert draft.row.id not in shown
     assert shown[view.row.id].left == 10
     assert shown[view.row.id].benefit.terms_text == view.terms_text
-    benefit = await fresh.benefit(view.row.id)
+    benefit = await fresh.benefit(view.version.id)
     assert (benefit.summary, benefit.needs_order_amount) == ("满50元减20元", True)
     with pytest.raises(TemplateNotFound):
-        await fresh.benefit(draft.row.id)
+        await fresh.benefit(draft.version.id)
     live = await house.live_campaign()
-    assert live.row.id in {row.id for row in await house.campaigns.live()}
+    assert live.row.id in {one.id for one in await house.campaigns.live()}
     await house.campaigns.pause(live.row.id, CHECKER)
-    assert live.row.id not in {row.id for row in await house.campaigns.live()}
+    assert live.row.id not in {one.id for one in await house.campaigns.live()}
 
 
 async def test_eight_relays_at_once_give_the_points_of_a_fact_once(house: House, resident: int) -> None:
@@ -393,9 +448,9 @@ async def test_eight_relays_at_once_give_the_points_of_a_fact_once(house: House,
 async def test_eight_approvals_at_once_activate_and_fund_once(house: House) -> None:
     made = await house.templates.create(house.template(), MAKER)
     await house.templates.submit(made.row.id, MAKER)
-    tries = [house.templates.activate(made.row.id, Signed(100 + n, "r")) for n in range(8)]
+    tries = [house.templates.approve(made.row.id, Signed(100 + n, "r")) for n in range(8)]
     answers = await asyncio.gather(*tries, return_exceptions=True)
-    assert sum(isinstance(answer, TemplateView) for answer in answers) == 1
+    assert sum(isinstance(answer, View) for answer in answers) == 1
     assert sum(isinstance(answer, WrongStatus) for answer in answers) == 7
     states = (await house.templates.get(made.row.id)).budgets
     assert {(state.unit, state.total) for state in states} == {("coupons", 10), ("fen", 20_000)}
@@ -409,11 +464,11 @@ async def test_a_coupon_of_each_kind_can_be_claimed_down_to_the_last(house: Hous
         {"sponsor_bp": 0},
         {"kind": "exchange", "threshold_fen": 0, "face_value_fen": 0},
     ):
-        view = await house.live_template(stock=2, price_points=0, per_person=3, **change)
+        view = await house.live_template(stock=2, price_points=0, limits=per_person(3, action="issue"), **change)
         await house.app.open_wallet(resident)
         for _ in range(2):
-            await house.app.claim(resident, uuid7(house.clock.now()), template_id=view.row.id, terms_id=view.row.id)
+            await house.app.claim(resident, uuid7(house.clock.now()), template_id=view.row.id, terms_id=view.version.id)
         with pytest.raises(Refused, match="sold_out"):
-            await house.app.claim(resident, uuid7(house.clock.now()), template_id=view.row.id, terms_id=view.row.id)
+            await house.app.claim(resident, uuid7(house.clock.now()), template_id=view.row.id, terms_id=view.version.id)
         stock = next(state for state in (await house.templates.get(view.row.id)).budgets if state.unit == "coupons")
         assert (stock.total, stock.left) == (2, 0)

@@ -39,7 +39,7 @@ async def live_template(services: Services, **changes: Any) -> int:
     )  # fmt: skip
     made = await services.templates.create(draft, MAKER)
     await services.templates.submit(made.row.id, MAKER)
-    return (await services.templates.activate(made.row.id, CHECKER)).row.id
+    return (await services.templates.approve(made.row.id, CHECKER)).row.id
 
 
 async def listed(services: Services, residents: Sequence[int]) -> int:

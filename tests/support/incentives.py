@@ -8,9 +8,11 @@ from datetime import datetime, timedelta
 from server.incentives.awards import AwardService
 from server.incentives.budgets import BudgetService
 from server.incentives.campaigns import CampaignService, CampaignView
-from server.incentives.commands import CampaignDraft, Signed, TemplateDraft
+from server.incentives.commands import CampaignDraft, Limit, Signed, TemplateDraft
 from server.incentives.facts import record_fact
 from server.incentives.models import Campaign
+from server.incentives.rules import Rule
+from server.incentives.rules.language import FactTrigger, GivePoints
 from server.incentives.templates import TemplateService, TemplateView
 from server.kit.clock import Clock
 from server.kit.db import fetch, transaction
@@ -18,6 +20,16 @@ from wallet import Vault, VaultUnavailable
 
 MAKER, CHECKER, THIRD = Signed(1, "r-1"), Signed(2, "r-2"), Signed(3, "r-3")
 KEY = b"k" * 32
+
+
+def points_rule(points: int = 100, fact: str = "identity_bound") -> Rule:
+    """So many points for a fact."""
+    return Rule(trigger=FactTrigger(fact=fact), effect=GivePoints(points=points))
+
+
+def per_person(cap: int, period: str = "total", action: str = "earn", measure: str = "count") -> tuple[Limit, ...]:
+    """What one person may have."""
+    return (Limit(cap, action, measure, period),)
 
 
 @dataclass
@@ -32,36 +44,32 @@ class House:
     budgets: BudgetService
     awards: AwardService
 
-    def campaign(self, **changes: object) -> CampaignDraft:
+    def campaign(self, *, points: int | None = None, **changes: object) -> CampaignDraft:
         now = self.clock.now()
         draft = CampaignDraft(
-            "实名有礼",
-            "澄信办〔2026〕1号",
-            "identity_bound",
-            100,
-            1_000,
-            now - timedelta(days=1),
-            now + timedelta(days=30),
-        )
+            "实名有礼", "澄信办〔2026〕1号", points_rule(), now - timedelta(days=1), now + timedelta(days=30), 1_000
+        )  # fmt: skip
+        if points is not None:
+            draft = replace(draft, rule=points_rule(points))
         return replace(draft, **changes)  # type: ignore[arg-type]
 
     def template(self, **changes: object) -> TemplateDraft:
         now = self.clock.now()
         draft = TemplateDraft(
-            "早餐券", "澄信办〔2026〕2号", "amount_off", 10, now - timedelta(days=1), now + timedelta(days=30),
+            "早餐券", "澄信办〔2026〕2号", "amount_off", now - timedelta(days=1), now + timedelta(days=30), 10,
             face_value_fen=2_000, threshold_fen=5_000, price_points=60,
         )  # fmt: skip
         return replace(draft, **changes)  # type: ignore[arg-type]
 
-    async def live_campaign(self, **changes: object) -> CampaignView:
-        made = await self.campaigns.create(self.campaign(**changes), MAKER)
+    async def live_campaign(self, *, points: int | None = None, **changes: object) -> CampaignView:
+        made = await self.campaigns.create(self.campaign(points=points, **changes), MAKER)
         await self.campaigns.submit(made.row.id, MAKER)
-        return await self.campaigns.activate(made.row.id, CHECKER)
+        return await self.campaigns.approve(made.row.id, CHECKER)
 
     async def live_template(self, **changes: object) -> TemplateView:
         made = await self.templates.create(self.template(**changes), MAKER)
         await self.templates.submit(made.row.id, MAKER)
-        return await self.templates.activate(made.row.id, CHECKER)
+        return await self.templates.approve(made.row.id, CHECKER)
 
     async def tell(self, resident_id: int, occurred_at: datetime | None = None) -> bool:
         at = occurred_at or self.clock.now()

@@ -78,7 +78,7 @@ class Console:
         }  # fmt: skip
         made = await self.call("editor", "POST", "/coupon-templates", body)
         await self.call("editor", "POST", f"/coupon-templates/{made['id']}/submit")
-        await self.call("approver", "POST", f"/coupon-templates/{made['id']}/activate")
+        await self.call("approver", "POST", f"/coupon-templates/{made['id']}/approve")
 
         async def active() -> bool:
             seen = await self.call("approver", "GET", f"/coupon-templates/{made['id']}")

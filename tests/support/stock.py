@@ -132,12 +132,12 @@ class Stock:
         self,
         owner_dsn: str,
         settings: Settings,
-        terms_id: int,
+        template_id: int,
         tills: Sequence[Till],
         owners: Sequence[int] | None = None,
     ) -> None:
         """`owners`: whose coupons they are, drawn at random; by default residents that did not exist before."""
-        self._dsn, self._terms, self._tills = owner_dsn, terms_id, list(tills)
+        self._dsn, self._template, self._tills = owner_dsn, template_id, list(tills)
         self._tickets = TicketOffice(Keyring.parse(settings.ticket_keys))
         self._key, self._prefix, self._zone = (
             secret_bytes(settings.credential_key),
@@ -196,7 +196,9 @@ class Stock:
     async def _plan(self, connection: asyncpg.Connection, count: int, claimed: bool) -> None:
         """Tops budgets up by twice what is taken, as half of one lies in reserve, and notes how to take it."""
         terms = await connection.fetchrow(
-            "SELECT t.*, vault.most_sponsored(t) AS sponsored FROM vault.coupon_terms t WHERE terms = $1", self._terms
+            "SELECT t.*, vault.most_sponsored(t) AS sponsored FROM vault.coupon_terms t"
+            " WHERE template = $1 ORDER BY version DESC LIMIT 1",
+            self._template,
         )
         assert terms is not None and terms["price_points"] == 0, "the stock needs a template that costs no points"
         reserved = terms["sponsored"] if terms["fen_budget"] and terms["sponsored"] else None
@@ -221,7 +223,7 @@ class Stock:
                  a.slots, a.gathered, coalesce(f.slots, 1), coalesce(f.gathered, false)
                FROM vault.coupon_terms t JOIN vault.budget a ON a.budget = t.stock_budget
                LEFT JOIN vault.budget f ON f.budget = t.fen_budget WHERE t.terms = $1""",
-            self._terms,
+            terms["terms"],
             reserved,
             claimed,
             datetime.now(UTC) + LASTS,
@@ -239,10 +241,10 @@ class Stock:
         return code_of(self._prefix, piece.handle, seed_of(self._key, day, piece.handle), unix_s)
 
 
-async def market_stock(town: Town, owners: Sequence[int] | None = None, terms: int | None = None) -> Stock:
+async def market_stock(town: Town, owners: Sequence[int] | None = None, template: int | None = None) -> Stock:
     """Stock of the town's market: an owner's phone at each of its stores, a coupon without points or threshold."""
     tills = [Till.of(await town.counter(name, "owner")) for name in town.stores if name.startswith(MARKET)]
-    return Stock(town.database.owner, town.settings, terms or int(town.templates[MARKET_TEMPLATE]), tills, owners)
+    return Stock(town.database.owner, town.settings, template or int(town.templates[MARKET_TEMPLATE]), tills, owners)
 
 
 def redeem_item(piece: Piece) -> Item:

@@ -25,6 +25,8 @@ from tests.support.privacy import MerchantBodies
 
 SEED, RESIDENTS = 7, 20
 
+LIVE_TEMPLATES = "SELECT t.id, v.title FROM coupon_template t JOIN coupon_template_version v ON v.id = t.live_version"
+
 
 @dataclass
 class Town:
@@ -104,7 +106,7 @@ async def settle(
         await open_house(settings.database_url)
         try:
             stores = {row["name"]: str(row["id"]) for row in await fetch("SELECT id, name FROM store")}
-            templates = {row["title"]: str(row["id"]) for row in await fetch("SELECT id, title FROM coupon_template")}
+            templates = {row["title"]: str(row["id"]) for row in await fetch(LIVE_TEMPLATES)}
         finally:
             await close_house()
         await house.start()

@@ -8,23 +8,24 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from server.incentives.commands import CampaignDraft, TemplateDraft
-from server.incentives.errors import SecondPersonRequired
-from server.incentives.models import Campaign, CouponTemplate
-from server.incentives.wording import benefit_text, campaign_text, template_text, tenths, yuan
-from server.kit.errors import InvalidField
+from server.incentives.commands import CampaignDraft, Limit, TemplateDraft
+from server.incentives.errors import LimitNotCounted, SecondPersonRequired
+from server.incentives.models import CampaignVersion, CouponTemplateVersion
+from server.incentives.wording import benefit_text, campaign_text, limits_text, template_text, tenths, yuan
+from server.kit.errors import AppError, InvalidField
+from tests.support.incentives import per_person, points_rule
 
 CITY = ZoneInfo("Asia/Shanghai")
 STARTS = datetime(2026, 12, 1, tzinfo=CITY).astimezone(UTC)
 ENDS = datetime(2026, 12, 31, 15, 59, tzinfo=UTC)
 
-CAMPAIGN = CampaignDraft("实名有礼", "澄信办〔2026〕1号", "identity_bound", 100, 10_000, STARTS, ENDS)
+CAMPAIGN = CampaignDraft("实名有礼", "澄信办〔2026〕1号", points_rule(), STARTS, ENDS, 10_000)
 AMOUNT_OFF = TemplateDraft(
-    "早餐券", "澄信办〔2026〕2号", "amount_off", 10, STARTS, ENDS, face_value_fen=2_000, threshold_fen=10_000
+    "早餐券", "澄信办〔2026〕2号", "amount_off", STARTS, ENDS, 10, face_value_fen=2_000, threshold_fen=10_000
 )
-DISCOUNT = TemplateDraft("图书券", "澄信办〔2026〕3号", "discount", 10, STARTS, ENDS, pay_bp=8_500, cap_fen=3_001)
+DISCOUNT = TemplateDraft("图书券", "澄信办〔2026〕3号", "discount", STARTS, ENDS, 10, pay_bp=8_500, cap_fen=3_001)
 EXCHANGE = TemplateDraft(
-    "环保袋", "澄信办〔2026〕4号", "exchange", 10, STARTS, ENDS, face_value_fen=500, price_points=80
+    "环保袋", "澄信办〔2026〕4号", "exchange", STARTS, ENDS, 10, face_value_fen=500, price_points=80
 )
 
 
@@ -36,10 +37,9 @@ def test_a_plain_draft_of_each_kind_is_accepted(draft: CampaignDraft | TemplateD
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("title", "  "), ("title", "长" * 61), ("title", "换\n行"), ("document", ""), ("trigger", "age_over_60"),
-        ("points", 0), ("points", -5), ("budget_points", 99), ("per_person", 0), ("validity_months", 25),
-        ("validity_months", 0), ("per_person_period", "year"), ("per_person_period", ""),
-        ("ends_at", STARTS), ("starts_at", datetime(2026, 12, 1)),  # noqa: DTZ001
+        ("title", "  "), ("title", "长" * 61), ("title", "换\n行"), ("document", ""), ("budget_points", 99),
+        ("validity_months", 25), ("validity_months", 0), ("ends_at", STARTS),
+        ("starts_at", datetime(2026, 12, 1)),  # noqa: DTZ001
     ],
 )  # fmt: skip
 def test_a_campaign_that_cannot_be_names_its_field(field: str, value: object) -> None:
@@ -57,14 +57,50 @@ def test_a_campaign_that_cannot_be_names_its_field(field: str, value: object) ->
         (AMOUNT_OFF, "valid_until", date(2026, 12, 1)), (AMOUNT_OFF, "budget_fen", 1_999),
         (AMOUNT_OFF, "void_window_s", -1), (DISCOUNT, "cap_fen", 0), (DISCOUNT, "pay_bp", 0),
         (DISCOUNT, "pay_bp", 10_000), (DISCOUNT, "face_value_fen", 1),
-        (EXCHANGE, "threshold_fen", 1), (EXCHANGE, "price_points", -1), (EXCHANGE, "per_person_period", "daily"),
-        (AMOUNT_OFF, "grace_days", -1), (AMOUNT_OFF, "grace_days", 366), (AMOUNT_OFF, "per_person", 10_001),
+        (EXCHANGE, "threshold_fen", 1), (EXCHANGE, "price_points", -1),
+        (AMOUNT_OFF, "grace_days", -1), (AMOUNT_OFF, "grace_days", 366),
     ],
 )  # fmt: skip
 def test_a_template_that_cannot_be_names_its_field(draft: TemplateDraft, field: str, value: object) -> None:
     with pytest.raises(InvalidField) as refusal:
         replace(draft, **{field: value}).check()  # type: ignore[arg-type]
     assert refusal.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("draft", "limit", "field", "refused"),
+    [
+        (CAMPAIGN, Limit(0, "earn"), "limits[1].cap", InvalidField),
+        (CAMPAIGN, Limit(1, "issue"), "limits[1].action", InvalidField),
+        (CAMPAIGN, Limit(1, "earn", period="year"), "limits[1].period", InvalidField),
+        (CAMPAIGN, Limit(1, "earn", measure="yuan"), "limits[1].measure", InvalidField),
+        (CAMPAIGN, Limit(7, "earn"), "limits[1]", InvalidField),
+        (CAMPAIGN, Limit(7, "earn", scope="town"), "limits[1].scope", LimitNotCounted),
+        (EXCHANGE, Limit(7, "earn"), "limits[1].action", InvalidField),
+        (EXCHANGE, Limit(7, "issue", scope="merchant"), "limits[1].scope", LimitNotCounted),
+    ],
+)
+def test_a_limit_that_nobody_would_count_names_its_field(
+    draft: CampaignDraft | TemplateDraft, limit: Limit, field: str, refused: type[AppError]
+) -> None:
+    with pytest.raises(refused) as refusal:
+        replace(draft, limits=(*draft.limits, limit)).check()
+    assert refusal.value.field == field
+
+
+def test_limits_of_several_kinds_are_all_told() -> None:
+    limits = (
+        Limit(2, "issue", period="week"),
+        Limit(10_000, "issue", "face_value_fen"),
+        Limit(1, "redeem", period="day"),
+    )
+    draft = replace(AMOUNT_OFF, limits=limits)
+    draft.check()
+    told = template_text(CouponTemplateVersion(**draft.columns()), CITY).split("；")
+    assert {"每人每周限领2张", "每人限领面值100元", "每人每日限用1张"} <= set(told)
+    assert limits_text([{"action": "earn", "measure": "points", "period": "month", "cap": 50}]) == [
+        "每人每月限得50积分"
+    ]
 
 
 def test_the_money_budget_covers_every_coupon_at_its_dearest() -> None:
@@ -88,7 +124,7 @@ def test_amounts_read_as_people_write_them() -> None:
 
 def test_a_benefit_reads_as_its_rule_says() -> None:
     def text(draft: TemplateDraft) -> str:
-        return benefit_text(CouponTemplate(**draft.columns()))
+        return benefit_text(CouponTemplateVersion(**draft.columns()))
 
     assert text(AMOUNT_OFF) == "满100元减20元"
     assert text(replace(AMOUNT_OFF, threshold_fen=0)) == "立减20元"
@@ -98,16 +134,16 @@ def test_a_benefit_reads_as_its_rule_says() -> None:
 
 
 def test_the_terms_of_a_coupon_tell_price_limit_validity_scope_and_window() -> None:
-    draft = replace(EXCHANGE, per_person=2, valid_until=date(2027, 1, 31), merchants=(3, 4))
-    assert template_text(CouponTemplate(**draft.columns()), CITY) == (
+    draft = replace(EXCHANGE, limits=per_person(2, action="issue"), valid_until=date(2027, 1, 31), merchants=(3, 4))
+    assert template_text(CouponTemplateVersion(**draft.columns()), CITY) == (
         "凭券兑换「环保袋」1份；使用80积分兑换；每人限领2张；领取后30天内有效，且不晚于2027年1月31日；限2家指定商户使用；"
         "领取时间：2026年12月1日00:00至2026年12月31日23:59；领完即止；仅限本人使用，不可转让、不兑换现金。"
     )
 
 
 def test_the_terms_of_a_campaign_tell_points_cap_and_expiry() -> None:
-    assert campaign_text(Campaign(**CAMPAIGN.columns()), CITY) == (
-        "活动期间完成实名认证，可获得100积分；每人限1次；积分自获得之日起24个月内有效，至到期当月最后一日；"
+    assert campaign_text(CampaignVersion(**CAMPAIGN.columns()), CITY) == (
+        "完成实名认证时，可获得100积分；每人限1次；积分自获得之日起24个月内有效，至到期当月最后一日；"
         "活动时间：2026年12月1日00:00至2026年12月31日23:59；预算用完即止。"
     )
 
@@ -117,20 +153,22 @@ def test_the_terms_of_a_campaign_tell_points_cap_and_expiry() -> None:
     [("total", "每人限{}"), ("day", "每人每日限{}"), ("week", "每人每周限{}"), ("month", "每人每月限{}")],
 )
 def test_a_cap_is_told_with_its_period(period: str, words: str) -> None:
-    campaign = replace(CAMPAIGN, per_person=2, per_person_period=period)
-    template = replace(EXCHANGE, per_person=2, per_person_period=period)
+    campaign = replace(CAMPAIGN, limits=per_person(2, period))
+    template = replace(EXCHANGE, limits=per_person(2, period, "issue"))
     campaign.check()
     template.check()
-    assert words.format("2次") in campaign_text(Campaign(**campaign.columns()), CITY).split("；")
-    assert words.format("领2张") in template_text(CouponTemplate(**template.columns()), CITY).split("；")
+    assert words.format("2次") in campaign_text(CampaignVersion(**campaign.columns()), CITY).split("；")
+    assert words.format("领2张") in template_text(CouponTemplateVersion(**template.columns()), CITY).split("；")
 
 
 def test_a_grace_is_told_only_where_there_is_one() -> None:
     draft = replace(AMOUNT_OFF, grace_days=3)
     draft.check()
     replace(draft, grace_days=365).check()
-    assert "核销被撤销的，券退回后至少可用3天" in template_text(CouponTemplate(**draft.columns()), CITY).split("；")
-    assert "退回" not in template_text(CouponTemplate(**AMOUNT_OFF.columns()), CITY)
+    assert "核销被撤销的，券退回后至少可用3天" in template_text(CouponTemplateVersion(**draft.columns()), CITY).split(
+        "；"
+    )
+    assert "退回" not in template_text(CouponTemplateVersion(**AMOUNT_OFF.columns()), CITY)
 
 
 def test_needing_a_second_person_is_said_in_chinese_with_its_own_code() -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 import pytest
 
-from server.incentives.commands import CampaignDraft, TemplateDraft
 from server.people.id_number import birth_date, is_valid
 from server.people.residents import clean_name
 from server.sandbox.city import REGION, TOWNS, licence_check_character, sample_city
+from server.sandbox.loader import campaign_draft, template_draft
 
 TODAY = date(2026, 11, 23)
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -59,35 +59,9 @@ def test_every_campaign_and_template_is_one_that_an_editor_could_save() -> None:
     city = sample_city()
     keys = {merchant.key: place for place, merchant in enumerate(city.merchants, 1)}
     for campaign in city.campaigns:
-        CampaignDraft(
-            campaign.title,
-            campaign.document,
-            campaign.trigger,
-            campaign.points,
-            campaign.budget_points,
-            NOW + timedelta(days=campaign.starts_in_days),
-            NOW + timedelta(days=campaign.ends_in_days),
-            campaign.per_person,
-            campaign.validity_months,
-        ).check()
+        campaign_draft(campaign, NOW).check()
     for template in city.templates:
-        TemplateDraft(
-            title=template.title,
-            document=template.document,
-            kind=template.kind,
-            stock=template.stock,
-            starts_at=NOW + timedelta(days=template.starts_in_days),
-            ends_at=NOW + timedelta(days=template.ends_in_days),
-            face_value_fen=template.face_value_fen,
-            pay_bp=template.pay_bp,
-            cap_fen=template.cap_fen,
-            threshold_fen=template.threshold_fen,
-            sponsor_bp=template.sponsor_bp,
-            price_points=template.price_points,
-            per_person=template.per_person,
-            valid_days=template.valid_days,
-            merchants=tuple(keys[key] for key in template.merchants),
-        ).check()
+        template_draft(template, keys, NOW).check()
 
 
 @pytest.mark.parametrize("count", [0, -1, 2_000_001])

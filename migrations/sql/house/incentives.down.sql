@@ -1,20 +1,27 @@
 DROP TRIGGER fact_fixed ON fact;
 DROP TRIGGER budget_request_fixed ON budget_request;
 DROP TRIGGER budget_fixed ON budget;
-DROP TRIGGER coupon_template_fixed ON coupon_template;
-DROP TRIGGER campaign_fixed ON campaign;
-DROP FUNCTION incentive_fact_fixed();
-DROP FUNCTION incentive_request_fixed();
-DROP FUNCTION incentive_budget_fixed();
-DROP FUNCTION incentive_rule_fixed();
+DROP TRIGGER coupon_template_life ON coupon_template;
+DROP TRIGGER campaign_life ON campaign;
+DROP TRIGGER coupon_template_version_course ON coupon_template_version;
+DROP TRIGGER campaign_version_course ON campaign_version;
 
 DROP INDEX award_due;
+DROP INDEX budget_request_open;
+DROP INDEX campaign_span_open_once;
+DROP INDEX coupon_template_version_live_once;
+DROP INDEX coupon_template_version_open_once;
+DROP INDEX campaign_version_live_once;
+DROP INDEX campaign_version_open_once;
+
+ALTER TABLE campaign DROP CONSTRAINT campaign_live_version;
+ALTER TABLE coupon_template DROP CONSTRAINT coupon_template_live_version;
+ALTER TABLE campaign_span DROP CONSTRAINT campaign_span_of_campaign;
+ALTER TABLE award DROP CONSTRAINT award_of_campaign;
 ALTER TABLE award
     DROP CONSTRAINT award_status_known,
     DROP CONSTRAINT award_settled_when,
     DROP CONSTRAINT award_refused_why;
-
-DROP INDEX budget_request_open;
 ALTER TABLE budget_request
     DROP CONSTRAINT budget_request_kind_known,
     DROP CONSTRAINT budget_request_amount,
@@ -23,49 +30,65 @@ ALTER TABLE budget_request
     DROP CONSTRAINT budget_request_two_people,
     DROP CONSTRAINT budget_request_approved_when,
     DROP CONSTRAINT budget_request_settled_when;
-
 ALTER TABLE budget
     DROP CONSTRAINT budget_unit_known,
     DROP CONSTRAINT budget_one_owner,
     DROP CONSTRAINT budget_unit_of_owner,
     DROP CONSTRAINT budget_planned;
-
+ALTER TABLE campaign_span
+    DROP CONSTRAINT campaign_span_forward;
+ALTER TABLE coupon_template_version
+    DROP CONSTRAINT coupon_template_version_status_known,
+    DROP CONSTRAINT coupon_template_version_two_people,
+    DROP CONSTRAINT coupon_template_version_approved_when,
+    DROP CONSTRAINT coupon_template_version_submitted_when,
+    DROP CONSTRAINT coupon_template_version_live_when,
+    DROP CONSTRAINT coupon_template_version_rejected_why,
+    DROP CONSTRAINT coupon_template_version_number,
+    DROP CONSTRAINT coupon_template_version_filled,
+    DROP CONSTRAINT coupon_template_version_window,
+    DROP CONSTRAINT coupon_template_version_amounts,
+    DROP CONSTRAINT coupon_template_version_shares,
+    DROP CONSTRAINT coupon_template_version_kind,
+    DROP CONSTRAINT coupon_template_version_validity,
+    DROP CONSTRAINT coupon_template_version_void_window,
+    DROP CONSTRAINT coupon_template_version_grace,
+    DROP CONSTRAINT coupon_template_version_merchants,
+    DROP CONSTRAINT coupon_template_version_limits,
+    DROP CONSTRAINT coupon_template_version_of_template;
+ALTER TABLE campaign_version
+    DROP CONSTRAINT campaign_version_status_known,
+    DROP CONSTRAINT campaign_version_two_people,
+    DROP CONSTRAINT campaign_version_approved_when,
+    DROP CONSTRAINT campaign_version_submitted_when,
+    DROP CONSTRAINT campaign_version_live_when,
+    DROP CONSTRAINT campaign_version_rejected_why,
+    DROP CONSTRAINT campaign_version_number,
+    DROP CONSTRAINT campaign_version_filled,
+    DROP CONSTRAINT campaign_version_window,
+    DROP CONSTRAINT campaign_version_validity,
+    DROP CONSTRAINT campaign_version_rule,
+    DROP CONSTRAINT campaign_version_limits,
+    DROP CONSTRAINT campaign_version_of_campaign;
 ALTER TABLE coupon_template
     DROP CONSTRAINT coupon_template_status_known,
     DROP CONSTRAINT coupon_template_pending_known,
-    DROP CONSTRAINT coupon_template_activating,
-    DROP CONSTRAINT coupon_template_two_people,
-    DROP CONSTRAINT coupon_template_filled,
-    DROP CONSTRAINT coupon_template_window,
-    DROP CONSTRAINT coupon_template_version,
-    DROP CONSTRAINT coupon_template_per_person,
-    DROP CONSTRAINT coupon_template_per_person_period,
-    DROP CONSTRAINT coupon_template_amounts,
-    DROP CONSTRAINT coupon_template_shares,
-    DROP CONSTRAINT coupon_template_kind,
-    DROP CONSTRAINT coupon_template_validity,
-    DROP CONSTRAINT coupon_template_void_window,
-    DROP CONSTRAINT coupon_template_grace,
-    DROP CONSTRAINT coupon_template_merchants,
-    DROP CONSTRAINT coupon_template_ended_when;
-
-DROP INDEX campaign_span_open_once;
-ALTER TABLE campaign_span
-    DROP CONSTRAINT campaign_span_forward;
-
+    DROP CONSTRAINT coupon_template_live,
+    DROP CONSTRAINT coupon_template_ended_when,
+    DROP CONSTRAINT coupon_template_ended_why;
 ALTER TABLE campaign
     DROP CONSTRAINT campaign_status_known,
     DROP CONSTRAINT campaign_pending_known,
-    DROP CONSTRAINT campaign_activating,
-    DROP CONSTRAINT campaign_two_people,
-    DROP CONSTRAINT campaign_filled,
-    DROP CONSTRAINT campaign_window,
-    DROP CONSTRAINT campaign_points,
-    DROP CONSTRAINT campaign_validity,
-    DROP CONSTRAINT campaign_per_person,
-    DROP CONSTRAINT campaign_per_person_period,
-    DROP CONSTRAINT campaign_ended_when;
-
+    DROP CONSTRAINT campaign_live,
+    DROP CONSTRAINT campaign_ended_when,
+    DROP CONSTRAINT campaign_ended_why;
 ALTER TABLE fact
     DROP CONSTRAINT fact_named,
     DROP CONSTRAINT fact_attributes_object;
+
+DROP FUNCTION incentive_fact_fixed();
+DROP FUNCTION incentive_request_fixed();
+DROP FUNCTION incentive_budget_fixed();
+DROP FUNCTION incentive_life();
+DROP FUNCTION incentive_version_course();
+DROP FUNCTION incentive_limits_ok(jsonb, text[]);

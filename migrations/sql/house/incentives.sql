@@ -3,50 +3,103 @@ ALTER TABLE fact
     ADD CONSTRAINT fact_named CHECK (length(btrim(kind)) > 0 AND length(btrim(source_id)) > 0),
     ADD CONSTRAINT fact_attributes_object CHECK (jsonb_typeof(attributes) = 'object');
 
--- Two people for what costs money (D35): whoever edited last may not approve.
+-- The life of a campaign or a template. What is not live yet has no version that counts.
 ALTER TABLE campaign
     ADD CONSTRAINT campaign_status_known CHECK (status IN
-        ('draft', 'in_review', 'approved', 'activating', 'scheduled', 'active', 'paused', 'ended')),
-    ADD CONSTRAINT campaign_pending_known CHECK (pending IN ('activate', 'open', 'close')),
-    ADD CONSTRAINT campaign_activating CHECK ((status = 'activating') = (pending IS NOT DISTINCT FROM 'activate')),
-    ADD CONSTRAINT campaign_two_people CHECK (status IN ('draft', 'in_review')
-        OR (activated_by IS NOT NULL AND activated_by <> created_by)),
-    ADD CONSTRAINT campaign_filled CHECK (length(btrim(title)) > 0 AND length(btrim(document)) > 0),
-    ADD CONSTRAINT campaign_window CHECK (ends_at > starts_at),
-    ADD CONSTRAINT campaign_points CHECK (points > 0),
-    ADD CONSTRAINT campaign_validity CHECK (validity_months BETWEEN 1 AND 24),
-    ADD CONSTRAINT campaign_per_person CHECK (per_person > 0),
-    ADD CONSTRAINT campaign_per_person_period CHECK (per_person_period IN ('total', 'day', 'week', 'month')),
-    ADD CONSTRAINT campaign_ended_when CHECK ((status = 'ended') = (ended_at IS NOT NULL));
-
-ALTER TABLE campaign_span
-    ADD CONSTRAINT campaign_span_forward CHECK (until_at >= from_at);
-CREATE UNIQUE INDEX campaign_span_open_once ON campaign_span (campaign_id) WHERE until_at IS NULL;
-
+        ('draft', 'in_review', 'approved', 'scheduled', 'active', 'paused', 'ended', 'archived')),
+    ADD CONSTRAINT campaign_pending_known CHECK (pending IN ('terms', 'open', 'close')),
+    ADD CONSTRAINT campaign_live CHECK (CASE WHEN status IN ('draft', 'in_review', 'approved') THEN live_version IS NULL
+        ELSE live_version IS NOT NULL OR (status = 'paused' AND pending IS NOT NULL) END),
+    ADD CONSTRAINT campaign_ended_when CHECK ((status IN ('ended', 'archived')) = (ended_at IS NOT NULL)),
+    ADD CONSTRAINT campaign_ended_why CHECK (end_reason IN ('', 'budget_exhausted', 'time', 'manual')
+        AND (end_reason <> '') = (ended_at IS NOT NULL));
 ALTER TABLE coupon_template
     ADD CONSTRAINT coupon_template_status_known CHECK (status IN
-        ('draft', 'in_review', 'approved', 'activating', 'scheduled', 'active', 'paused', 'ended')),
-    ADD CONSTRAINT coupon_template_pending_known CHECK (pending IN ('activate', 'open', 'close')),
-    ADD CONSTRAINT coupon_template_activating CHECK ((status = 'activating') = (pending IS NOT DISTINCT FROM 'activate')),
-    ADD CONSTRAINT coupon_template_two_people CHECK (status IN ('draft', 'in_review')
-        OR (activated_by IS NOT NULL AND activated_by <> created_by)),
-    ADD CONSTRAINT coupon_template_filled CHECK (length(btrim(title)) > 0 AND length(btrim(document)) > 0),
-    ADD CONSTRAINT coupon_template_window CHECK (ends_at > starts_at),
-    ADD CONSTRAINT coupon_template_version CHECK (version > 0),
-    ADD CONSTRAINT coupon_template_per_person CHECK (per_person > 0),
-    ADD CONSTRAINT coupon_template_per_person_period CHECK (per_person_period IN ('total', 'day', 'week', 'month')),
-    ADD CONSTRAINT coupon_template_amounts CHECK (face_value_fen >= 0 AND cap_fen >= 0 AND threshold_fen >= 0 AND price_points >= 0),
-    ADD CONSTRAINT coupon_template_shares CHECK (sponsor_bp BETWEEN 0 AND 10000 AND pay_bp BETWEEN 0 AND 10000),
-    ADD CONSTRAINT coupon_template_kind CHECK (CASE kind
+        ('draft', 'in_review', 'approved', 'scheduled', 'active', 'paused', 'ended', 'archived')),
+    ADD CONSTRAINT coupon_template_pending_known CHECK (pending IN ('terms', 'open', 'close')),
+    ADD CONSTRAINT coupon_template_live CHECK (CASE WHEN status IN ('draft', 'in_review', 'approved') THEN live_version IS NULL
+        ELSE live_version IS NOT NULL OR (status = 'paused' AND pending IS NOT NULL) END),
+    ADD CONSTRAINT coupon_template_ended_when CHECK ((status IN ('ended', 'archived')) = (ended_at IS NOT NULL)),
+    ADD CONSTRAINT coupon_template_ended_why CHECK (end_reason IN ('', 'budget_exhausted', 'time', 'manual')
+        AND (end_reason <> '') = (ended_at IS NOT NULL));
+
+-- Two people for what costs money (D35): whoever edited a version last may not approve it.
+ALTER TABLE campaign_version
+    ADD CONSTRAINT campaign_version_status_known CHECK (status IN
+        ('draft', 'in_review', 'rejected', 'approved', 'live', 'superseded')),
+    ADD CONSTRAINT campaign_version_two_people CHECK (CASE WHEN status IN ('approved', 'live', 'superseded')
+        THEN approved_by IS NOT NULL AND approved_by <> created_by ELSE approved_by IS NULL END),
+    ADD CONSTRAINT campaign_version_approved_when CHECK ((approved_by IS NULL) = (approved_at IS NULL)),
+    ADD CONSTRAINT campaign_version_submitted_when CHECK ((submitted_by IS NULL) = (submitted_at IS NULL)
+        AND (status NOT IN ('in_review', 'approved', 'live', 'superseded') OR submitted_by IS NOT NULL)),
+    ADD CONSTRAINT campaign_version_live_when CHECK ((status IN ('live', 'superseded')) = (live_at IS NOT NULL)
+        AND (status = 'superseded') = (superseded_at IS NOT NULL)),
+    ADD CONSTRAINT campaign_version_rejected_why CHECK (status <> 'rejected' OR length(btrim(comment)) > 0),
+    ADD CONSTRAINT campaign_version_number CHECK (number > 0),
+    ADD CONSTRAINT campaign_version_filled CHECK (length(btrim(title)) > 0 AND length(btrim(document)) > 0),
+    ADD CONSTRAINT campaign_version_window CHECK (ends_at > starts_at),
+    ADD CONSTRAINT campaign_version_validity CHECK (validity_months BETWEEN 1 AND 24),
+    ADD CONSTRAINT campaign_version_rule CHECK (jsonb_typeof(rule) = 'object'
+        AND trigger = coalesce(rule -> 'trigger' ->> 'fact', rule -> 'trigger' ->> 'kind', ''));
+ALTER TABLE coupon_template_version
+    ADD CONSTRAINT coupon_template_version_status_known CHECK (status IN
+        ('draft', 'in_review', 'rejected', 'approved', 'live', 'superseded')),
+    ADD CONSTRAINT coupon_template_version_two_people CHECK (CASE WHEN status IN ('approved', 'live', 'superseded')
+        THEN approved_by IS NOT NULL AND approved_by <> created_by ELSE approved_by IS NULL END),
+    ADD CONSTRAINT coupon_template_version_approved_when CHECK ((approved_by IS NULL) = (approved_at IS NULL)),
+    ADD CONSTRAINT coupon_template_version_submitted_when CHECK ((submitted_by IS NULL) = (submitted_at IS NULL)
+        AND (status NOT IN ('in_review', 'approved', 'live', 'superseded') OR submitted_by IS NOT NULL)),
+    ADD CONSTRAINT coupon_template_version_live_when CHECK ((status IN ('live', 'superseded')) = (live_at IS NOT NULL)
+        AND (status = 'superseded') = (superseded_at IS NOT NULL)),
+    ADD CONSTRAINT coupon_template_version_rejected_why CHECK (status <> 'rejected' OR length(btrim(comment)) > 0),
+    ADD CONSTRAINT coupon_template_version_number CHECK (number > 0),
+    ADD CONSTRAINT coupon_template_version_filled CHECK (length(btrim(title)) > 0 AND length(btrim(document)) > 0),
+    ADD CONSTRAINT coupon_template_version_window CHECK (ends_at > starts_at),
+    ADD CONSTRAINT coupon_template_version_amounts CHECK (face_value_fen >= 0 AND cap_fen >= 0 AND threshold_fen >= 0 AND price_points >= 0),
+    ADD CONSTRAINT coupon_template_version_shares CHECK (sponsor_bp BETWEEN 0 AND 10000 AND pay_bp BETWEEN 0 AND 10000),
+    ADD CONSTRAINT coupon_template_version_kind CHECK (CASE kind
         WHEN 'amount_off' THEN face_value_fen > 0 AND pay_bp = 0 AND cap_fen = 0
         WHEN 'discount' THEN face_value_fen = 0 AND pay_bp BETWEEN 1 AND 9999 AND cap_fen > 0
         WHEN 'exchange' THEN pay_bp = 0 AND cap_fen = 0 AND threshold_fen = 0
         ELSE false END),
-    ADD CONSTRAINT coupon_template_validity CHECK (valid_days BETWEEN 0 AND 3660 AND (valid_days > 0 OR valid_until IS NOT NULL)),
-    ADD CONSTRAINT coupon_template_void_window CHECK (void_window_s BETWEEN 0 AND 604800),
-    ADD CONSTRAINT coupon_template_grace CHECK (grace_days BETWEEN 0 AND 365),
-    ADD CONSTRAINT coupon_template_merchants CHECK (jsonb_typeof(merchants) = 'array'),
-    ADD CONSTRAINT coupon_template_ended_when CHECK ((status = 'ended') = (ended_at IS NOT NULL));
+    ADD CONSTRAINT coupon_template_version_validity CHECK (valid_days BETWEEN 0 AND 3660 AND (valid_days > 0 OR valid_until IS NOT NULL)),
+    ADD CONSTRAINT coupon_template_version_void_window CHECK (void_window_s BETWEEN 0 AND 604800),
+    ADD CONSTRAINT coupon_template_version_grace CHECK (grace_days BETWEEN 0 AND 365),
+    ADD CONSTRAINT coupon_template_version_merchants CHECK (jsonb_typeof(merchants) = 'array');
+
+-- Limits are counted per person in the ledger (D17); each way of counting stands in the list once.
+CREATE FUNCTION incentive_limits_ok(limits jsonb, actions text[]) RETURNS boolean LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_typeof(limits) = 'array' AND jsonb_array_length(limits) <= 8 AND coalesce((
+        SELECT bool_and(coalesce(l ->> 'action' = ANY (actions) AND l ->> 'measure' IN ('count', 'points', 'face_value_fen')
+                   AND l ->> 'period' IN ('total', 'day', 'week', 'month') AND l ->> 'scope' = 'resident'
+                   AND (l ->> 'cap')::bigint > 0, false))
+               AND count(DISTINCT (l ->> 'action', l ->> 'measure', l ->> 'period')) = count(*)
+        FROM jsonb_array_elements(limits) l), true)
+$$;
+GRANT EXECUTE ON FUNCTION incentive_limits_ok(jsonb, text[]) TO chengxin_app, chengxin_worker;
+ALTER TABLE campaign_version ADD CONSTRAINT campaign_version_limits CHECK (incentive_limits_ok(limits, ARRAY['earn']));
+ALTER TABLE coupon_template_version
+    ADD CONSTRAINT coupon_template_version_limits CHECK (incentive_limits_ok(limits, ARRAY['issue', 'redeem']));
+
+-- One version is being worked on and one counts; the one that counts is the campaign's own.
+CREATE UNIQUE INDEX campaign_version_open_once ON campaign_version (campaign_id)
+    WHERE status IN ('draft', 'in_review', 'rejected', 'approved');
+CREATE UNIQUE INDEX campaign_version_live_once ON campaign_version (campaign_id) WHERE status = 'live';
+ALTER TABLE campaign_version ADD CONSTRAINT campaign_version_of_campaign UNIQUE (campaign_id, id);
+ALTER TABLE campaign ADD CONSTRAINT campaign_live_version FOREIGN KEY (id, live_version)
+    REFERENCES campaign_version (campaign_id, id);
+CREATE UNIQUE INDEX coupon_template_version_open_once ON coupon_template_version (template_id)
+    WHERE status IN ('draft', 'in_review', 'rejected', 'approved');
+CREATE UNIQUE INDEX coupon_template_version_live_once ON coupon_template_version (template_id) WHERE status = 'live';
+ALTER TABLE coupon_template_version ADD CONSTRAINT coupon_template_version_of_template UNIQUE (template_id, id);
+ALTER TABLE coupon_template ADD CONSTRAINT coupon_template_live_version FOREIGN KEY (id, live_version)
+    REFERENCES coupon_template_version (template_id, id);
+
+ALTER TABLE campaign_span
+    ADD CONSTRAINT campaign_span_forward CHECK (until_at >= from_at),
+    ADD CONSTRAINT campaign_span_of_campaign FOREIGN KEY (campaign_id, version_id) REFERENCES campaign_version (campaign_id, id);
+CREATE UNIQUE INDEX campaign_span_open_once ON campaign_span (campaign_id) WHERE until_at IS NULL;
 
 ALTER TABLE budget
     ADD CONSTRAINT budget_unit_known CHECK (unit IN ('points', 'coupons', 'fen')),
@@ -70,27 +123,80 @@ ALTER TABLE award
     ADD CONSTRAINT award_refused_why CHECK ((status = 'refused') = (reason <> ''));
 CREATE INDEX award_due ON award (due_at) WHERE status = 'pending';
 
--- A rule that was approved is what residents were told: only its course may change, and it never goes back.
-CREATE FUNCTION incentive_rule_fixed() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+ALTER TABLE award
+    ADD CONSTRAINT award_of_campaign FOREIGN KEY (campaign_id, version_id) REFERENCES campaign_version (campaign_id, id);
+
+-- A version begins as a draft; what was reviewed is approved as it is; what was approved is what residents were told: it only
+-- becomes live and is superseded, and never goes back.
+CREATE FUNCTION incentive_version_course() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 DECLARE
-    course constant text[] := ARRAY['status', 'pending', 'revision', 'changed_at', 'ended_at', 'end_reason', 'activated_at'];
+    course constant text[] := ARRAY['status', 'changed_at', 'live_at', 'superseded_at'];
+    approval constant text[] := course || ARRAY['approved_by', 'approved_at'];
+    fits boolean;
 BEGIN
-    IF OLD.status IN ('draft', 'in_review') THEN
-        RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+    IF TG_OP = 'INSERT' THEN
+        fits := NEW.status = 'draft';
+    ELSIF TG_OP = 'DELETE' THEN
+        fits := OLD.status IN ('draft', 'in_review', 'rejected');
+    ELSIF OLD.status IN ('draft', 'in_review', 'rejected') THEN
+        fits := NEW.id = OLD.id AND NEW.number = OLD.number AND (NEW.status IN ('draft', 'in_review', 'rejected')
+            OR OLD.status = 'in_review' AND NEW.status = 'approved' AND to_jsonb(NEW) - approval = to_jsonb(OLD) - approval);
+    ELSE
+        fits := to_jsonb(NEW) - course = to_jsonb(OLD) - course
+            AND (NEW.status = OLD.status OR (OLD.status, NEW.status) IN (('approved', 'live'), ('live', 'superseded')))
+            AND (OLD.live_at IS NULL OR NEW.live_at = OLD.live_at)
+            AND (OLD.superseded_at IS NULL OR NEW.superseded_at = OLD.superseded_at);
     END IF;
-    IF TG_OP = 'DELETE' OR to_jsonb(NEW) - course <> to_jsonb(OLD) - course
-       OR NEW.status IN ('draft', 'in_review') OR (NEW.status = 'approved' AND OLD.status <> 'approved') OR (NEW.status = 'activating' AND OLD.status NOT IN ('approved', 'activating'))
-       OR (OLD.status = 'ended' AND NEW.status <> 'ended')
-       OR (OLD.activated_at IS NOT NULL AND NEW.activated_at IS DISTINCT FROM OLD.activated_at)
-       OR (OLD.ended_at IS NOT NULL AND NEW.ended_at IS DISTINCT FROM OLD.ended_at) THEN
-        RAISE EXCEPTION '% % is approved and cannot be changed', TG_TABLE_NAME, OLD.id USING ERRCODE = 'check_violation';
+    IF fits IS NOT TRUE THEN
+        RAISE EXCEPTION '% %: what was approved cannot be changed', TG_TABLE_NAME, coalesce(OLD.id, NEW.id)
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+END $$;
+CREATE TRIGGER campaign_version_course BEFORE INSERT OR UPDATE OR DELETE ON campaign_version
+    FOR EACH ROW EXECUTE FUNCTION incentive_version_course();
+CREATE TRIGGER coupon_template_version_course BEFORE INSERT OR UPDATE OR DELETE ON coupon_template_version
+    FOR EACH ROW EXECUTE FUNCTION incentive_version_course();
+
+-- A life goes forward: what leaves review has an approved version, what runs has one that is live, what ended stays ended.
+CREATE FUNCTION incentive_life() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+DECLARE
+    owner_column constant text := CASE TG_TABLE_NAME WHEN 'campaign' THEN 'campaign_id' ELSE 'template_id' END;
+    wanted text;
+    found_one boolean;
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        IF OLD.status NOT IN ('draft', 'in_review') THEN
+            RAISE EXCEPTION '% % was approved and stays', TG_TABLE_NAME, OLD.id USING ERRCODE = 'check_violation';
+        END IF;
+        RETURN OLD;
+    END IF;
+    IF (NEW.id, NEW.created_by, NEW.created_at) IS DISTINCT FROM (OLD.id, OLD.created_by, OLD.created_at)
+       OR OLD.status NOT IN ('draft', 'in_review') AND NEW.status IN ('draft', 'in_review')
+       OR OLD.status IN ('scheduled', 'active') AND NEW.status = 'approved'
+       OR OLD.status = 'ended' AND NEW.status NOT IN ('ended', 'archived')
+       OR OLD.status = 'archived' AND NEW.status <> 'archived'
+       OR OLD.status <> 'archived' AND NEW.status = 'archived' AND OLD.status <> 'ended'
+       OR OLD.live_version IS NOT NULL AND NEW.live_version IS NULL
+       OR OLD.activated_at IS NOT NULL AND NEW.activated_at IS DISTINCT FROM OLD.activated_at
+       OR OLD.ended_at IS NOT NULL AND (NEW.ended_at, NEW.end_reason) IS DISTINCT FROM (OLD.ended_at, OLD.end_reason) THEN
+        RAISE EXCEPTION '% % cannot go from % to %', TG_TABLE_NAME, OLD.id, OLD.status, NEW.status USING ERRCODE = 'check_violation';
+    END IF;
+    wanted := CASE WHEN NEW.live_version IS DISTINCT FROM OLD.live_version THEN 'live'
+                   WHEN NEW.status NOT IN ('draft', 'in_review') AND NEW.live_version IS NULL THEN 'approved' END;
+    IF wanted IS NOT NULL THEN
+        EXECUTE format('SELECT EXISTS (SELECT FROM %I WHERE %I = $1 AND status = $2 AND ($3 IS NULL OR id = $3))',
+                       TG_TABLE_NAME || '_version', owner_column) INTO found_one USING NEW.id, wanted, NEW.live_version;
+        IF NOT found_one THEN
+            RAISE EXCEPTION '% % has no such version that is %', TG_TABLE_NAME, OLD.id, wanted USING ERRCODE = 'check_violation';
+        END IF;
     END IF;
     RETURN NEW;
 END $$;
-CREATE TRIGGER campaign_fixed BEFORE UPDATE OR DELETE ON campaign FOR EACH ROW EXECUTE FUNCTION incentive_rule_fixed();
-CREATE TRIGGER coupon_template_fixed BEFORE UPDATE OR DELETE ON coupon_template FOR EACH ROW EXECUTE FUNCTION incentive_rule_fixed();
+CREATE TRIGGER campaign_life BEFORE UPDATE OR DELETE ON campaign FOR EACH ROW EXECUTE FUNCTION incentive_life();
+CREATE TRIGGER coupon_template_life BEFORE UPDATE OR DELETE ON coupon_template FOR EACH ROW EXECUTE FUNCTION incentive_life();
 
--- A planned amount belongs to the rule that was approved; afterwards only top-ups and cuts change a total.
+-- A planned amount is approved with the first version; afterwards only top-ups and cuts change a total.
 CREATE FUNCTION incentive_budget_fixed() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 DECLARE
     owner_status text;

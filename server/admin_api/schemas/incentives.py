@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
+
+from server.incentives.rules import Rule
 
 Title = Annotated[str, Meta(min_length=1, max_length=60)]
 Document = Annotated[str, Meta(min_length=1, max_length=100)]
@@ -15,45 +17,56 @@ NotNegative = Annotated[int, Meta(ge=0, le=1_000_000_000_000)]
 BasisPoints = Annotated[int, Meta(ge=0, le=10_000)]
 MerchantId = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,17}$")]
 Period = Literal["total", "day", "week", "month"]
-Course = Literal["draft", "in_review", "approved", "activating", "scheduled", "active", "paused", "ended"]
+Status = Literal["draft", "in_review", "approved", "scheduled", "active", "paused", "ended", "archived"]
+VersionStatus = Literal["draft", "in_review", "rejected", "approved", "live", "superseded"]
+VersionNumber = Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+class LimitBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """At most `cap` of `measure` in each `period`; weeks begin on Monday. A campaign limits `earn`, a template `issue`
+    and `redeem`. Only limits of one person (`resident`) are counted."""
+
+    action: Literal["issue", "redeem", "earn"]
+    cap: Positive
+    measure: Literal["count", "points", "face_value_fen"] = "count"
+    period: Period = "total"
+    scope: Literal["campaign", "merchant", "store", "town", "resident"] = "resident"
 
 
 class CampaignRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """`budget_points` bounds all awards together; `document` is the number of the paper that allows the spending.
-    `per_person`: awards of one person in each `per_person_period`, of which weeks begin on Monday."""
+    """`rule`: trigger, condition and effect, see docs/rules.md. `budget_points` bounds all awards together and is
+    planned once: a later version leaves it out. `document`: the number of the paper that allows the spending.
+    `limits`: by default once per person."""
 
     title: Title
     document: Document
-    trigger: Literal["identity_bound"]
-    points: Positive
-    budget_points: Positive
+    rule: dict[str, Any]
     starts_at: Instant
     ends_at: Instant
-    per_person: Positive = 1
-    per_person_period: Period = "total"
+    budget_points: Positive | None = None
+    limits: Annotated[list[LimitBody], Meta(max_length=8)] | None = None
     validity_months: Annotated[int, Meta(ge=1, le=24)] = 24
 
 
 class CouponTemplateRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """`pay_bp`: what the customer pays, 8500 is 8.5折; `budget_fen`: by default enough for the whole stock.
-    `per_person`: coupons of one person in each `per_person_period`, of which weeks begin on Monday; `grace_days`: a
-    coupon that a void gives back lives at least so long; `claimable`: residents may claim it themselves, else it is
-    only given: by a grant job, for a voucher code, as a prize."""
+    """`pay_bp`: what the customer pays, 8500 is 8.5折; `stock` and `budget_fen` (by default enough for the whole stock)
+    are planned once: a later version leaves them out. `limits`: by default one per person; `grace_days`: a coupon
+    that a void gives back lives at least so long; `claimable`: residents may claim it themselves, else it is only
+    given: by a grant job, for a voucher code, as a prize."""
 
     title: Title
     document: Document
     kind: Literal["amount_off", "discount", "exchange"]
-    stock: Positive
     starts_at: Instant
     ends_at: Instant
+    stock: Positive | None = None
     face_value_fen: NotNegative = 0
     pay_bp: BasisPoints = 0
     cap_fen: NotNegative = 0
     threshold_fen: NotNegative = 0
     sponsor_bp: BasisPoints = 10_000
     price_points: NotNegative = 0
-    per_person: Positive = 1
-    per_person_period: Period = "total"
+    limits: Annotated[list[LimitBody], Meta(max_length=8)] | None = None
     valid_days: Annotated[int, Meta(ge=0, le=3660)] = 30
     valid_until: date | None = None
     merchants: Annotated[list[MerchantId], Meta(max_length=2_000)] = []
@@ -64,8 +77,14 @@ class CouponTemplateRequest(Struct, frozen=True, forbid_unknown_fields=True):
     claimable: bool = True
 
 
+class RejectRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """`comment`: what the editor should change."""
+
+    comment: Annotated[str, Meta(min_length=1, max_length=200)]
+
+
 class BudgetReply(Struct, frozen=True):
-    """A budget in its unit: total = left + reserved + consumed; all 0 before the activation."""
+    """A budget in its unit: total = left + reserved + consumed; all 0 before the first version is live."""
 
     id: str
     unit: Literal["points", "coupons", "fen"]
@@ -77,37 +96,81 @@ class BudgetReply(Struct, frozen=True):
     open: bool
 
 
-class CourseReply(Struct, frozen=True, kw_only=True):
-    """Where a campaign or template stands. `created_by` is its last editor; `revision` grows with every change."""
+class ChangeReply(Struct, frozen=True):
+    """A field of something, as it is and as it would be."""
 
-    id: str
+    object_kind: str
+    object_id: str
+    field: str
+    before: Any
+    after: Any
+
+
+class FundingReply(Struct, frozen=True):
+    """An amount that would be added to a budget, in its unit; less than 0: taken from it."""
+
+    budget_id: str
+    unit: Literal["points", "coupons", "fen"]
+    amount: int
+
+
+class EffectsReply(Struct, frozen=True):
+    """What a simulated write would change. Ids of what does not exist yet are of no use."""
+
+    changes: list[ChangeReply]
+    budgets: list[FundingReply]
+
+
+class VersionReply(Struct, frozen=True, kw_only=True):
+    """A version: what it promises, and who answers for it. `created_by`: its last editor; `comment`: why it was
+    rejected."""
+
+    version_id: str
+    number: int
+    version_status: VersionStatus
     title: str
     document: str
-    status: Course
-    revision: int
     starts_at: datetime
     ends_at: datetime
-    per_person: int
-    per_person_period: Period
+    limits: list[LimitBody]
     terms_text: str
+    comment: str
     created_by: str
+    submitted_by: str | None
+    submitted_at: datetime | None
+    approved_by: str | None
+    approved_at: datetime | None
+    live_at: datetime | None
+    superseded_at: datetime | None
+
+
+class LifeReply(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a campaign or a template stands; the rest of the answer is the version that stands for it, the live one or
+    before that the newest. `revision` grows with every change. `settling`: the ledger follows within seconds.
+    `simulated` and `effects` come with a simulated write only."""
+
+    id: str
+    status: Status
+    revision: int
+    settling: bool
+    first_created_by: str
     created_at: datetime
     changed_at: datetime
-    activated_by: str | None
     activated_at: datetime | None
     ended_at: datetime | None
     end_reason: str
     budgets: list[BudgetReply]
+    simulated: bool = False
+    effects: EffectsReply | None = None
 
 
-class CampaignReply(CourseReply, frozen=True, kw_only=True):
+class CampaignVersionReply(VersionReply, frozen=True, kw_only=True):
+    rule: Rule
     trigger: str
-    points: int
     validity_months: int
 
 
-class CouponTemplateReply(CourseReply, frozen=True, kw_only=True):
-    version: int
+class CouponTemplateVersionReply(VersionReply, frozen=True, kw_only=True):
     kind: Literal["amount_off", "discount", "exchange"]
     face_value_fen: int
     pay_bp: int
@@ -124,6 +187,20 @@ class CouponTemplateReply(CourseReply, frozen=True, kw_only=True):
     claimable: bool
 
 
+class CampaignReply(LifeReply, frozen=True, kw_only=True, omit_defaults=True):
+    """`version`: what counts now, or before that what is being prepared; `draft`: a change that waits beside it."""
+
+    version: CampaignVersionReply
+    draft: CampaignVersionReply | None
+
+
+class CouponTemplateReply(LifeReply, frozen=True, kw_only=True, omit_defaults=True):
+    """`version`: what counts now, or before that what is being prepared; `draft`: a change that waits beside it."""
+
+    version: CouponTemplateVersionReply
+    draft: CouponTemplateVersionReply | None
+
+
 class CampaignPageReply(Struct, frozen=True):
     items: list[CampaignReply]
     next_cursor: str | None
@@ -134,18 +211,71 @@ class CouponTemplatePageReply(Struct, frozen=True):
     next_cursor: str | None
 
 
+class CampaignVersionsReply(Struct, frozen=True):
+    """Newest first."""
+
+    items: list[CampaignVersionReply]
+
+
+class CouponTemplateVersionsReply(Struct, frozen=True):
+    """Newest first."""
+
+    items: list[CouponTemplateVersionReply]
+
+
+class FieldDifference(Struct, frozen=True):
+    """A field of a version; parts of the rule by their path."""
+
+    field: str
+    before: Any
+    after: Any
+
+
+class DifferenceReply(Struct, frozen=True):
+    """What differs between two versions, and what each says in Chinese."""
+
+    before: int
+    after: int
+    fields: list[FieldDifference]
+    before_text: str
+    after_text: str
+
+
+class DifferenceQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Two versions by number."""
+
+    before: VersionNumber
+    after: VersionNumber
+
+
 class CoursePageQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """`cursor` is the `next_cursor` of the page before."""
 
-    status: Course | None = None
+    status: Status | None = None
     cursor: Annotated[str, Meta(max_length=256)] | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
 
 
+class WriteQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """`simulate`: check everything, change nothing, and tell what would change."""
+
+    simulate: bool = False
+
+
 class RevisionQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """`revision`: the one that was looked at; when another stands by now, the call is refused."""
+    """`revision`: the one that was looked at; when another stands by now, the call is refused. `simulate`: check
+    everything, change nothing, and tell what would change."""
 
     revision: Annotated[int, Meta(ge=1)] | None = None
+    simulate: bool = False
+
+
+class CopyQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """`version`: which one, by default the one that stands for it. `simulate`: change nothing, tell what would
+    change."""
+
+    version: VersionNumber | None = None
+    simulate: bool = False
 
 
 class TopUpRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -155,8 +285,9 @@ class TopUpRequest(Struct, frozen=True, forbid_unknown_fields=True):
     document: Document
 
 
-class TopUpReply(Struct, frozen=True):
-    """status: requested, approved (being booked), done or refused."""
+class TopUpReply(Struct, frozen=True, omit_defaults=True):
+    """status: requested, approved (being booked), done or refused. `simulated` and `effects` come with a simulated
+    write only."""
 
     id: str
     budget_id: str
@@ -169,6 +300,8 @@ class TopUpReply(Struct, frozen=True):
     approved_by: str | None
     approved_at: datetime | None
     settled_at: datetime | None
+    simulated: bool = False
+    effects: EffectsReply | None = None
 
 
 class BudgetDetailReply(Struct, frozen=True):

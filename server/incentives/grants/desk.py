@@ -46,10 +46,12 @@ INSERT INTO coupon_grant
 SELECT $1, x.source_id, x.resident_id, $2, $3, x.vault_id, 'pending', '', 0, $4, $5
 FROM unnest($6::text[], $7::bigint[], $8::uuid[]) x(source_id, resident_id, vault_id)
 ON CONFLICT (source, source_id) DO NOTHING
-RETURNING id, source, source_id, resident_id, template_id, vault_id, attempts
+RETURNING id, source, source_id, resident_id, template_id, vault_id, attempts,
+  (SELECT coalesce(t.live_version, 0) FROM coupon_template t WHERE t.id = template_id) AS terms_id
 """
 _DUE = """
-SELECT g.id, g.source, g.source_id, g.resident_id, g.template_id, g.vault_id, g.attempts, t.status = 'ended' AS ended
+SELECT g.id, g.source, g.source_id, g.resident_id, g.template_id, g.vault_id, g.attempts,
+  coalesce(t.live_version, 0) AS terms_id, t.status IN ('ended', 'archived') AS ended
 FROM coupon_grant g JOIN coupon_template t ON t.id = g.template_id
 WHERE g.status = 'pending' AND g.due_at <= $1 ORDER BY g.due_at, g.id LIMIT $2
 """
@@ -67,7 +69,8 @@ _COUNT = "UPDATE grant_job SET posted = posted + $2, refused = refused + $3 WHER
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """A grant that is to be posted. `ended`: its template's time is over, so a closed budget will not open again."""
+    """A grant that is to be posted. `terms_id`: its template's live version, 0 before there is one. `ended`: its
+    template's time is over, so a closed budget will not open again."""
 
     id: int
     source: str
@@ -76,6 +79,7 @@ class Owed:
     template_id: int
     vault_id: UUID
     attempts: int
+    terms_id: int
     ended: bool = False
 
 
@@ -178,7 +182,7 @@ class GrantDesk:
 
     async def _grant(self, one: Owed) -> None:
         await self._vault.grant(
-            one.resident_id, one.vault_id, template_id=one.template_id, terms_id=one.template_id,
+            one.resident_id, one.vault_id, template_id=one.template_id, terms_id=one.terms_id,
             source=f"{one.source}:{one.source_id}",
         )  # fmt: skip
 

@@ -18,13 +18,13 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 
 from server.incentives.budgets import BudgetService
 from server.incentives.commands import Signed
-from server.incentives.course import HOUSE, RUNNING, plain
 from server.incentives.errors import SecondPersonRequired, TemplateNotFound, WrongStatus
 from server.incentives.grants.desk import GrantDesk, Owed
 from server.incentives.grants.errors import GrantJobNotFound, RecipientListNotReady, TemplateNotLive
 from server.incentives.grants.lists import RecipientLists, members_after
 from server.incentives.grants.models import GrantJob, RecipientList
-from server.incentives.models import Budget, CouponTemplate
+from server.incentives.models import Budget, CouponTemplate, CouponTemplateVersion
+from server.incentives.rows import HOUSE, OVER, RUNNING, plain
 from server.kit import audit
 from server.kit.audit import Actor
 from server.kit.clock import Clock
@@ -109,8 +109,9 @@ class GrantJobs:
         template, chosen = await self._fitting(order)
         states = await self._budgets.states(await Budget.filter(template_id=template.id))
         left = {state.unit: state.left for state in states}
-        worth = template.cap_fen if template.kind == "discount" else template.face_value_fen
-        fen = chosen.taken * -(-worth * template.sponsor_bp // 10_000)
+        terms = await CouponTemplateVersion.get(id=template.live_version)
+        worth = terms.cap_fen if terms.kind == "discount" else terms.face_value_fen
+        fen = chosen.taken * -(-worth * terms.sponsor_bp // 10_000)
         return Plan(chosen.taken, left["coupons"], fen, left.get("fen"))
 
     async def order(self, order: Order, signed: Signed) -> JobView:
@@ -188,7 +189,7 @@ class GrantJobs:
         template = await CouponTemplate.get_or_none(id=order.template_id)
         if template is None:
             raise TemplateNotFound(field="template_id")
-        if template.status not in RUNNING:
+        if template.status not in RUNNING or template.live_version is None:
             raise TemplateNotLive(field="template_id")
         chosen = await self._lists.get(order.list_id)
         if chosen.status != "ready":
@@ -203,7 +204,7 @@ class GrantJobs:
             return None
         template = await CouponTemplate.get(id=row.template_id, using_db=tx)
         if template.status not in RUNNING or template.status == "paused":
-            over = template.status == "ended"
+            over = template.status in OVER
             why = TEMPLATE_ENDED if over else TEMPLATE_PAUSED
             await self._move(tx, row, "cancelled" if over else "paused", why, HOUSE, "worker", "stopped")
             return None

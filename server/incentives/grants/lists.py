@@ -11,9 +11,9 @@ from typing import Final
 from tortoise.backends.base.client import BaseDBAsyncClient
 
 from server.incentives.commands import Signed
-from server.incentives.course import plain
 from server.incentives.grants.errors import RecipientListEmpty, RecipientListNotFound
 from server.incentives.grants.models import RecipientList
+from server.incentives.rows import plain
 from server.kit import audit, sheets
 from server.kit.clock import Clock
 from server.kit.db import fetch, transaction

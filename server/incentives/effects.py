@@ -1,0 +1,13 @@
+"""What the effect of a rule draws on, and how much of it."""
+
+from __future__ import annotations
+
+from server.incentives.rules import Rule
+from server.incentives.rules.language import GivePoints, GivePointsPer
+
+
+def most_points(rule: Rule) -> int:
+    """The most points that one award of this rule gives; 0 for a rule that gives something else."""
+    if isinstance(rule.effect, GivePoints):
+        return rule.effect.points
+    return rule.effect.at_most_points if isinstance(rule.effect, GivePointsPer) else 0
