@@ -28,6 +28,7 @@ from tests.bench.folk import FIRST_RESIDENT, Folk
 from tests.bench.ground import Ground, HttpServer, Round, end_worker
 from tests.bench.rivals import Pgbench, RoundInvalid
 from tests.bench.rounds import Rounds, Start
+from tests.bench.rules import judgements
 from tests.support.databases import Database
 from tests.support.stock import market_stock
 from tests.support.town import Town, settle
@@ -84,6 +85,7 @@ def kinds_of(rounds: Rounds, folk: Folk, lanes_on: HttpServer, lanes_off: HttpSe
         "pgbench_earn": rounds.pgbench_items("pgbench_earn", Op.EARN, folk.earn_items, "worker"),
         "lanes_earn": rounds.callers("lanes_earn", Op.EARN, folk.earn_items, "worker"),
         "empty_route": rounds.empty_route(lanes_on),
+        "rule_judgements": judgements,
     }
 
 

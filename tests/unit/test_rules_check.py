@@ -180,6 +180,7 @@ def test_a_condition_that_the_trigger_excludes_is_refused() -> None:
     assert refused(with_condition(FIRST, both))[0] == "trigger.where[1]"
     national_day = {"kind": "date", "on": "2026-10-01"}
     rule_of(weekly(weekdays=[4], day="holiday"), national_day)
+    rule_of(weekly(until_time="00:01"), national_day)
     for never in (weekly(weekdays=[5]), weekly(day="workday"), weekly(from_time="08:00"), between("2026-10-02", None)):
         field, reason = refused(with_condition(never, national_day))
         assert field == "condition"
@@ -251,6 +252,10 @@ def test_a_name_of_any_length_makes_no_long_answer() -> None:
 def test_a_rule_says_which_data_of_the_city_it_names() -> None:
     named = mentions(read(RULES["a coupon for a band"]))
     assert (named.bands, named.template_id, named.lottery_id) == ({"AA", "AAA"}, "7", None)
+    reached = {"kind": "fact", "fact": "band_reached"}
+    where = [{"kind": "value_in", "attribute": "band", "values": ["S"]}]
+    assert mentions(rule_of(None, {**reached, "where": where})).bands == {"S"}
+    assert mentions(rule_of(None, {"kind": "date", "on": "2026-10-01"})).bands == set()
     assert mentions(read(RULES["lunch on working days"])).categories == {"canteen"}
     assert mentions(read(RULES["welcome, in two towns, for who joined this spring"])).towns == {"澄江街道", "华士镇"}
     assert mentions(read(RULES["seven logins in seven days"])).lottery_id == "31"

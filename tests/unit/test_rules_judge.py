@@ -122,7 +122,7 @@ def test_sums_count_what_the_fact_carries() -> None:
 
     assert decided(120, 60).granted
     assert not decided(120, 59).granted
-    assert not decided(120, None).granted
+    assert not decided(179, None).granted
     (node,) = decided(60, 60).progress()
     assert node.progress is not None
     assert (node.progress.done, node.progress.needed) == (120, 180)
@@ -178,6 +178,13 @@ def hours(over: str, before: int, now: object, at_most: int = 1_000, tiers: Any 
 def test_volunteer_hours_climb_the_tiers_of_a_year(before_h: int, now_h: int, points: int) -> None:
     decision = hours("year", before_h * 60, now_h * 60)
     assert (decision.points, decision.granted) == (points, points > 0)
+
+
+def test_nothing_is_counted_that_was_not_told() -> None:
+    assert [hours(over, 0, 59).points for over in ("each", "month", "year")] == [0, 0, 0]
+    assert [hours("year", 59, nothing).points for nothing in (0, None, "1")] == [0, 0, 0]
+    assert hours("each", 0, 120, tiers=[{"per": 60, "points": 3}]).points == 6
+    assert hours("each", 0, 2, tiers=[{"per": 1, "up_to": 2}, {"per": 1}]).points == 2
 
 
 def test_minutes_that_fill_no_unit_are_kept_for_the_next_fact_of_the_year() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Final, Protocol, assert_never
+from typing import Protocol, assert_never
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
@@ -42,7 +42,6 @@ from server.incentives.rules.windows import CHINA, Calendar, Moment, Opening, is
 
 #: What was looked at: a text, a number, a day, a moment; None when it is not known.
 Seen = str | int | date | Opening | None
-_NOTHING: Final = Tally(0)
 
 
 class Person(Protocol):
@@ -219,7 +218,8 @@ class _Look:
 
     def _past(self, part: FirstTime | HasDone | HasNotDone) -> Node:
         need = need_of(part, self._rule)
-        tally = _NOTHING if need is None else self._case.history[need]
+        assert need is not None
+        tally = self._case.history[need]
         if isinstance(part, FirstTime):
             return Node(part, tally.times == 0, tally.times)
         measure = part.measure

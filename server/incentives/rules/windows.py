@@ -13,8 +13,6 @@ from msgspec import Struct
 
 from server.incentives.rules.language import Ever, LastDays, SinceCampaignBegan, ThisPeriod, Weekly, Within
 
-END_OF_DAY: Final = 24 * 60
-
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
