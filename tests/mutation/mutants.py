@@ -1,8 +1,8 @@
 """Mutants of a module: the same source with one small thing wrong.
 
 Comparisons, arithmetic, constants, and/or/not, conditions, returned values, and what a request's hash is made of. Left
-alone: annotations, decorators, texts, and lines for the log, as nobody's value hangs on them; and numbers that only say how
-long to be patient or how many go together: constants named in `PATIENCE`, defaults of keyword parameters, timeouts.
+alone: annotations, decorators, texts, and lines for the log, as nobody's value hangs on them; and numbers that only say
+how long to be patient or how many go together: constants named in `PATIENCE`, defaults of keyword parameters, timeouts.
 """
 
 from __future__ import annotations
