@@ -116,7 +116,7 @@ async def test_internal_functions_refuse_by_privilege(intruder: asyncpg.Connecti
         "vault.write_postings(NULL, NULL)",
         "vault.write_coupons(NULL, NULL, NULL, NULL)",
         "vault.write_holds(NULL, NULL, NULL, NULL)",
-        "vault.post_round(NULL, 1, true, NULL)",
+        "vault.post_round(NULL, 1, true, true, NULL, NULL)",
     ):
         with pytest.raises(DENIED):
             await intruder.fetch(f"SELECT {call}")

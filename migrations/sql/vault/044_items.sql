@@ -62,8 +62,8 @@ CREATE TYPE vault.facts AS (
   used       bigint[],
   accepting  boolean,
   month_open boolean,
-  a_at       bigint,
-  b_at       bigint,
+  a_at       integer,
+  b_at       integer,
   a          vault.slot,
   bb         vault.slot
 );

@@ -61,7 +61,7 @@ BEGIN
 END $$;
 
 -- The answer of a posting, first time and every time: built from its row and nothing else.
-CREATE FUNCTION vault.answer_of(j vault.journal) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+CREATE FUNCTION vault.answer_of(j vault.journal) RETURNS jsonb LANGUAGE sql STABLE AS $$
   SELECT jsonb_build_object('id', (j).id, 'owner', (j).owner, 'seq', (j).seq, 'at', (j).at, 'terms', (j).terms, 'points_after', (j).avail_after)
       || coalesce((j).detail, '{}')
 $$;

@@ -8,7 +8,7 @@
 -- Wallets are locked in key order, then slots in key order, so two batches cannot wait for each other in a circle (D7). A round
 -- holds at most one item of a resident; a resident's second item is decided in the next round and finds what the first one did.
 
--- Writes a round's postings, each table once: a statement's set-up costs more than its rows.
+-- Writes a round's postings, each table once: a statement's set-up costs more than its rows. NULL: none of these.
 CREATE FUNCTION vault.write_postings(p_wallets vault.wallet[], p_journal vault.journal[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   UPDATE vault.wallet w
@@ -21,18 +21,18 @@ END $$;
 CREATE FUNCTION vault.write_coupons(p_new vault.coupon[], p_changed vault.coupon[], p_redemptions vault.redemption[],
   p_voided vault.redemption_void[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-  IF cardinality(p_new) > 0 THEN
+  IF p_new IS NOT NULL THEN
     INSERT INTO vault.coupon SELECT * FROM unnest(p_new);
   END IF;
-  IF cardinality(p_redemptions) > 0 THEN
+  IF p_redemptions IS NOT NULL THEN
     INSERT INTO vault.redemption_ref SELECT x.id, x.b, x.owner FROM unnest(p_redemptions) x;
     INSERT INTO vault.redemption SELECT * FROM unnest(p_redemptions);
     UPDATE vault.credential c SET state = 'redeemed' FROM unnest(p_redemptions) x WHERE c.b = x.b AND c.id = x.credential_id AND c.owner = x.owner AND c.redemption_id = x.id;
   END IF;
-  IF cardinality(p_voided) > 0 THEN
+  IF p_voided IS NOT NULL THEN
     INSERT INTO vault.redemption_void SELECT * FROM unnest(p_voided);
   END IF;
-  IF cardinality(p_changed) > 0 THEN
+  IF p_changed IS NOT NULL THEN
     UPDATE vault.coupon c
     SET state = x.state, expires_on = x.expires_on, reserved_fen = x.reserved_fen, redemption_id = x.redemption_id, lock_id = x.lock_id,
       locked_until = x.locked_until
@@ -43,17 +43,17 @@ END $$;
 CREATE FUNCTION vault.write_holds(p_new vault.hold[], p_closed vault.hold[], p_refunded vault.refunded[], p_allowances vault.allowance[])
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-  IF cardinality(p_new) > 0 THEN
+  IF p_new IS NOT NULL THEN
     INSERT INTO vault.hold SELECT * FROM unnest(p_new);
   END IF;
-  IF cardinality(p_closed) > 0 THEN
+  IF p_closed IS NOT NULL THEN
     DELETE FROM vault.hold h USING unnest(p_closed) x WHERE h.b = x.b AND h.owner = x.owner AND h.id = x.id;
   END IF;
-  IF cardinality(p_refunded) > 0 THEN
+  IF p_refunded IS NOT NULL THEN
     INSERT INTO vault.refunded SELECT * FROM unnest(p_refunded)
     ON CONFLICT (b, owner, ref) DO UPDATE SET done = excluded.done, renewed_until = excluded.renewed_until;
   END IF;
-  IF cardinality(p_allowances) > 0 THEN
+  IF p_allowances IS NOT NULL THEN
     INSERT INTO vault.allowance AS a SELECT x.b, x.owner, x.limit_id, x.period_start, x.used FROM unnest(p_allowances) x WHERE x.used > 0
     ON CONFLICT (b, owner, limit_id, period_start) DO UPDATE SET used = a.used + excluded.used;
     UPDATE vault.allowance a SET used = a.used + x.used FROM unnest(p_allowances) x
@@ -71,34 +71,41 @@ BEGIN
     AND NOT EXISTS (SELECT FROM vault.slot s WHERE s.pb = p_slot.pb AND s.budget = p_slot.budget AND s.slot > 0 AND s.avail > 0);
 END $$;
 
--- Decides and writes one round; `p_slots` comes back with what was taken and given back.
-CREATE FUNCTION vault.post_round(p_items vault.item[], p_round integer, p_internal boolean, INOUT p_slots vault.slot[],
-  OUT p_replies vault.reply[]) LANGUAGE plpgsql AS $$
+-- Decides and writes one round; `p_slots` comes back with what was taken and given back. `p_budgets`: whose slots they are.
+CREATE FUNCTION vault.post_round(p_items vault.item[], p_round integer, p_internal boolean, p_points_only boolean, p_budgets bigint[],
+  INOUT p_slots vault.slot[], OUT p_replies vault.reply[]) LANGUAGE plpgsql AS $$
 DECLARE
   v_at timestamptz := vault.now();
   v_low uuid;
   v_high uuid;
+  v_facts refcursor;
   f vault.facts;
   o vault.outcome;
   v_allowed smallint[] := CASE WHEN p_internal THEN '{1,2,5,6,7,11,13,15}' ELSE '{2,3,4,8,9,10,11,12,14,15,16,17,18,20}' END;
-  v_wallets vault.wallet[] := '{}';
-  v_journal vault.journal[] := '{}';
-  v_new vault.coupon[] := '{}';
-  v_changed vault.coupon[] := '{}';
-  v_redemptions vault.redemption[] := '{}';
-  v_voided vault.redemption_void[] := '{}';
-  v_holds vault.hold[] := '{}';
-  v_closed vault.hold[] := '{}';
-  v_refunded vault.refunded[] := '{}';
-  v_allowances vault.allowance[] := '{}';
-  v_scans vault.scan[] := '{}';
+  v_wallets vault.wallet[];
+  v_journal vault.journal[];
+  v_new vault.coupon[];
+  v_changed vault.coupon[];
+  v_redemptions vault.redemption[];
+  v_voided vault.redemption_void[];
+  v_holds vault.hold[];
+  v_closed vault.hold[];
+  v_refunded vault.refunded[];
+  v_allowances vault.allowance[];
+  v_scans vault.scan[];
 BEGIN
-  p_replies := '{}';
   FOR k IN 1..cardinality(p_items) LOOP
     v_low := least(v_low, p_items[k].id);
     v_high := greatest(v_high, p_items[k].id);
   END LOOP;
-  FOR f IN SELECT * FROM vault.read_facts(p_items, p_slots, p_round, vault.city_day(v_at), v_low, v_high) LOOP
+  IF p_points_only THEN
+    OPEN v_facts FOR SELECT * FROM vault.read_points_facts(p_items, p_round, v_low, v_high);
+  ELSE
+    OPEN v_facts FOR SELECT * FROM vault.read_facts(p_items, p_round, vault.city_day(v_at), v_low, v_high);
+  END IF;
+  LOOP
+    FETCH v_facts INTO f;
+    EXIT WHEN NOT FOUND;
     IF ((f.i).op = ANY (v_allowed)) IS NOT TRUE THEN
       o := ROW(6, false, NULL, NULL, NULL, NULL, NULL, NULL);
     ELSE
@@ -109,17 +116,20 @@ BEGIN
         WHERE s.b = (f.i).b AND s.owner = (f.i).owner AND s.id = CASE (f.i).op WHEN 12 THEN (f.i).posting ELSE (f.i).coupon END;
         SELECT g INTO f.g FROM vault.refunded g WHERE g.b = (f.i).b AND g.owner = (f.i).owner AND g.ref = (f.i).posting;
       END IF;
-      IF (f.i).op = 3 AND (f.i).lock IS NOT NULL AND EXISTS (
-           SELECT FROM vault.redemption_ref d WHERE d.redemption_id = (f.i).id AND (d.b, d.owner) <> ((f.i).b, (f.i).owner)) THEN
-        f.i.id := NULL;  -- somebody else's redemption has this id
+      IF (f.i).budget_a IS NOT NULL THEN
+        f.a_at := array_position(p_budgets, (f.i).budget_a);
+        f.a := p_slots[f.a_at];
+        IF (f.i).budget_b IS NOT NULL THEN
+          f.b_at := array_position(p_budgets, (f.i).budget_b);
+          f.bb := p_slots[f.b_at];
+        END IF;
+      END IF;
+      IF (f.i).op = 3 AND (f.i).lock IS NOT NULL THEN
+        IF EXISTS (SELECT FROM vault.redemption_ref d WHERE d.redemption_id = (f.i).id AND (d.b, d.owner) <> ((f.i).b, (f.i).owner)) THEN
+          f.i.id := NULL;  -- somebody else's redemption has this id
+        END IF;
       ELSIF (f.i).op IN (5, 6, 16) AND f.a_at IS NULL THEN
         f.c := NULL;  -- claimed after this call was resolved: its slots are not locked, so it is not there yet
-      END IF;
-      IF f.a_at IS NOT NULL THEN
-        f.a := p_slots[f.a_at];
-      END IF;
-      IF f.b_at IS NOT NULL THEN
-        f.bb := p_slots[f.b_at];
       END IF;
       o := vault.decide(f, v_at, p_internal);
       IF o.status = 11 AND vault.is_exhausted(CASE WHEN ((f.a).budget = (o.answer ->> 'budget')::bigint) THEN f.a ELSE f.bb END) THEN
@@ -169,27 +179,30 @@ BEGIN
     END IF;
     p_replies := p_replies || ROW((f.i).n, o.status, o.replayed, o.answer)::vault.reply;
   END LOOP;
-  IF cardinality(v_journal) > 0 THEN
+  CLOSE v_facts;
+  IF v_journal IS NOT NULL THEN
     PERFORM vault.write_postings(v_wallets, v_journal);
-    IF cardinality(v_new) + cardinality(v_changed) > 0 THEN
+    IF v_new IS NOT NULL OR v_changed IS NOT NULL THEN
       PERFORM vault.write_coupons(v_new, v_changed, v_redemptions, v_voided);
     END IF;
-    IF cardinality(v_holds) + cardinality(v_closed) + cardinality(v_refunded) + cardinality(v_allowances) > 0 THEN
+    IF num_nonnulls(v_holds, v_closed, v_refunded, v_allowances) > 0 THEN
       PERFORM vault.write_holds(v_holds, v_closed, v_refunded, v_allowances);
     END IF;
   END IF;
-  IF cardinality(v_scans) > 0 THEN
+  IF v_scans IS NOT NULL THEN
     PERFORM vault.write_scans(v_scans);
   END IF;
 END $$;
 
-CREATE FUNCTION vault.post(p_b smallint, p_items jsonb, p_lane smallint, p_internal boolean) RETURNS SETOF vault.reply LANGUAGE plpgsql AS $$
+CREATE FUNCTION vault.post(p_b smallint, p_items jsonb, p_lane smallint, p_internal boolean) RETURNS vault.reply[] LANGUAGE plpgsql AS $$
 DECLARE
   v_items vault.item[] := vault.read_items(p_items, p_b);
   v_slots vault.slot[];
+  v_budgets bigint[];
   v_replies vault.reply[] := '{}';
   v_round integer := 0;
   v_resolves boolean := false;
+  v_points_only boolean := true;
   r record;
 BEGIN
   IF current_setting('transaction_isolation') <> 'read committed' THEN
@@ -200,15 +213,15 @@ BEGIN
   END IF;
   FOR k IN 1..coalesce(cardinality(v_items), 0) LOOP
     v_resolves := v_resolves OR v_items[k].op IN (1, 2, 4, 5, 6, 16);
+    v_points_only := v_points_only AND v_items[k].op IN (7, 8, 9, 10, 11, 12, 13, 17, 18);
   END LOOP;
   IF v_resolves THEN
     v_items := vault.resolve(v_items, p_lane);
   END IF;
-  PERFORM FROM vault.wallet w
-  JOIN (SELECT DISTINCT x.b, x.owner FROM unnest(v_items) x) k ON k.b = w.b AND k.owner = w.owner
+  PERFORM FROM unnest(v_items) x JOIN vault.wallet w ON w.b = x.b AND w.owner = x.owner
   ORDER BY w.b, w.owner FOR NO KEY UPDATE OF w;
   IF v_resolves THEN
-    SELECT array_agg(ROW(s.pb, s.budget, s.slot, s.avail, s.open)::vault.slot) INTO v_slots FROM (
+    SELECT array_agg(ROW(s.pb, s.budget, s.slot, s.avail, s.open)::vault.slot), array_agg(s.budget) INTO v_slots, v_budgets FROM (
       SELECT s.pb, s.budget, s.slot, s.avail, s.open FROM vault.slot s
       JOIN (SELECT x.budget_a AS budget, x.slot_a AS slot FROM unnest(v_items) x WHERE x.budget_a IS NOT NULL
             UNION SELECT x.budget_b, x.slot_b FROM unnest(v_items) x WHERE x.budget_b IS NOT NULL) k
@@ -217,7 +230,7 @@ BEGIN
   END IF;
   WHILE cardinality(v_replies) < cardinality(v_items) LOOP
     v_round := v_round + 1;
-    r := vault.post_round(v_items, v_round, p_internal, v_slots);
+    r := vault.post_round(v_items, v_round, p_internal, v_points_only, v_budgets, v_slots);
     v_slots := r.p_slots;
     v_replies := v_replies || r.p_replies;
   END LOOP;
@@ -225,7 +238,7 @@ BEGIN
     UPDATE vault.slot s SET avail = x.avail FROM unnest(v_slots) x
     WHERE s.pb = x.pb AND s.budget = x.budget AND s.slot = x.slot AND s.avail <> x.avail;
   END IF;
-  RETURN QUERY SELECT x.* FROM unnest(v_replies) x ORDER BY x.n;
+  RETURN v_replies;
 END $$;
 
 -- Both doors have every statement inside planned once per connection, and always by index: planning anew for each batch's arrays
@@ -240,7 +253,7 @@ RETURNS TABLE (n integer, status smallint, replayed boolean, answer jsonb)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = vault, pg_temp SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET timezone = 'UTC' AS $$
 BEGIN
-  RETURN QUERY SELECT x.* FROM vault.post(p_b, p_items, p_lane, false) x;
+  RETURN QUERY SELECT x.* FROM unnest(vault.post(p_b, p_items, p_lane, false)) x ORDER BY x.n;
 END $$;
 
 -- The worker's door: what jobs do, under ids made from the business event (version 8). Neither door takes the other's ids.
@@ -249,5 +262,5 @@ RETURNS TABLE (n integer, status smallint, replayed boolean, answer jsonb)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = vault, pg_temp SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET timezone = 'UTC' AS $$
 BEGIN
-  RETURN QUERY SELECT x.* FROM vault.post(p_b, p_items, p_lane, true) x;
+  RETURN QUERY SELECT x.* FROM unnest(vault.post(p_b, p_items, p_lane, true)) x ORDER BY x.n;
 END $$;
