@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from miniprogram_api.merchant import redemptions, staff, terminals
 from miniprogram_api.merchant import sessions as merchant_sessions
-from miniprogram_api.resident import campaigns, choices, coupons, credentials, events, me, notices, sessions, wallet
+from miniprogram_api.resident import (
+    campaigns,
+    choices,
+    coupons,
+    credentials,
+    events,
+    lotteries,
+    me,
+    notices,
+    sessions,
+    wallet,
+)
 from server.web.routing import Router
 
 ROUTERS: list[Router] = [
@@ -15,6 +26,7 @@ ROUTERS: list[Router] = [
     wallet.router,
     campaigns.router,
     coupons.router,
+    lotteries.router,
     credentials.router,
     events.router,
     merchant_sessions.router,

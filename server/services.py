@@ -23,8 +23,13 @@ from server.incentives.grants import jobs as grant_jobs
 from server.incentives.grants.desk import GrantDesk
 from server.incentives.grants.jobs import GrantJobs
 from server.incentives.grants.lists import RecipientLists
+from server.incentives.lottery.drawing import DrawService
+from server.incentives.lottery.entries import EntryService
+from server.incentives.lottery.reading import LotteryReader
+from server.incentives.lottery.service import LotteryService
 from server.incentives.segments.service import SegmentService
 from server.incentives.segments.snapshots import SegmentSnapshots
+from server.incentives.stock import StockBoard
 from server.incentives.templates import TemplateService
 from server.kit.clock import Clock
 from server.kit.counts import WindowCounts
@@ -82,6 +87,11 @@ class Services:
     recipient_lists: RecipientLists
     segments: SegmentService
     segment_snapshots: SegmentSnapshots
+    stock: StockBoard
+    lotteries: LotteryService
+    lottery_entries: EntryService
+    lottery_reader: LotteryReader
+    lottery_draws: DrawService
     expiry: PointsExpiry
     notices: NoticeService
     wallet_desk: WalletDesk
@@ -175,6 +185,7 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
     grants, lists = GrantDesk(vault=vault, clock=clock, job_key=job_key), RecipientLists(clock=clock)
     budgets = BudgetService(vault=vault, clock=clock)
     jobs = GrantJobs(desk=grants, lists=lists, budgets=budgets, clock=clock)
+    draws = DrawService(clock=clock, envelope=envelope, owe=grants.owe)
     return Services(
         settings=settings,
         clock=clock,
@@ -216,6 +227,11 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
         segment_snapshots=SegmentSnapshots(
             clock=clock, keep_days=settings.segment_keep_days, small_cell=settings.small_cell
         ),
+        stock=StockBoard(clock),
+        lotteries=LotteryService(templates=templates, clock=clock, envelope=envelope),
+        lottery_entries=EntryService(clock=clock, index=index),
+        lottery_reader=LotteryReader(),
+        lottery_draws=draws,
         expiry=PointsExpiry(
             vault=vault,
             clock=clock,
@@ -244,7 +260,7 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
             code_prefix=settings.code_prefix,
             ticket_ttl_s=settings.ticket_ttl_s,
         ),
-        job_handlers={grant_jobs.KIND: jobs.walk},
+        job_handlers={grant_jobs.KIND: jobs.walk} | draws.handlers(),
         background=(asyncio.create_task(_follow_clock(clock, vault)), asyncio.create_task(counts.run())),
     )
 

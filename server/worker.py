@@ -105,6 +105,7 @@ class Worker:
                 "budgets": services.budgets.redrive,
                 "campaigns": services.campaigns.redrive,
                 "templates": services.templates.redrive,
+                "lotteries": services.lottery_draws.redrive,
                 "adjustments": services.adjustments.redrive,
             }
         )

@@ -38,6 +38,7 @@ MODEL_MODULES: Final[list[str]] = [
     "server.incentives.models",
     "server.incentives.grants.models",
     "server.incentives.segments.models",
+    "server.incentives.lottery.models",
     "server.notices.models",
     "server.ledger_office.models",
 ]

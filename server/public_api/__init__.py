@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.public_api import ledger
+from server.public_api import ledger, lotteries, stock
 from server.web.routing import Router
 
-ROUTERS: list[Router] = [ledger.router]
+ROUTERS: list[Router] = [ledger.router, lotteries.router, stock.router]

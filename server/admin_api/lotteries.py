@@ -1,0 +1,164 @@
+"""Lotteries in the console: draft, review, publication by a second person, cancelling, the outside number."""
+
+from __future__ import annotations
+
+import msgspec
+
+from server.admin_api.incentive_replies import signed
+from server.admin_api.schemas.incentives import RevisionQuery
+from server.admin_api.schemas.lotteries import (
+    BeaconRequest,
+    CancelRequest,
+    LotteryPageQuery,
+    LotteryPageReply,
+    LotteryReply,
+    LotteryRequest,
+)
+from server.incentives.errors import AlreadyLive, AlreadyOver, RevisionChanged, SecondPersonRequired, WrongStatus
+from server.incentives.lottery.commands import LotteryDraft
+from server.incentives.lottery.errors import (
+    BeaconDiffers,
+    BeaconNotWanted,
+    LotteryNotFound,
+    PrizeClaimable,
+    PrizeNotLive,
+    PrizeStockShort,
+)
+from server.incentives.lottery.models import Lottery
+from server.incentives.lottery.published import Prize
+from server.kit.paging import decode_cursor, encode_cursor
+from server.web.routing import Call, Callers, Reply, Router
+
+router = Router(prefix="/api/admin/v1", tag="管理 · 抽奖")
+
+
+@router.post(
+    "/lotteries",
+    summary="新建抽奖草稿",
+    body=LotteryRequest,
+    replies={201: LotteryReply},
+    caller=Callers.admin("lottery.edit"),
+)
+async def create_lottery(call: Call, body: LotteryRequest) -> Reply:
+    """A draft; nobody sees it before somebody else publishes it."""
+    return Reply.created(_reply(call, await call.services.lotteries.create(_draft(body), signed(call))))
+
+
+@router.get(
+    "/lotteries",
+    summary="抽奖列表",
+    query=LotteryPageQuery,
+    replies={200: LotteryPageReply},
+    caller=Callers.admin("lottery.read"),
+)
+async def list_lotteries(call: Call, query: LotteryPageQuery) -> Reply:
+    """Newest first."""
+    position = decode_cursor(query.cursor, int)
+    before_id = int(position[0]) if position else None
+    rows = await call.services.lotteries.page(before_id, query.limit, query.status)
+    following = encode_cursor(rows[-1].id) if len(rows) == query.limit else None
+    return Reply.ok(LotteryPageReply([_reply(call, row) for row in rows], following))
+
+
+@router.get(
+    "/lotteries/<lottery_id:int>",
+    summary="抽奖详情",
+    replies={200: LotteryReply},
+    caller=Callers.admin("lottery.read"),
+    errors=(LotteryNotFound,),
+)
+async def get_lottery(call: Call, lottery_id: int) -> Reply:
+    """The secret is told to nobody before the draw."""
+    return Reply.ok(_reply(call, await call.services.lotteries.get(lottery_id)))
+
+
+@router.put(
+    "/lotteries/<lottery_id:int>",
+    summary="修改抽奖草稿",
+    body=LotteryRequest,
+    query=RevisionQuery,
+    replies={200: LotteryReply},
+    caller=Callers.admin("lottery.edit"),
+    errors=(LotteryNotFound, AlreadyLive, RevisionChanged),
+)
+async def edit_lottery(call: Call, body: LotteryRequest, query: RevisionQuery, lottery_id: int) -> Reply:
+    """Replaces the draft; one under review goes back to draft, and whoever edits may not publish."""
+    row = await call.services.lotteries.edit(lottery_id, _draft(body), signed(call), query.revision)
+    return Reply.ok(_reply(call, row))
+
+
+@router.post(
+    "/lotteries/<lottery_id:int>/submit",
+    summary="提交审核",
+    replies={200: LotteryReply},
+    caller=Callers.admin("lottery.edit"),
+    errors=(LotteryNotFound, WrongStatus),
+)
+async def submit_lottery(call: Call, lottery_id: int) -> Reply:
+    """From draft to review."""
+    return Reply.ok(_reply(call, await call.services.lotteries.submit(lottery_id, signed(call))))
+
+
+@router.post(
+    "/lotteries/<lottery_id:int>/publish",
+    summary="批准并公布",
+    query=RevisionQuery,
+    replies={200: LotteryReply},
+    caller=Callers.admin("lottery.publish"),
+    errors=(
+        LotteryNotFound,
+        WrongStatus,
+        SecondPersonRequired,
+        RevisionChanged,
+        AlreadyOver,
+        PrizeNotLive,
+        PrizeClaimable,
+        PrizeStockShort,
+    ),
+)
+async def publish_lottery(call: Call, query: RevisionQuery, lottery_id: int) -> Reply:
+    """By somebody else than the last editor. Rules and commitment are public from now on and never change."""
+    return Reply.ok(_reply(call, await call.services.lotteries.publish(lottery_id, signed(call), query.revision)))
+
+
+@router.post(
+    "/lotteries/<lottery_id:int>/cancel",
+    summary="取消抽奖",
+    body=CancelRequest,
+    replies={200: LotteryReply},
+    caller=Callers.admin("lottery.publish"),
+    errors=(LotteryNotFound, WrongStatus, AlreadyOver),
+)
+async def cancel_lottery(call: Call, body: CancelRequest, lottery_id: int) -> Reply:
+    """Before the closing only; the reason is public."""
+    return Reply.ok(_reply(call, await call.services.lotteries.cancel(lottery_id, body.reason, signed(call))))
+
+
+@router.post(
+    "/lotteries/<lottery_id:int>/beacon",
+    summary="登记外部随机数",
+    body=BeaconRequest,
+    replies={200: LotteryReply},
+    caller=Callers.admin("lottery.beacon"),
+    errors=(LotteryNotFound, BeaconNotWanted, BeaconDiffers),
+)
+async def tell_beacon(call: Call, body: BeaconRequest, lottery_id: int) -> Reply:
+    """Once by each of two people, when the list is public; the draw waits for the second."""
+    return Reply.ok(_reply(call, await call.services.lotteries.tell_beacon(lottery_id, body.value, signed(call))))
+
+
+def _draft(body: LotteryRequest) -> LotteryDraft:
+    return LotteryDraft(
+        title=body.title.strip(), document=body.document.strip(), opens_at=body.opens_at, closes_at=body.closes_at,
+        draw_at=body.draw_at, max_tickets=body.max_tickets, self_entry=body.self_entry,
+        beacon_source=body.beacon_source.strip(),
+        prizes=tuple(Prize(one.rank, one.name.strip(), one.template_id, one.count) for one in body.prizes),
+    )  # fmt: skip
+
+
+def _reply(call: Call, row: Lottery) -> LotteryReply:
+    told = {name: getattr(row, name) for name in LotteryReply.__struct_fields__ if hasattr(row, name)}
+    people = ("created_by", "published_by", "cancelled_by", "beacon_by", "beacon_confirmed_by")
+    told |= {name: None if told[name] is None else str(told[name]) for name in people}
+    told |= {name: None if told[name] is None else told[name].hex() for name in ("commitment", "digest", "secret")}
+    return msgspec.convert(told | {"id": str(row.id), "rules": call.services.lotteries.text(row)}, LotteryReply)

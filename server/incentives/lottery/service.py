@@ -1,0 +1,247 @@
+"""A lottery's life in the hands of administrators: draft, review, publication by a second person, what may follow."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from datetime import datetime
+from typing import Any, Final
+
+from tortoise.backends.base.client import BaseDBAsyncClient
+
+from server.incentives.commands import Signed
+from server.incentives.errors import (
+    AlreadyLive,
+    AlreadyOver,
+    RevisionChanged,
+    SecondPersonRequired,
+    TemplateNotFound,
+    WrongStatus,
+)
+from server.incentives.lottery import draw
+from server.incentives.lottery.commands import LotteryDraft, check_note
+from server.incentives.lottery.errors import (
+    BeaconDiffers,
+    BeaconNotWanted,
+    LotteryNotFound,
+    PrizeClaimable,
+    PrizeNotLive,
+    PrizeStockShort,
+)
+from server.incentives.lottery.models import Lottery
+from server.incentives.lottery.published import Announcement, Prize, line_of
+from server.incentives.lottery.wording import rules_text
+from server.incentives.rows import RUNNING
+from server.incentives.templates import TemplateService
+from server.kit import audit
+from server.kit.clock import Clock
+from server.kit.crypto import Envelope
+from server.kit.db import transaction
+
+EDITABLE: Final = ("draft", "in_review")
+#: What an audit entry does not repeat: the secret never leaves before the draw, the announcement says nothing new.
+_UNTOLD: Final = frozenset({"secret", "secret_sealed", "announcement"})
+
+
+class LotteryService:
+    """Drafts, publication, cancelling, and the outside number. What time does is in `drawing`."""
+
+    def __init__(self, *, templates: TemplateService, clock: Clock, envelope: Envelope) -> None:
+        self._templates = templates
+        self._clock = clock
+        self._envelope = envelope
+
+    async def create(self, draft: LotteryDraft, signed: Signed) -> Lottery:
+        """Write a draft. Raises InvalidField for what cannot be."""
+        draft.check()
+        now = self._clock.now()
+        async with transaction() as tx:
+            row = await Lottery.create(
+                using_db=tx, **draft.columns(), created_by=signed.admin_id, created_at=now, changed_at=now
+            )
+            await record(tx, "created", row, None, signed, now)
+        return row
+
+    async def edit(self, lottery_id: int, draft: LotteryDraft, signed: Signed, revision: int | None = None) -> Lottery:
+        """Replace a draft's content; one under review goes back to draft, and its editor may not publish it."""
+        draft.check()
+        async with transaction() as tx:
+            row = await lock(tx, lottery_id, revision)
+            if row.status not in EDITABLE:
+                raise AlreadyLive
+            before = snapshot(row)
+            row.update_from_dict({**draft.columns(), "status": "draft", "created_by": signed.admin_id})
+            await self._save(tx, "edited", row, before, signed)
+        return row
+
+    async def submit(self, lottery_id: int, signed: Signed) -> Lottery:
+        """Hand a draft over for review."""
+        async with transaction() as tx:
+            row = await lock(tx, lottery_id)
+            if row.status != "draft":
+                raise WrongStatus
+            before = snapshot(row)
+            row.status = "in_review"
+            await self._save(tx, "submitted", row, before, signed)
+        return row
+
+    async def publish(self, lottery_id: int, signed: Signed, revision: int | None = None) -> Lottery:
+        """Publish what was reviewed, with the commitment to a fresh secret; refused to its last editor (D35).
+
+        The secret is sealed at once and told to nobody before the draw. Raises PrizeNotLive, PrizeClaimable and
+        PrizeStockShort when the prizes cannot be given as they stand.
+        """
+        seen = await self.get(lottery_id)
+        if seen.status == "in_review":
+            await self._check_prizes(seen)
+        async with transaction() as tx:
+            row = await lock(tx, lottery_id, seen.revision if revision is None else revision)
+            if row.status == "published" and row.published_by == signed.admin_id:
+                return row
+            if row.status != "in_review":
+                raise WrongStatus
+            if row.created_by == signed.admin_id:
+                raise SecondPersonRequired
+            now, before = self._clock.now(), snapshot(row)
+            if row.closes_at <= now:
+                raise AlreadyOver
+            secret = secrets.token_bytes(draw.SECRET_BYTES)
+            row.status, row.published_by, row.published_at = "published", signed.admin_id, now
+            row.commitment = draw.commitment_of(secret)
+            row.secret_sealed = self._envelope.seal(secret.hex(), purpose=purpose_of(row.id))
+            row.announcement = line_of(self._announcement(row)).decode()
+            await self._save(tx, "published", row, before, signed)
+        return row
+
+    async def cancel(self, lottery_id: int, reason: str, signed: Signed) -> Lottery:
+        """Call a published lottery off while nobody can know who would win; the reason is public."""
+        told = check_note("reason", reason)
+        async with transaction() as tx:
+            row = await lock(tx, lottery_id, alone=True)
+            now = self._clock.now()
+            if row.status != "published":
+                raise WrongStatus
+            if row.closes_at <= now:
+                raise AlreadyOver
+            before = snapshot(row)
+            row.status, row.cancelled_by, row.cancelled_at, row.cancel_reason = "cancelled", signed.admin_id, now, told
+            await self._save(tx, "cancelled", row, before, signed)
+        return row
+
+    async def tell_beacon(self, lottery_id: int, value: str, signed: Signed) -> Lottery:
+        """Write the outside number down when the list is public. It counts once a second person has told the same;
+        until then whoever told it may correct it. Raises BeaconDiffers when the second person read another."""
+        told = check_note("value", value, 100)
+        async with transaction() as tx:
+            row = await lock(tx, lottery_id)
+            if row.beacon_confirmed_by is not None and row.beacon == told:
+                return row
+            if row.status != "closed" or not row.beacon_source or row.digest is None or row.beacon_confirmed_by:
+                raise BeaconNotWanted
+            before = snapshot(row)
+            if row.beacon_by in (None, signed.admin_id):
+                row.beacon, row.beacon_by = told, signed.admin_id
+                await self._save(tx, "beacon_told", row, before, signed)
+            elif row.beacon != told:
+                raise BeaconDiffers
+            else:
+                row.beacon_confirmed_by = signed.admin_id
+                await self._save(tx, "beacon_confirmed", row, before, signed)
+        return row
+
+    async def get(self, lottery_id: int) -> Lottery:
+        """One lottery. Raises LotteryNotFound."""
+        row = await Lottery.get_or_none(id=lottery_id)
+        if row is None:
+            raise LotteryNotFound
+        return row
+
+    async def page(self, before_id: int | None, limit: int, status: str | None = None) -> list[Lottery]:
+        """Up to `limit` lotteries with an id below `before_id`, newest first."""
+        wanted = {"id__lt": before_id, "status": status}
+        chosen = {name: value for name, value in wanted.items() if value is not None}
+        return await Lottery.filter(**chosen).order_by("-id").limit(limit)
+
+    def text(self, row: Lottery) -> str:
+        """The rules in Chinese."""
+        return rules_text(row, self._clock.zone)
+
+    def _announcement(self, row: Lottery) -> Announcement:
+        assert row.published_at is not None and row.commitment is not None
+        return Announcement(
+            format="chengxin-lottery/1", id=str(row.id), title=row.title, rules=self.text(row), opens_at=row.opens_at,
+            closes_at=row.closes_at, draw_at=row.draw_at, max_tickets=row.max_tickets, prizes=prizes_of(row),
+            beacon=row.beacon_source or None, commitment=row.commitment.hex(), published_at=row.published_at,
+        )  # fmt: skip
+
+    async def _check_prizes(self, row: Lottery) -> None:
+        """Every prize is a coupon that can still be given on the day of the draw, and there are enough of them."""
+        draw_day = row.draw_at.astimezone(self._clock.zone).date()
+        wanted: Counter[str] = Counter()
+        for number, prize in enumerate(prizes_of(row)):
+            field = f"prizes[{number}].template_id"
+            try:
+                view = await self._templates.get(int(prize.template_id))
+            except TemplateNotFound:
+                raise PrizeNotLive(field=field) from None
+            last_day = view.version.valid_until
+            if view.row.status not in RUNNING or (last_day is not None and last_day <= draw_day):
+                raise PrizeNotLive(field=field)
+            if view.version.claimable:
+                raise PrizeClaimable(field=field)
+            wanted[prize.template_id] += prize.count
+            left = sum(budget.left for budget in view.budgets if budget.unit == "coupons")
+            if left < wanted[prize.template_id]:
+                raise PrizeStockShort(field=f"prizes[{number}].count")
+
+    async def _save(
+        self, tx: BaseDBAsyncClient, action: str, row: Lottery, before: dict[str, Any], signed: Signed
+    ) -> None:
+        row.revision += 1
+        row.changed_at = self._clock.now()
+        await row.save(using_db=tx)
+        await record(tx, action, row, before, signed, row.changed_at)
+
+
+def prizes_of(row: Lottery) -> list[Prize]:
+    """The prizes by rank."""
+    return [Prize(**prize) for prize in row.prizes]
+
+
+def purpose_of(lottery_id: int) -> str:
+    """What a lottery's secret is sealed for."""
+    return f"lottery:{lottery_id}"
+
+
+async def lock(tx: BaseDBAsyncClient, lottery_id: int, revision: int | None = None, *, alone: bool = False) -> Lottery:
+    """The row, locked; `alone` also waits for whoever is entering now. Raises LotteryNotFound, and RevisionChanged when
+    another revision stands."""
+    row = await Lottery.filter(id=lottery_id).using_db(tx).select_for_update(no_key=not alone).first()
+    if row is None:
+        raise LotteryNotFound
+    if revision is not None and row.revision != revision:
+        raise RevisionChanged
+    return row
+
+
+def snapshot(row: Lottery) -> dict[str, Any]:
+    """A row as the audit trail keeps it."""
+    names = sorted(set(row._meta.fields_db_projection) - _UNTOLD)
+    return {name: _plain(getattr(row, name)) for name in names}
+
+
+async def record(
+    tx: BaseDBAsyncClient, action: str, row: Lottery, before: dict[str, Any] | None, signed: Signed | None, at: datetime
+) -> None:
+    """Write down who changed what, in the change's own transaction; without `signed` it was the house itself."""
+    await audit.record(
+        tx, actor=signed.actor if signed else audit.Actor("system", "system"), action=f"lottery.{action}",
+        object_kind="lottery", object_id=str(row.id), before=before, after=snapshot(row), at=at,
+        request_id=signed.request_id if signed else "",
+    )  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return bytes(value).hex() if isinstance(value, bytes | memoryview) else value
