@@ -36,7 +36,7 @@ from server.people.residents import ID_NUMBER_PURPOSE, clean_id_number
 
 BAND_REACHED: Final = "band_reached"
 PIECE: Final = 10_000
-PAGE: Final = 10_000
+PAGE: Final = 5_000
 #: So many unfit lines are named; the others are counted.
 NAMED: Final = 20
 #: What a broken-off import left is deleted by the first one after so long.
@@ -206,7 +206,9 @@ class AttributeImport:
 
     async def _change(self, tx: BaseDBAsyncClient, batch: _Batch, changes: list[_Change], risen: list[_Change]) -> None:
         people, kinds = [one.resident_id for one in changes], [one.kind for one in changes]
-        await fetch(_END, people, kinds, batch.as_of, using=tx)
+        over = [one for one in changes if one.before is not None]
+        if over:
+            await fetch(_END, [one.resident_id for one in over], [one.kind for one in over], batch.as_of, using=tx)
         values = [one.value for one in changes]
         await fetch(_ADD, people, kinds, values, batch.as_of, batch.id, self._clock.now(), using=tx)
         if risen:
@@ -309,12 +311,14 @@ FROM (SELECT id_number_hmac FROM attribute_line WHERE batch_id = $1 AND id_numbe
       ORDER BY id_number_hmac LIMIT $3) p
 LEFT JOIN resident r ON r.id_number_hmac = p.id_number_hmac
 """
+# By LIMIT 1, which takes nothing away, each person is looked up in the index, however many there are.
 _CHANGES: Final = """
 SELECT r.id AS resident_id, told.kind, told.value, a.value AS before
 FROM attribute_line p
 JOIN resident r ON r.id_number_hmac = p.id_number_hmac
 CROSS JOIN LATERAL (VALUES ('band', p.band), ('town', p.town)) told (kind, value)
-LEFT JOIN resident_attribute a ON a.kind = told.kind AND a.resident_id = r.id AND a.until_day IS NULL
+LEFT JOIN LATERAL (SELECT a.value FROM resident_attribute a
+    WHERE a.kind = told.kind AND a.resident_id = r.id AND a.until_day IS NULL LIMIT 1) a ON true
 WHERE p.batch_id = $1 AND p.id_number_hmac > $2 AND p.id_number_hmac <= $3
   AND told.value IS NOT NULL AND a.value IS DISTINCT FROM told.value
 """

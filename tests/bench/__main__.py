@@ -2,8 +2,9 @@
 ratios.
 
 Prints one `name value unit` line per figure and writes bench.json. A round with one unexpected answer makes the
-bench fail. CHENGXIN_BENCH_SECONDS (of a round, 6), CHENGXIN_BENCH_ROUNDS (3), CHENGXIN_BENCH_CONNECTIONS (64) and
-CHENGXIN_BENCH_LOTS (20,000) change its size; arguments choose kinds of rounds by the beginning of their names.
+bench fail. CHENGXIN_BENCH_SECONDS (of a round, 6), CHENGXIN_BENCH_ROUNDS (3), CHENGXIN_BENCH_CONNECTIONS (64),
+CHENGXIN_BENCH_LOTS (20,000) and CHENGXIN_BENCH_PEOPLE (1,000,000) change its size; arguments choose kinds of rounds by
+the beginning of their names.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from server.sandbox.house import prepare_database
 from tests.bench.expiry import FLAT_OUT, Expiry
 from tests.bench.folk import FIRST_RESIDENT, Folk
 from tests.bench.ground import Ground, HttpServer, Round, end_worker
+from tests.bench.people import People
 from tests.bench.rivals import Pgbench, RoundInvalid
 from tests.bench.rounds import Rounds, Start
 from tests.bench.rules import judgements
@@ -38,6 +40,7 @@ SECONDS = float(os.environ.get("CHENGXIN_BENCH_SECONDS", "6"))
 ROUNDS = int(os.environ.get("CHENGXIN_BENCH_ROUNDS", "3"))
 CONNECTIONS = int(os.environ.get("CHENGXIN_BENCH_CONNECTIONS", "64"))
 LOTS = int(os.environ.get("CHENGXIN_BENCH_LOTS", "20000"))
+PEOPLE = int(os.environ.get("CHENGXIN_BENCH_PEOPLE", "1000000"))
 RESIDENTS = 1000
 WARM_UP_S = 1.0
 DATABASE = "chengxin"
@@ -56,6 +59,7 @@ RATIOS = {
     "lanes_spend_to_pgbench": ("lanes_spend", "pgbench_spend"),
     "lanes_earn_to_pgbench": ("lanes_earn", "pgbench_earn"),
     "lanes_spend_to_single": ("lanes_spend", "single_spend"),
+    "segment_to_select": ("segment", "segment_select"),
 }
 
 Values = dict[str, dict[str, list[float]]]
@@ -126,6 +130,18 @@ async def expiry(ground: Ground, rounds: Rounds, lanes_on: HttpServer, town: Tow
     return values
 
 
+async def people(town: Town, database: Database, folder: Path) -> Values:
+    """A million people told of once, and a segment of all of them written down and asked for, in turn."""
+    values: Values = defaultdict(lambda: defaultdict(list))
+    city = People(database, town.settings, town.house.environment, folder)
+    await city.lay_in(PEOPLE)
+    keep(values, "import_bands", await city.tell(PEOPLE))
+    for _ in range(ROUNDS):
+        keep(values, "segment_select", await city.ask(PEOPLE))
+        keep(values, "segment", await city.write_down(PEOPLE))
+    return values
+
+
 def figures(values: Values, ratios: Mapping[str, tuple[str, str]]) -> dict[str, tuple[float, str]]:
     """Name to value and unit: the medians, then the ratios."""
     found = {
@@ -162,6 +178,8 @@ async def bench(folder: Path, chosen: Sequence[str]) -> Values:
                 values = await measure(picked)
                 if not chosen or "expiry" in chosen:
                     values |= await expiry(ground, rounds, lanes_on, town, database)
+                if not chosen or "people" in chosen:
+                    values |= await people(town, database, folder)
                 await ground.prove()
     finally:
         await asyncio.to_thread(engines.destroy)
@@ -186,7 +204,7 @@ def report(values: Values, file: Path, ratios: Mapping[str, tuple[str, str]], **
 def main() -> int:
     """0, or 1 when a round was invalid."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("kinds", nargs="*", help="e.g. http_redemption pgbench_redemption expiry")
+    parser.add_argument("kinds", nargs="*", help="e.g. http_redemption pgbench_redemption expiry people")
     chosen = parser.parse_args().kinds
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="chengxin-bench-") as folder:

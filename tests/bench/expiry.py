@@ -70,7 +70,7 @@ class Expiry:
             env=os.environ | self._environment | (changes or {}), cwd=ROOT,
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        watching = asyncio.create_task(_peak_bytes(process.pid))
+        watching = asyncio.create_task(peak_bytes(process.pid))
         _, err = await process.communicate()
         if process.returncode != 0:
             raise RoundInvalid(f"expire-points ended with {process.returncode}: {err.decode()[-500:]}")
@@ -85,7 +85,7 @@ class Expiry:
         return {"per_second": count / row["took_s"], "peak_mib": await watching / 2**20}
 
 
-async def _peak_bytes(pid: int) -> int:
+async def peak_bytes(pid: int) -> int:
     """The most memory a process had resident, looked at ten times a second until it ended."""
     peak = 0
     try:

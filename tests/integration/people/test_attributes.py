@@ -141,6 +141,32 @@ async def test_the_same_file_again_changes_nothing_and_a_page_more_or_less_neith
     assert await fetch("SELECT * FROM resident_attribute ORDER BY id") == state
 
 
+async def test_an_import_cut_off_in_the_middle_is_simply_begun_again(
+    room: Room, clean: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = await enrol(room, 12)
+    lines: list[tuple[str, str | None, str | None]] = [(number, "AA", "华士镇") for _, number in people]
+    write, pages = AttributeImport._write_page, 0
+
+    async def cut_off(self: AttributeImport, *given: Any) -> Any:
+        nonlocal pages
+        pages += 1
+        if pages == 3:
+            raise ConnectionError("killed")
+        return await write(self, *given)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(AttributeImport, "_write_page", cut_off)
+        with pytest.raises(ConnectionError):
+            await tell(lines, date(2026, 3, 1), page=4)
+    half = await fetch("SELECT count(*) AS n FROM resident_attribute")
+    again = await tell(lines, date(2026, 3, 1), page=5)
+    assert (half[0]["n"], again.bands_changed, again.towns_changed, again.risen) == (16, 4, 4, 4)
+    assert [len(await facts_of(resident)) for resident, _ in people] == [1] * 12
+    batches = await fetch("SELECT finished_at IS NULL AS open FROM attribute_batch ORDER BY started_at")
+    assert [row["open"] for row in batches] == [True, False]
+
+
 async def test_a_dry_run_counts_the_same_and_writes_nothing(room: Room, clean: None) -> None:
     people = await enrol(room, 5)
     lines: list[tuple[str, str | None, str | None]] = [(number, "AA", "华士镇") for _, number in people]
