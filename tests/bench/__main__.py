@@ -27,6 +27,7 @@ from server.sandbox.house import prepare_database
 from tests.bench.expiry import FLAT_OUT, Expiry
 from tests.bench.folk import FIRST_RESIDENT, Folk
 from tests.bench.ground import Ground, HttpServer, Round, end_worker
+from tests.bench.lottery import lotteries
 from tests.bench.people import People
 from tests.bench.rivals import Pgbench, RoundInvalid
 from tests.bench.rounds import Rounds, Start
@@ -60,6 +61,7 @@ RATIOS = {
     "lanes_earn_to_pgbench": ("lanes_earn", "pgbench_earn"),
     "lanes_spend_to_single": ("lanes_spend", "single_spend"),
     "segment_to_select": ("segment", "segment_select"),
+    "lottery_draw_to_select": ("lottery_draw", "lottery_select"),
 }
 
 Values = dict[str, dict[str, list[float]]]
@@ -180,6 +182,10 @@ async def bench(folder: Path, chosen: Sequence[str]) -> Values:
                     values |= await expiry(ground, rounds, lanes_on, town, database)
                 if not chosen or "people" in chosen:
                     values |= await people(town, database, folder)
+                if not chosen or "lottery" in chosen:
+                    found = await lotteries(database, town.house.environment, town.settings, PEOPLE, folder)
+                    for name, figures_of_one in found.items():
+                        keep(values, name, figures_of_one)
                 await ground.prove()
     finally:
         await asyncio.to_thread(engines.destroy)
