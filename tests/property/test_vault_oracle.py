@@ -26,7 +26,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from tests.support.chapters import CHAPTERS, live
 from tests.support.databases import Database
-from tests.support.deeds import DEEDS, MONTHS_AHEAD, STARTS, Deed
+from tests.support.deeds import DEEDS, LATEST, MONTHS_AHEAD, STARTS, Deed
 from tests.support.ledger import COUNTER, Ledger, open_ledger
 from tests.support.oracle_state import OPS
 from tests.support.town_life import TEMPLATES, TownLife
@@ -147,6 +147,7 @@ def test_long_lives_end_as_the_oracle_says(bridge: Bridge, town: int) -> None:
             drawn = {name: dice.choice(values) for name, values in one.choices.items()}
             told.append(f"{one.name}({drawn})")
             bridge.run(one.act(life, **drawn))
+        bridge.run(life.outlive(LATEST))
         bridge.run(life.trial.compare())
     except BaseException as wrong:
         wrong.add_note(f"seed {SEED}, town {town}, step {len(told)}; the last steps: " + "; ".join(told[-6:]))

@@ -345,6 +345,14 @@ class TownLife:
     async def set_clock(self, at: datetime) -> None:
         await self.ledger.stop_clock(at)
 
+    async def outlive(self, latest: datetime) -> None:
+        """Everybody's points past their day, and booked."""
+        lots = [day for wallet in self.oracle.wallets.values() for day in wallet.lots]
+        if lots:
+            await self.set_clock(max(min(midnight_after(max(lots)), latest), self.now))
+        for who in range(3):
+            await self.worker(who, "expire_points")
+
     async def to_edge(self, edge: str, off: timedelta, latest: datetime) -> None:
         """To the very instant at which something ends, or a millisecond beside it."""
         day = city_day(self.now)
