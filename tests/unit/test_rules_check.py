@@ -224,6 +224,12 @@ def test_tiers_that_lose_points_or_do_not_rise_are_refused(tiers: Any, field: st
     assert refused({"trigger": VOLUNTEER, "effect": effect})[0] == field
 
 
+def test_one_fact_may_give_as_little_as_one_unit_of_the_tiers() -> None:
+    rule_of(None, VOLUNTEER, {
+        "kind": "points_per", "attribute": "minutes", "at_most_points": 6, "tiers": [{"per": 60, "points": 6}],
+    })  # fmt: skip
+
+
 def test_points_are_counted_by_a_number_of_the_fact() -> None:
     effect = {"kind": "points_per", "attribute": "project_id", "at_most_points": 5, "tiers": [{"per": 1}]}
     assert refused({"trigger": VOLUNTEER, "effect": effect})[0] == "effect.attribute"
@@ -235,12 +241,20 @@ def test_a_rule_too_deep_or_too_large_is_refused() -> None:
         deep = {"kind": "not", "of": deep}
     rule_of(deep)
     assert "嵌套" in refused(with_condition({"kind": "not", "of": deep}))[1]
+    broad: Any = FIRST
+    for _ in range(MAX_DEPTH - 1):
+        broad = every(amount(1), broad)
+    rule_of(broad, VOLUNTEER)
+    assert "嵌套" in refused(with_condition(every(amount(1), broad)))[1]
     many = [amount(number) for number in range(MAX_CONDITIONS - 1)]
     rule_of(every(*many), VOLUNTEER)
     assert "最多" in refused(with_condition(every(*many, FIRST)))[1]
     bottomless: Any = FIRST
     for _ in range(100_000):
         bottomless = {"of": bottomless}
+    assert refused(with_condition(bottomless))[1] == "层次过深"
+    for _ in range(100_000):
+        bottomless = [bottomless]
     assert refused(with_condition(bottomless))[1] == "层次过深"
 
 

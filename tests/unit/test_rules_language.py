@@ -25,8 +25,9 @@ def test_the_words_of_the_catalogue_are_not_among_the_forbidden_ones() -> None:
 
 @pytest.mark.parametrize(
     "word",
-    ["age", "minAge", "AGE_GROUP", "ａｇｅ", "birth-date", "sex", "年龄", "年 龄", "满60周岁", "性 别", "男", "户籍",
-     "hukou", "信仰佛教", "religion", "慢性疾病", "illness", "血型", "无偿献血", "blood_donation", "income", "工资",
+    ["age", "minAge", "AGE_GROUP", "ａｇｅ", "birth-date", "sex", "年龄", "年 龄", "满60周岁", "满 60 岁", "六十岁",
+     "性 别", "男", "户籍", "hukou",
+     "信仰佛教", "religion", "慢性疾病", "illness", "血型", "无偿献血", "blood_donation", "income", "工资",
      "婚姻状况", "married", "party_member", "partyMember", "党员", "信访", "petition", "基因", "投诉", "民族", "保险"],
 )  # fmt: skip
 def test_a_forbidden_word_is_refused_with_its_reason_wherever_it_stands(word: str) -> None:
@@ -39,7 +40,7 @@ def test_a_forbidden_word_is_refused_with_its_reason_wherever_it_stands(word: st
 
 
 @pytest.mark.parametrize(
-    "word", ["average", "Essex", "澄江街道", "华士镇", "A+", "AAA", "volunteer", "package", "monday"]
+    "word", ["average", "Essex", "澄江街道", "岁末感恩", "华士镇", "A+", "AAA", "volunteer", "package", "monday"]
 )
 def test_a_word_that_only_holds_a_forbidden_one_is_no_forbidden_word(word: str) -> None:
     assert forbidden(word) is None
@@ -48,7 +49,8 @@ def test_a_word_that_only_holds_a_forbidden_one_is_no_forbidden_word(word: str) 
 @pytest.mark.parametrize(
     "effect",
     [{"kind": "points", "points": -5}, {"kind": "deduct", "points": 5}, {"kind": "扣分", "points": 5},
-     {"kind": "points", "points": 5, "penalty": 1}, {"kind": "free_minutes", "minutes": -30},
+     {"kind": "points", "points": 5, "penalty": 1}, {"kind": "points", "points": 5, "penalty": "none"},
+     {"kind": "free_minutes", "minutes": -30},
      {"kind": "points_per", "attribute": "minutes", "at_most_points": 9, "tiers": [{"per": 1, "points": -1}]},
      {"kind": "block", "scene": "parking"}, {"kind": "points", "points": -0.5}],
 )  # fmt: skip

@@ -28,7 +28,7 @@ _GROUPS: Final = (
         "年龄",
         "age ages aged agegroup minage maxage birth birthday birthdate birthyear dob born elderly senior seniors youth"
         " teen teens teenager minor minors adult adults nianling nianji shengri laoren",
-        "年龄 周岁 岁 出生 生日 老年人 老人 长者 青年人 未成年",
+        "年龄 周岁 岁以上 岁以下 岁数 出生 生日 老年人 老人 长者 青年人 未成年",
     ),
     _Group(
         "性别",
@@ -102,6 +102,7 @@ _GROUPS: Final = (
 _WORDS: Final = {word: group.label for group in _GROUPS for word in group.words.split()}
 _PARTS: Final = {part: group.label for group in _GROUPS for part in group.parts.split()}
 _WHOLE: Final = {word: group.label for group in _GROUPS for word in group.whole.split()}
+_SO_OLD: Final = re.compile(r"[0-9一二三四五六七八九十百]岁")
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _ENGLISH: Final = re.compile(r"[a-z]+")
 _NOT_CHINESE: Final = re.compile(r"[^\u4e00-\u9fff]")
@@ -117,6 +118,8 @@ def forbidden(text: str) -> str | None:
         if word in _WORDS:
             return _WORDS[word]
     chinese = _NOT_CHINESE.sub("", plain)
+    if _SO_OLD.search("".join(plain.split())):
+        return "年龄"
     if chinese in _WHOLE:
         return _WHOLE[chinese]
     return next((label for part, label in _PARTS.items() if part in chinese), None)
