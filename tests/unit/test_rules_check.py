@@ -173,6 +173,24 @@ def test_parts_of_an_all_that_have_something_in_common_are_no_contradiction(one:
     rule_of(every(one, other), VOLUNTEER)
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        between("2026-02-28", "2026-02-28"),
+        between("2026-02-28", "2026-02-28", "enrolled_between"),
+        amount(60, 60),
+        amount(0),
+        weekly(from_time="23:59", until_time="24:00"),
+        weekly(weekdays=[7]),
+        weekly(until_time="23:59"),
+        weekly(from_time="00:01"),
+        weekly(day="holiday"),
+    ],
+)
+def test_the_narrowest_bounds_may_be_saved(part: Any) -> None:
+    rule_of(part, VOLUNTEER)
+
+
 def test_a_condition_that_the_trigger_excludes_is_refused() -> None:
     trigger = {**VOLUNTEER, "where": [amount(60)]}
     assert refused(with_condition(amount(None, 59), trigger))[0] == "condition"

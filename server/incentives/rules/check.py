@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from server.incentives.rules.catalogue import FACTS, Attribute
+from server.incentives.rules.catalogue import FACTS
 from server.incentives.rules.contradictions import contradiction, never_open
 from server.incentives.rules.errors import RuleRefused
 from server.incentives.rules.forbidden import forbidden
@@ -262,14 +262,13 @@ def _check_done(path: str, condition: HasDone | HasNotDone) -> None:
         _attribute(f"{path}.measure.attribute", condition.fact, condition.measure.attribute, "amount")
 
 
-def _attribute(path: str, kind: str, name: str, wanted: str) -> Attribute:
+def _attribute(path: str, kind: str, name: str, wanted: str) -> None:
     fact = FACTS[kind]
     known = [each for each, attribute in fact.attributes.items() if attribute.type == wanted]
     if name not in known:
         what = "数值" if wanted == "amount" else "代码"
         instead = f"可用的有：{'、'.join(known)}" if known else "该事实没有这类属性"
         raise RuleRefused(path, f"“{fact.name}”没有名为“{name}”的{what}属性，{instead}")
-    return fact.attributes[name]
 
 
 def _check_days(path: str, condition: Condition, days: Days | None, calendar: Calendar) -> None:
