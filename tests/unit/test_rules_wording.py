@@ -60,6 +60,28 @@ def test_the_city_s_names_stand_for_codes_as_long_as_they_are_the_city_s_only_on
     assert text(rule, names) == "当日首次登录时，须信用等级为「优秀」、〔b〕、〔c〕、〔d〕，可获得优惠券「停车券」1张。"
 
 
+def condition_said(condition: Any, trigger: Any = LOGIN) -> str:
+    return text(rule_of(condition, trigger)).partition("须")[2].removesuffix("，可获得5积分。")
+
+
+def test_days_may_be_open_at_one_end() -> None:
+    assert condition_said({"kind": "between", "first_day": "2026-01-31"}) == "发生在2026年1月31日及以后"
+    assert condition_said({"kind": "between", "last_day": "2026-01-31"}) == "发生在2026年1月31日及以前"
+    assert condition_said({"kind": "enrolled_between", "last_day": "2026-01-31"}) == "于2026年1月31日及以前加入计划"
+
+
+def test_what_was_not_done_says_how_often_and_whether_this_time_counts() -> None:
+    def said(at_least: int, fact: str) -> str:
+        measure = {"kind": "times", "at_least": at_least}
+        within = {"kind": "this", "period": "week"}
+        return condition_said({"kind": "has_not_done", "fact": fact, "within": within, "measure": measure})
+
+    assert said(1, "login_day") == "当周内没有“登录日”记录（不含本次）"
+    assert said(1, "parking_exit_paid") == "当周内没有“停车缴费”记录"
+    assert said(3, "login_day") == "当周内“登录日”累计少于3次（不含本次）"
+    assert said(3, "parking_exit_paid") == "当周内“停车缴费”累计少于3次"
+
+
 def test_brackets_tell_which_conditions_belong_together() -> None:
     a, b, c = {"kind": "town_in", "towns": ["a"]}, {"kind": "band_in", "bands": ["B"]}, {"kind": "first_time"}
 
