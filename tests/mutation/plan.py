@@ -49,7 +49,16 @@ STAGES: dict[str, tuple[Stage, ...]] = {
     "proofs": (whole("integration/test_vault_canaries"),),
     "queries": (whole(OPERATIONS, COUNTER),),
     "seals": (unit("seals"), whole("integration/test_seals")),
-    "setup": (CHAPTERS, whole(OPERATIONS, COUNTER, "integration/test_vault_attacks")),
+    "setup": (
+        CHAPTERS,
+        whole(
+            OPERATIONS,
+            COUNTER,
+            "integration/test_vault_attacks",
+            "integration/test_vault_clock",
+            "integration/test_vault_keeping",
+        ),
+    ),
     "statements": (whole("integration/test_statements"),),
     "statuses": (unit("statuses", "http_of_refusals"), CHAPTERS),
     "stream": (whole("integration/test_value_stream"),),
