@@ -100,5 +100,5 @@ def _entry(mine: MyEntry) -> LotteryEntryReply:
     result = "pending" if row.status != "drawn" else "not_won" if won is None else "won"
     return LotteryEntryReply(
         str(row.id), mine.code, mine.tickets, mine.entered_at, result,  # type: ignore[arg-type]
-        None if won is None or prize is None else WonReply(won.rank, won.place, prize, won.ticket),
+        None if won is None or prize is None else WonReply(won.rank, won.place, prize, won.ticket, mine.prize),
     )  # fmt: skip

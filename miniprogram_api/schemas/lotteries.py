@@ -17,12 +17,14 @@ class PrizeReply(Struct, frozen=True):
 
 
 class WonReply(Struct, frozen=True):
-    """What this resident won; the coupon is among the resident's own."""
+    """What this resident won. `coupon`: whether it is among the resident's own yet; `refused` when it cannot be given,
+    such as to who has as many of its kind as one may have."""
 
     rank: int
     place: int
     prize: str
     ticket: int
+    coupon: Literal["pending", "given", "refused"]
 
 
 class LotteryEntryReply(Struct, frozen=True):

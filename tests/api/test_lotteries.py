@@ -367,5 +367,11 @@ async def _has_the_prize(winner: ResidentPhone, template: str) -> None:
         return template in [coupon["benefit"]["id"] for coupon in coupons]
 
     await until("the winner's coupon", given, every_s=0.5)
+
+    async def told() -> bool:
+        entries = [item["entry"] for item in (await send(winner, "GET", "/lotteries")).json()["items"]]
+        return [entry["won"]["coupon"] for entry in entries if entry and entry["won"]] == ["given"]
+
+    await until("the winner being told", told, every_s=0.5)
     stock = (await winner.http.get(f"{PUBLIC}/coupon-templates/{template}/stock")).json()
     assert (stock["issued"], stock["left"], stock["total"]) == (1, 99, 100)

@@ -19,7 +19,7 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 from server.incentives.lottery import draw
 from server.incentives.lottery.models import Lottery
 from server.incentives.lottery.published import entry_line, prize_counts
-from server.incentives.lottery.rows import entries_after, winners_after
+from server.incentives.lottery.rows import SOURCE, entries_after, owed_as, winners_after
 from server.incentives.lottery.service import lock, prizes_of, purpose_of, record, snapshot
 from server.kit.clock import Clock
 from server.kit.crypto import Envelope
@@ -220,8 +220,8 @@ class DrawService:
         templates = {prize.rank: int(prize.template_id) for prize in prizes_of(row)}
         async with transaction() as tx:
             for won in page:
-                source_id = f"{row.id}:{won['rank']}:{won['place']}"
-                await self._owe(tx, won["resident_id"], templates[won["rank"]], "lottery", source_id)
+                named = owed_as(row.id, won["rank"], won["place"])
+                await self._owe(tx, won["resident_id"], templates[won["rank"]], SOURCE, named)
             if page:
                 await self._keep(tx, task, {"rank": page[-1]["rank"], "place": page[-1]["place"]})
                 return False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 from uuid import UUID
 
 from tortoise.backends.base.client import BaseDBAsyncClient
@@ -24,12 +24,14 @@ from server.incentives.lottery.errors import (
 )
 from server.incentives.lottery.models import Lottery, LotteryWinner
 from server.incentives.lottery.published import code_of
+from server.incentives.lottery.rows import SOURCE, owed_as
 from server.kit.clock import Clock
 from server.kit.crypto import BlindIndex
 from server.kit.db import fetch, retry_on_conflict, transaction
 from wallet import Refused, statuses
 
 OWN: Final = "resident"
+PrizeState = Literal["pending", "given", "refused"]
 OLDEST_KEY, NEWEST_KEY = timedelta(hours=48), timedelta(minutes=5)
 
 _ENTER: Final = """
@@ -66,13 +68,15 @@ class Entered:
 
 @dataclass(frozen=True, slots=True)
 class MyEntry:
-    """An entry as its resident sees it. `winner` is the place, None before the draw and for who won nothing."""
+    """An entry as its resident sees it. `winner` is the place, None before the draw and for who won nothing; `prize`
+    what became of the coupon: pending | given | refused."""
 
     lottery: Lottery
     code: str
     tickets: int
     entered_at: datetime
     winner: LotteryWinner | None
+    prize: PrizeState = "pending"
 
 
 class EntryService:
@@ -142,13 +146,16 @@ class EntryService:
         )  # fmt: skip
         drawn = [row.id for row in lotteries if row.status == "drawn"]
         won = {row.lottery_id: row for row in await LotteryWinner.filter(lottery_id__in=drawn, resident_id=resident_id)}
+        prizes = await _prizes(list(won.values()))
         by_id = {row.id: row for row in lotteries}
         return {
-            row["lottery_id"]: MyEntry(
-                by_id[row["lottery_id"]], row["code"], row["tickets"], row["entered_at"], won.get(row["lottery_id"])
+            lottery_id: MyEntry(
+                by_id[lottery_id], row["code"], row["tickets"], row["entered_at"], won.get(lottery_id),
+                prizes.get(lottery_id, "pending"),
             )
             for row in rows
-        }
+            for lottery_id in [row["lottery_id"]]
+        }  # fmt: skip
 
     async def _give(
         self, tx: BaseDBAsyncClient, lottery_id: int, resident_id: int, tickets: int, source: str,
@@ -171,6 +178,18 @@ class EntryService:
         if mine and (mine[0]["known"] or is_open):
             return Entered(mine[0]["code"], mine[0]["tickets"], mine[0]["entered_at"], added=False)
         raise LotteryNotOpenYet if why[0]["open"] and why[0]["early"] else LotteryClosed
+
+
+async def _prizes(won: list[LotteryWinner]) -> dict[int, PrizeState]:
+    """What became of these prizes, by lottery; those that nobody has tried to give yet are missing."""
+    if not won:
+        return {}
+    ids = {owed_as(row.lottery_id, row.rank, row.place): row.lottery_id for row in won}
+    grants = await fetch(
+        "SELECT source_id, status FROM coupon_grant WHERE source = $1 AND source_id = ANY($2::text[])"
+        " AND status <> 'pending'", SOURCE, list(ids),
+    )  # fmt: skip
+    return {ids[row["source_id"]]: "given" if row["status"] == "posted" else "refused" for row in grants}
 
 
 async def find_published(lottery_id: int) -> Lottery:

@@ -6,6 +6,9 @@ from typing import Any, Final
 
 from server.kit.db import fetch
 
+#: Prizes are owed under this source of `server.incentives.grants`.
+SOURCE: Final = "lottery"
+
 _ENTRIES: Final = """
 SELECT code, tickets FROM lottery_entry WHERE lottery_id = $1 AND code > $2::varchar COLLATE "C"
 ORDER BY code LIMIT $3
@@ -24,3 +27,8 @@ async def entries_after(lottery_id: int, code: str, limit: int) -> list[dict[str
 async def winners_after(lottery_id: int, rank: int, place: int, limit: int) -> list[dict[str, Any]]:
     """rank, place, code, ticket and resident_id of the winners after a place; the first ones after (0, 0)."""
     return await fetch(_WINNERS, lottery_id, rank, place, limit)
+
+
+def owed_as(lottery_id: int, rank: int, place: int) -> str:
+    """The source id under which a winner's coupon is owed, once."""
+    return f"{lottery_id}:{rank}:{place}"
