@@ -163,7 +163,8 @@ class AttributeImport:
         if batch.tells_bands and not batch.ranks:
             raise NoBandScale(field="as_of")
         rows = await fetch(
-            "SELECT max(as_of) AS day FROM attribute_batch WHERE (tells_bands AND $1) OR (tells_towns AND $2)",
+            "SELECT max(as_of) AS day FROM attribute_batch"
+            " WHERE ((tells_bands AND $1) OR (tells_towns AND $2)) AND lines > unknown",
             batch.tells_bands,
             batch.tells_towns,
         )

@@ -239,6 +239,9 @@ async def test_the_past_is_not_rewritten_nor_the_future_told(room: Room, clean: 
     await tell([(number, "A", None)], date(2026, 3, 1))
     with pytest.raises(AsOfTooOld):
         await tell([(number, "S", None)], date(2026, 2, 28))
+    # A file that spoke of nobody who is enrolled binds nobody.
+    assert (await tell([(id_number("19910203"), "A", None)], date(2026, 4, 1))).unknown == 1
+    assert (await tell([(number, "AA", None)], date(2026, 3, 2))).bands_changed == 1
     # Towns come from elsewhere, with days of their own.
     assert (await tell([(number, None, "华士镇")], date(2026, 2, 1))).towns_changed == 1
     with pytest.raises(AsOfInFuture):
