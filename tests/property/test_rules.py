@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import msgspec
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from server.incentives.rules import CHINA, Case, Rule, RuleRefused, Told, check, explain, judge, read, reasons, text
@@ -32,6 +33,10 @@ from tests.support.rule_strategies import (
     withins,
 )
 from tests.support.rules import NOON, case_of, rule_of
+
+EXAMPLES = int(os.environ.get("CHENGXIN_RULE_EXAMPLES", "100"))
+#: A busy machine is no defect of a rule.
+by_chance = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 # The explanation
 
@@ -69,6 +74,7 @@ def agrees(told: Told) -> bool:
     return told.met == holds(told) and (told.code == "fact" or all(agrees(part) for part in told.parts))
 
 
+@by_chance
 @given(judged())
 def test_an_explanation_always_agrees_with_the_decision(both: tuple[Rule, Case]) -> None:
     rule, case = both
@@ -82,6 +88,7 @@ def test_an_explanation_always_agrees_with_the_decision(both: tuple[Rule, Case])
     msgspec.json.encode([told, reasons(decision)])
 
 
+@by_chance
 @given(judged())
 def test_the_reasons_are_the_fewest_parts_that_would_have_to_be_otherwise(both: tuple[Rule, Case]) -> None:
     rule, case = both
@@ -117,6 +124,7 @@ def granted(rule: Rule, condition: Condition | None, case: Case) -> bool:
     return judge(msgspec.structs.replace(rule, condition=condition), case).granted
 
 
+@by_chance
 @given(with_more())
 def test_a_condition_more_in_an_all_never_widens_and_in_an_any_never_narrows(
     made: tuple[Rule, Condition, Case],
@@ -129,6 +137,7 @@ def test_a_condition_more_in_an_all_never_widens_and_in_an_any_never_narrows(
     assert granted(rule, AllOf((rule.condition, more)), case) <= alone <= granted(rule, None, case)
 
 
+@by_chance
 @given(with_more())
 def test_not_is_the_opposite_and_twice_not_is_nothing(made: tuple[Rule, Condition, Case]) -> None:
     rule, more, case = made
@@ -143,6 +152,7 @@ def test_not_is_the_opposite_and_twice_not_is_nothing(made: tuple[Rule, Conditio
 # What is written
 
 
+@by_chance
 @given(rules())
 def test_a_rule_comes_back_from_json_as_it_was(rule: Rule) -> None:
     again = msgspec.json.decode(msgspec.json.encode(rule))
@@ -150,6 +160,7 @@ def test_a_rule_comes_back_from_json_as_it_was(rule: Rule) -> None:
     check(read(again))
 
 
+@by_chance
 @given(rules(), rules())
 def test_two_rules_never_say_the_same(one: Rule, other: Rule) -> None:
     assert (text(one) == text(other)) == (one == other)
@@ -187,7 +198,7 @@ def changed_in_one_leaf(rule: Rule) -> Iterator[Rule]:
         holder[key] = was
 
 
-@settings(max_examples=30)
+@settings(by_chance, max_examples=max(1, EXAMPLES // 3))
 @given(rules())
 def test_a_rule_that_differs_in_one_leaf_says_something_else(rule: Rule) -> None:
     for changed in changed_in_one_leaf(rule):
@@ -197,6 +208,7 @@ def test_a_rule_that_differs_in_one_leaf_says_something_else(rule: Rule) -> None
 # Time
 
 
+@by_chance
 @given(
     st.builds(Weekly, several(st.integers(1, 7)), st.sampled_from(["any", "workday", "holiday"]), HOURS, HOURS),
     INSTANTS,
@@ -215,6 +227,7 @@ def test_a_window_is_open_as_the_city_s_clock_and_calendar_say(window: Weekly, a
     assert is_open(window, Moment.of(at, zone), CHINA) == expected
 
 
+@by_chance
 @given(DAYS, ZONES)
 def test_a_day_begins_at_midnight_and_not_a_microsecond_before(day: date, zone: Any) -> None:
     midnight = datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
@@ -223,6 +236,7 @@ def test_a_day_begins_at_midnight_and_not_a_microsecond_before(day: date, zone: 
     assert Moment.of(midnight - timedelta(microseconds=1), zone).day == day - timedelta(days=1)
 
 
+@by_chance
 @given(withins, INSTANTS, ZONES)
 def test_a_fact_lies_within_every_span_around_it(within: Any, at: datetime, zone: Any) -> None:
     since, until = span(within, Moment.of(at, zone).day, datetime(2025, 1, 1, tzinfo=UTC), zone)
@@ -230,6 +244,7 @@ def test_a_fact_lies_within_every_span_around_it(within: Any, at: datetime, zone
     assert until is None or at < until
 
 
+@by_chance
 @given(st.sampled_from(["day", "week", "month", "year"]), INSTANTS, ZONES)
 def test_calendar_periods_follow_each_other_without_gap_or_overlap(period: Any, at: datetime, zone: Any) -> None:
     within = ThisPeriod(period)
@@ -262,11 +277,13 @@ def unit_by_unit(steps: tuple[Tier, ...], total: int) -> int:
     return points
 
 
+@by_chance
 @given(tiers(), st.integers(0, 900))
 def test_tiers_are_climbed_unit_by_unit(steps: tuple[Tier, ...], total: int) -> None:
     assert climbed(steps, total) == unit_by_unit(steps, total)
 
 
+@by_chance
 @given(tiers(), st.lists(st.integers(0, 120), min_size=1, max_size=8))
 def test_facts_of_a_year_give_what_their_sum_gives_in_whatever_order_they_come(
     steps: tuple[Tier, ...], amounts: list[int]

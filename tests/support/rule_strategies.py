@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -62,6 +63,7 @@ def attributes_of(kind: str, type: str) -> list[str]:
     return [name for name, attribute in FACTS[kind].attributes.items() if attribute.type == type]
 
 
+@cache
 def attribute_conditions(kind: str) -> list[st.SearchStrategy[Any]]:
     found: list[st.SearchStrategy[Any]] = []
     if amounts := attributes_of(kind, "amount"):
@@ -90,6 +92,7 @@ def done(draw: st.DrawFn, kind: type[HasDone | HasNotDone]) -> HasDone | HasNotD
     return kind(fact, draw(withins), measure)
 
 
+@cache
 def leaves(kind: str) -> st.SearchStrategy[Any]:
     ends = st.none() | DAYS
     some: list[st.SearchStrategy[Any]] = [
@@ -121,6 +124,7 @@ def may_be_saved(rule: Rule) -> bool:
     return True
 
 
+@cache
 def conditions(kind: str) -> st.SearchStrategy[Any]:
     """Conditions on facts of a kind, each part of which may be saved."""
 
@@ -141,6 +145,7 @@ def tiers(draw: st.DrawFn) -> tuple[Tier, ...]:
     return (*made, Tier(draw(st.integers(1, 40)), draw(st.integers(1, 5)), None))
 
 
+@cache
 def effects(kind: str) -> st.SearchStrategy[Any]:
     some: list[st.SearchStrategy[Any]] = [
         st.builds(GivePoints, st.integers(1, 9)),
