@@ -14,6 +14,7 @@ from miniprogram_api.resident import (
     me,
     notices,
     sessions,
+    voucher_codes,
     wallet,
 )
 from server.web.routing import Router
@@ -27,6 +28,7 @@ ROUTERS: list[Router] = [
     campaigns.router,
     coupons.router,
     lotteries.router,
+    voucher_codes.router,
     credentials.router,
     events.router,
     merchant_sessions.router,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 
@@ -16,6 +17,11 @@ from server.expiry.points import PointsExpiry
 from server.incentives.awards import AwardService
 from server.incentives.budgets import BudgetService
 from server.incentives.campaigns import CampaignService
+from server.incentives.codes import batches as voucher_batches
+from server.incentives.codes import exchange as voucher_exchange
+from server.incentives.codes.batches import VoucherBatches
+from server.incentives.codes.exchange import VoucherExchange
+from server.incentives.codes.exports import VoucherExports
 from server.incentives.coupons import CouponService
 from server.incentives.errors import TemplateNotFound
 from server.incentives.facts import record_fact
@@ -92,6 +98,9 @@ class Services:
     lottery_entries: EntryService
     lottery_reader: LotteryReader
     lottery_draws: DrawService
+    voucher_batches: VoucherBatches
+    voucher_exports: VoucherExports
+    voucher_exchange: VoucherExchange
     expiry: PointsExpiry
     notices: NoticeService
     wallet_desk: WalletDesk
@@ -182,7 +191,14 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
     templates = TemplateService(vault=vault, clock=clock)
     news = News(vault, cache)
     job_key = secret_bytes(settings.job_key)
-    grants, lists = GrantDesk(vault=vault, clock=clock, job_key=job_key), RecipientLists(clock=clock)
+    grants = GrantDesk(
+        vault=vault, clock=clock, job_key=job_key, released={voucher_exchange.SOURCE: voucher_exchange.release}
+    )
+    lists, coupons = (
+        RecipientLists(clock=clock, kept=timedelta(days=settings.recipient_list_days)),
+        CouponService(vault=vault, templates=templates),
+    )
+    vouchers = VoucherBatches(clock=clock, envelope=envelope, index=index)
     budgets = BudgetService(vault=vault, clock=clock)
     jobs = GrantJobs(desk=grants, lists=lists, budgets=budgets, clock=clock)
     draws = DrawService(clock=clock, envelope=envelope, owe=grants.owe)
@@ -218,7 +234,7 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
         budgets=budgets,
         campaigns=CampaignService(vault=vault, clock=clock),
         templates=templates,
-        coupons=CouponService(vault=vault, templates=templates),
+        coupons=coupons,
         awards=AwardService(vault=vault, clock=clock, job_key=job_key),
         grants=grants,
         grant_jobs=jobs,
@@ -232,6 +248,18 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
         lottery_entries=EntryService(clock=clock, index=index),
         lottery_reader=LotteryReader(),
         lottery_draws=draws,
+        voucher_batches=vouchers,
+        voucher_exports=VoucherExports(batches=vouchers, clock=clock),
+        voucher_exchange=VoucherExchange(
+            desk=grants,
+            coupons=coupons,
+            clock=clock,
+            envelope=envelope,
+            index=index,
+            counts=counts,
+            wrong_per_resident=settings.voucher_wrong_per_minute,
+            wrong_per_address=settings.voucher_wrong_per_minute_address,
+        ),
         expiry=PointsExpiry(
             vault=vault,
             clock=clock,
@@ -260,7 +288,7 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
             code_prefix=settings.code_prefix,
             ticket_ttl_s=settings.ticket_ttl_s,
         ),
-        job_handlers={grant_jobs.KIND: jobs.walk} | draws.handlers(),
+        job_handlers={grant_jobs.KIND: jobs.walk, voucher_batches.KIND: vouchers.make} | draws.handlers(),
         background=(asyncio.create_task(_follow_clock(clock, vault)), asyncio.create_task(counts.run())),
     )
 

@@ -168,6 +168,7 @@ class Worker:
         made += await outbox.purge()
         await self._services.notices.writer.purge(PURGE_BATCH)
         made += await self._services.segment_snapshots.purge(PURGE_BATCH)
+        made += await self._services.recipient_lists.purge(PURGE_BATCH)
         return made + await vault.purge(PURGE_BATCH)
 
     async def run(self, stop: asyncio.Event) -> None:

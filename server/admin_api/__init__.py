@@ -14,6 +14,7 @@ from server.admin_api import (
     segments,
     sessions,
     templates,
+    voucher_codes,
     wallets,
 )
 from server.web.routing import Router
@@ -27,6 +28,7 @@ ROUTERS: list[Router] = [
     budgets.router,
     grants.router,
     lotteries.router,
+    voucher_codes.router,
     audit.router,
     dead_letters.router,
     wallets.router,

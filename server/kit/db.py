@@ -39,6 +39,7 @@ MODEL_MODULES: Final[list[str]] = [
     "server.incentives.grants.models",
     "server.incentives.segments.models",
     "server.incentives.lottery.models",
+    "server.incentives.codes.models",
     "server.notices.models",
     "server.ledger_office.models",
 ]

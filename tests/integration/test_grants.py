@@ -12,7 +12,7 @@ from tortoise.exceptions import IntegrityError
 
 from server.incentives.commands import Limit
 from server.incentives.errors import SecondPersonRequired, WrongStatus
-from server.incentives.grants.errors import RecipientListEmpty, TemplateNotLive
+from server.incentives.grants.errors import RecipientListEmpty, RecipientListNotReady, TemplateNotLive
 from server.incentives.grants.jobs import KIND, Order
 from server.incentives.grants.models import CouponGrant, GrantJob, RecipientList
 from server.kit.audit import AuditEntry
@@ -143,6 +143,20 @@ async def test_a_file_becomes_a_list_of_those_who_take_part(services: Services) 
     assert await fetch("SELECT resident_id FROM recipient WHERE list_id = $1 ORDER BY 1", row.id) == [
         {"resident_id": one} for one in people
     ]
+
+
+async def test_who_was_on_a_list_is_forgotten_when_no_job_needs_it_any_more(services: Services) -> None:
+    people = await enrol(2)
+    view = await ordered(services, people)
+    chosen = view.row.list_id
+    await fetch("UPDATE recipient_list SET created_at = created_at - interval '91 days' WHERE id = $1", chosen)
+    assert await services.recipient_lists.purge(100) == 0
+    await services.grant_jobs.cancel(view.row.id, MAKER)
+    assert await services.recipient_lists.purge(1) == 1
+    assert await services.recipient_lists.purge(100) == 1
+    assert (await services.recipient_lists.get(chosen)).status == "cleared"
+    with pytest.raises(RecipientListNotReady):
+        await services.grant_jobs.order(Order(view.row.template_id, chosen, 10, DOCUMENT), MAKER)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 -- Coupons that are given: what the tables themselves promise.
 ALTER TABLE recipient_list
-    ADD CONSTRAINT recipient_list_status_known CHECK (status IN ('receiving', 'ready')),
+    ADD CONSTRAINT recipient_list_status_known CHECK (status IN ('receiving', 'ready', 'cleared')),
     ADD CONSTRAINT recipient_list_named CHECK (length(btrim(name)) > 0),
     ADD CONSTRAINT recipient_list_counts CHECK (taken >= 0 AND unknown >= 0 AND repeated >= 0 AND unreadable >= 0);
 

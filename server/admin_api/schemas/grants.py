@@ -33,11 +33,12 @@ class LineReply(Struct, frozen=True):
 
 
 class RecipientListReply(Struct, frozen=True, kw_only=True):
-    """`taken`: residents on the list; the other counts are lines that were not taken."""
+    """`taken`: residents on the list; the other counts are lines that were not taken. cleared: who was on it
+    is forgotten."""
 
     id: str
     name: str
-    status: Literal["receiving", "ready"]
+    status: Literal["receiving", "ready", "cleared"]
     taken: int
     unknown: int
     repeated: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import islice
 from typing import Final
 
@@ -24,11 +25,22 @@ PAGE: Final = 5_000
 #: Lines that were not taken are told one by one up to so many; all of them are counted.
 LINES_TOLD: Final = 100
 ID_MAX: Final = 2**63 - 1
+BROKEN_OFF: Final = timedelta(days=1)
 
 _TAKE = """
 INSERT INTO recipient (list_id, resident_id)
 SELECT $1, r.id FROM unnest($2::bigint[]) x(id) JOIN resident r ON r.id = x.id
 ON CONFLICT (list_id, resident_id) DO NOTHING RETURNING resident_id
+"""
+_CLEAR = """
+UPDATE recipient_list l SET status = 'cleared' WHERE l.status = 'ready' AND l.created_at < $1
+AND NOT EXISTS (SELECT FROM grant_job j WHERE j.list_id = l.id AND j.status IN ('requested', 'running', 'paused'))
+RETURNING id
+"""
+_FORGET = """
+DELETE FROM recipient WHERE id IN (
+  SELECT r.id FROM recipient_list l JOIN recipient r ON r.list_id = l.id
+  WHERE l.status = 'cleared' OR (l.status = 'receiving' AND l.created_at < $1) LIMIT $2) RETURNING id
 """
 _KNOWN = "SELECT id FROM resident WHERE id = ANY($1::bigint[])"
 _PAGE = "SELECT resident_id FROM recipient WHERE list_id = $1 AND resident_id > $2 ORDER BY resident_id LIMIT $3"
@@ -52,8 +64,8 @@ class Taken:
 class RecipientLists:
     """Takes files in and reads them page by page; memory holds the file and one page."""
 
-    def __init__(self, *, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, *, clock: Clock, kept: timedelta) -> None:
+        self._clock, self._kept = clock, kept
 
     async def take(self, name: str, content: bytes, signed: Signed) -> Taken:
         """A new list out of a file with one resident id per line (see `server.kit.sheets`). Whoever does not take part
@@ -108,6 +120,13 @@ class RecipientLists:
         known = {row["id"] for row in await fetch(_KNOWN, list(left))} if left else set()
         for resident in sorted(left, key=line_of.__getitem__):
             taken.refuse(line_of[resident], "repeated" if resident in known else "unknown")
+
+    async def purge(self, limit: int) -> int:
+        """Who was on a list is forgotten when its time is over and no job needs it; so is what an upload left that was
+        broken off a day ago. Returns how many rows, at most `limit`."""
+        now = self._clock.now()
+        await fetch(_CLEAR, now - self._kept)
+        return len(await fetch(_FORGET, now - BROKEN_OFF, limit))
 
 
 async def members_after(tx: BaseDBAsyncClient, list_id: int, position: int, limit: int) -> list[int]:

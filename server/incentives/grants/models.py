@@ -15,7 +15,8 @@ from server.incentives.models import CouponTemplate
 
 
 class RecipientList(Model):
-    """Residents named one by one in an uploaded file. status: receiving | ready. What was not taken is counted:
+    """Residents named one by one in an uploaded file. status: receiving | ready | cleared (who was
+    on it is forgotten). What was not taken is counted:
     `unknown` are no residents, `repeated` stood in the file before, `unreadable` are no numbers."""
 
     id = fields.BigIntField(primary_key=True)

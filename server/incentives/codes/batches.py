@@ -1,0 +1,298 @@
+"""Batches of voucher codes: made by a job, or taken in from a file; they work once somebody else has approved them.
+
+making ──job or upload──> made ──approve (2nd person)──> ready ──stop──> stopped
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from tortoise.backends.base.client import BaseDBAsyncClient
+
+from server.incentives.codes.alphabet import code_of, foreign_fits, normal, prefix_fits
+from server.incentives.codes.errors import UploadReplaced, VoucherBatchNotFound, VoucherFileEmpty, VoucherFileTooLong
+from server.incentives.codes.models import VoucherBatch
+from server.incentives.commands import Signed
+from server.incentives.course import HOUSE, plain
+from server.incentives.errors import SecondPersonRequired, TemplateNotFound, WrongStatus
+from server.incentives.models import CouponTemplate
+from server.kit import audit, sheets
+from server.kit.audit import Actor
+from server.kit.clock import Clock
+from server.kit.crypto import BlindIndex, Envelope
+from server.kit.db import fetch, transaction
+from server.kit.errors import InvalidField
+from server.kit.jobs import Task, enqueue, save
+
+#: The kind of the worker's job; its key is the batch's id.
+KIND: Final = "voucher_batch"
+PLATFORM, UPLOADED, EXTERNAL = "platform", "uploaded", "external"
+MOST: Final = 1_000_000
+PAGE: Final = 2_000
+SWEEP: Final = 50_000
+TURN_S: Final = 5.0
+SECRET_BYTES: Final = 32
+#: A third party's code, as it stands in the file; shown as it is and typed nowhere with us.
+EXTERNAL_MAX: Final = 200
+HEADINGS: Final = frozenset({"code", "兑换码", "券码"})
+LINES_TOLD: Final = 100
+
+_INSERT = """
+INSERT INTO voucher_code (batch_id, ordinal, code_hash, code_sealed, tries)
+SELECT $1, x.ordinal, x.hash, x.sealed, 0 FROM unnest($2::int[], $3::bytea[], $4::bytea[]) x(ordinal, hash, sealed)
+ON CONFLICT (code_hash) DO NOTHING RETURNING ordinal
+"""
+_SWEEP = """
+DELETE FROM voucher_code WHERE id IN (SELECT id FROM voucher_code WHERE batch_id = $1 LIMIT $2) RETURNING 1 AS gone
+"""
+_USED = "SELECT count(*) AS n FROM voucher_code WHERE batch_id = $1 AND resident_id IS NOT NULL"
+_GREW = "UPDATE voucher_batch SET made = made + $3 WHERE id = $1 AND upload = $2 AND status = 'making' RETURNING made"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOrder:
+    """A batch as somebody wants it. `count` and `prefix`: of codes that we make; other batches wait for their file."""
+
+    template_id: int
+    mode: str
+    document: str
+    count: int = 0
+    prefix: str = ""
+
+    def check(self) -> None:
+        """Raise InvalidField for the first field that cannot be."""
+        ours = self.mode == PLATFORM
+        if self.mode not in (PLATFORM, UPLOADED, EXTERNAL):
+            raise InvalidField(field="mode")
+        if not self.document.strip() or len(self.document) > 100 or not self.document.isprintable():
+            raise InvalidField(field="document")
+        if not (1 if ours else 0) <= self.count <= (MOST if ours else 0):
+            raise InvalidField(field="count")
+        if not prefix_fits(self.prefix) or (self.prefix and not ours):
+            raise InvalidField(field="prefix")
+
+
+@dataclass(frozen=True, slots=True)
+class BatchView:
+    """A batch as it stands. `used`: how many of its codes are somebody's."""
+
+    row: VoucherBatch
+    used: int
+
+
+@dataclass(slots=True)
+class CodesTaken:
+    """How a file was taken in. `lines`: (line, reason) of what was not, the first hundred. reason: unreadable |
+    repeated (in the file, or in any other batch)."""
+
+    row: VoucherBatch
+    unreadable: int = 0
+    repeated: int = 0
+    lines: list[tuple[int, str]] = field(default_factory=list)
+
+    def refuse(self, line: int, reason: str) -> None:
+        """One line that was not taken."""
+        setattr(self, reason, getattr(self, reason) + 1)
+        if len(self.lines) < LINES_TOLD:
+            self.lines.append((line, reason))
+
+
+class VoucherBatches:
+    """What administrators do with batches, and the worker's job that makes codes."""
+
+    def __init__(self, *, clock: Clock, envelope: Envelope, index: BlindIndex) -> None:
+        self._clock, self._envelope, self._index = clock, envelope, index
+
+    async def order(self, order: BatchOrder, signed: Signed) -> BatchView:
+        """Write a batch down; the worker begins to make its codes, or it waits for its file."""
+        order.check()
+        if await CouponTemplate.get_or_none(id=order.template_id) is None:
+            raise TemplateNotFound(field="template_id")
+        secret = None
+        if order.mode == PLATFORM:
+            secret = self._envelope.seal(secrets.token_hex(SECRET_BYTES), purpose=MAKING)
+        async with transaction() as tx:
+            row = await VoucherBatch.create(
+                using_db=tx, template_id=order.template_id, mode=order.mode, document=order.document,
+                prefix=order.prefix, secret_sealed=secret, wanted=order.count, created_by=signed.admin_id,
+                created_at=self._clock.now(),
+            )  # fmt: skip
+            if order.mode == PLATFORM:
+                await enqueue(tx, KIND, str(row.id), {"batch_id": str(row.id)})
+            await self._record(tx, "ordered", row, None, signed.actor, signed.request_id)
+        return BatchView(row, 0)
+
+    async def approve(self, batch_id: int, signed: Signed) -> BatchView:
+        """From here on its codes work; refused to whoever ordered or uploaded them."""
+        async with transaction() as tx:
+            row = await self.lock(tx, batch_id)
+            if row.created_by == signed.admin_id:
+                raise SecondPersonRequired
+            if row.status != "made":
+                raise WrongStatus
+            before = _snapshot(row)
+            row.status, row.approved_by, row.approved_at = "ready", signed.admin_id, self._clock.now()
+            await row.save(using_db=tx, update_fields=["status", "approved_by", "approved_at"])
+            await self._record(tx, "approved", row, before, signed.actor, signed.request_id)
+        return await self._view(row)
+
+    async def stop(self, batch_id: int, signed: Signed) -> BatchView:
+        """None of its codes works any more, for good; coupons they became stay."""
+        async with transaction() as tx:
+            row = await self.lock(tx, batch_id)
+            if row.status == "stopped":
+                raise WrongStatus
+            before = _snapshot(row)
+            row.status = "stopped"
+            await row.save(using_db=tx, update_fields=["status"])
+            await self._record(tx, "stopped", row, before, signed.actor, signed.request_id)
+        return await self._view(row)
+
+    async def get(self, batch_id: int) -> BatchView:
+        """One batch as it stands. Raises VoucherBatchNotFound."""
+        row = await VoucherBatch.get_or_none(id=batch_id)
+        if row is None:
+            raise VoucherBatchNotFound
+        return await self._view(row)
+
+    async def page(self, before_id: int | None, limit: int, template_id: int | None = None) -> list[BatchView]:
+        """Up to `limit` batches with an id below `before_id`, newest first."""
+        wanted = {"id__lt": before_id, "template_id": template_id}
+        chosen = VoucherBatch.filter(**{name: value for name, value in wanted.items() if value is not None})
+        return [await self._view(row) for row in await chosen.order_by("-id").limit(limit)]
+
+    async def take(self, batch_id: int, content: bytes, signed: Signed) -> CodesTaken:
+        """The codes of an uploaded or third party's batch, one a line (see `server.kit.sheets`). It replaces what an
+        upload left that was broken off; once taken in whole, the batch takes no other. Memory holds file and page."""
+        upload = uuid4()
+        async with transaction() as tx:
+            row = await self.lock(tx, batch_id)
+            if row.mode == PLATFORM or row.status != "making":
+                raise WrongStatus
+            row.upload, row.made, row.created_by = upload, 0, signed.admin_id
+            await row.save(using_db=tx, update_fields=["upload", "made", "created_by"])
+        while await fetch(_SWEEP, batch_id, SWEEP):
+            pass
+        taken = CodesTaken(row)
+        lines = sheets.cells(content, HEADINGS)
+        while page := await asyncio.to_thread(_next, lines):
+            row.made = await self._take_page(taken, page, upload)
+        if not row.made:
+            raise VoucherFileEmpty(field="file")
+        async with transaction() as tx:
+            row = taken.row = await self._lock_upload(tx, batch_id, upload)
+            row.wanted, row.status = row.made, "made"
+            await row.save(using_db=tx, update_fields=["wanted", "status"])
+            await self._record(tx, "uploaded", row, None, signed.actor, signed.request_id)
+        return taken
+
+    async def make(self, task: Task) -> bool:
+        """The worker's turn at one batch of ours: pages until the turn is over. A page and how far it brings the batch
+        commit together, and no page makes more than is missing: there are exactly as many codes as were wanted."""
+        until = time.monotonic() + TURN_S
+        while time.monotonic() < until:
+            async with transaction() as tx:
+                row = await self.lock(tx, int(task.payload["batch_id"]))
+                if row.status != "making":
+                    return True
+                await self._make_page(tx, row)
+                await save(tx, task, {})
+        return False
+
+    def secret_of(self, row: VoucherBatch) -> bytes:
+        """What the codes of a batch of ours are made from."""
+        return bytes.fromhex(self._envelope.open(row.secret_sealed, purpose=MAKING))
+
+    async def lock(self, tx: BaseDBAsyncClient, batch_id: int) -> VoucherBatch:
+        """The row of a batch, for a change. Raises VoucherBatchNotFound."""
+        row = await VoucherBatch.filter(id=batch_id).using_db(tx).select_for_update(no_key=True).first()
+        if row is None:
+            raise VoucherBatchNotFound
+        return row
+
+    async def _make_page(self, tx: BaseDBAsyncClient, row: VoucherBatch) -> None:
+        secret, ordinals = (
+            self.secret_of(row),
+            range(row.next_ordinal, row.next_ordinal + min(PAGE, row.wanted - row.made)),
+        )
+        hashes = [hash_of(self._index, code_of(secret, row.prefix, ordinal)) for ordinal in ordinals]
+        made = await fetch(_INSERT, row.id, list(ordinals), hashes, [None] * len(hashes), using=tx)
+        row.made, row.next_ordinal = row.made + len(made), ordinals.stop
+        done = row.made == row.wanted
+        if done:
+            row.status = "made"
+        await row.save(using_db=tx, update_fields=["made", "next_ordinal", "status"])
+        if done:
+            await self._record(tx, "made", row, None, HOUSE, "worker")
+
+    async def _take_page(self, taken: CodesTaken, page: list[tuple[int, str]], upload: UUID) -> int:
+        row, line_of, sealed = taken.row, dict[bytes, int](), list[bytes | None]()
+        for line, text in page:
+            code = text if row.mode == EXTERNAL else normal(text)
+            fits = len(text) <= EXTERNAL_MAX and text.isprintable() if row.mode == EXTERNAL else foreign_fits(code)
+            hashed = hash_of(self._index, code, template_id=row.template_id if row.mode == EXTERNAL else None)
+            if not fits:
+                taken.refuse(line, "unreadable")
+            elif hashed in line_of:
+                taken.refuse(line, "repeated")
+            else:
+                line_of[hashed] = line
+                sealed.append(self._envelope.seal(code, purpose=SHOWN) if row.mode == EXTERNAL else None)
+        async with transaction() as tx:
+            rows = await fetch(_INSERT, row.id, list(line_of.values()), list(line_of), sealed, using=tx)
+            grown = await fetch(_GREW, row.id, upload, len(rows), using=tx)
+            if not grown:
+                raise UploadReplaced
+            if grown[0]["made"] > MOST:
+                raise VoucherFileTooLong(field="file")
+        stand = {one["ordinal"] for one in rows}
+        for line in line_of.values():
+            if line not in stand:
+                taken.refuse(line, "repeated")
+        return int(grown[0]["made"])
+
+    async def _lock_upload(self, tx: BaseDBAsyncClient, batch_id: int, upload: UUID) -> VoucherBatch:
+        row = await self.lock(tx, batch_id)
+        if row.upload != upload or row.status != "making":
+            raise UploadReplaced
+        return row
+
+    async def _view(self, row: VoucherBatch) -> BatchView:
+        return BatchView(row, (await fetch(_USED, row.id))[0]["n"])
+
+    async def _record(
+        self, tx: BaseDBAsyncClient, action: str, row: VoucherBatch, before: dict[str, Any] | None, actor: Actor,
+        request_id: str,
+    ) -> None:  # fmt: skip
+        await audit.record(
+            tx, actor=actor, action=f"voucher_batch.{action}", object_kind="voucher_batch", object_id=str(row.id),
+            before=before, after=_snapshot(row), at=self._clock.now(), request_id=request_id,
+        )  # fmt: skip
+
+
+#: What a batch's secret and a third party's code are sealed for.
+MAKING: Final = "voucher_batch.secret"
+SHOWN: Final = "voucher_code.external"
+
+
+def hash_of(index: BlindIndex, code: str, *, template_id: int | None = None) -> bytes:
+    """How a code in its normal form is found. A third party's code is told apart by its template: it is never typed
+    with us, and two third parties may have the same."""
+    return index.of(code, purpose="voucher_code" if template_id is None else f"external_code:{template_id}")
+
+
+def _next(lines: Iterator[tuple[int, str]]) -> list[tuple[int, str]]:
+    return list(islice(lines, PAGE))
+
+
+def _snapshot(row: VoucherBatch) -> dict[str, Any]:
+    """A batch for the audit trail, without what its codes are made from."""
+    names = row._meta.fields_db_projection.keys() - {"secret_sealed", "upload"}
+    return {name: plain(getattr(row, name)) for name in sorted(names)}
