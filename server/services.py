@@ -200,8 +200,18 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
     )
     vouchers = VoucherBatches(clock=clock, envelope=envelope, index=index)
     budgets = BudgetService(vault=vault, clock=clock)
-    jobs = GrantJobs(desk=grants, lists=lists, budgets=budgets, clock=clock)
     draws = DrawService(clock=clock, envelope=envelope, owe=grants.owe)
+    segments = SegmentService(clock=clock, small_cell=settings.small_cell)
+    snapshots = SegmentSnapshots(clock=clock, keep_days=settings.segment_keep_days, small_cell=settings.small_cell)
+    jobs = GrantJobs(
+        desk=grants,
+        lists=lists,
+        segments=segments,
+        snapshots=snapshots,
+        small_cell=settings.small_cell,
+        budgets=budgets,
+        clock=clock,
+    )
     return Services(
         settings=settings,
         clock=clock,
@@ -239,15 +249,13 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
         grants=grants,
         grant_jobs=jobs,
         recipient_lists=lists,
-        segments=SegmentService(clock=clock, small_cell=settings.small_cell),
-        segment_snapshots=SegmentSnapshots(
-            clock=clock, keep_days=settings.segment_keep_days, small_cell=settings.small_cell
-        ),
         stock=StockBoard(clock),
         lotteries=LotteryService(templates=templates, clock=clock, envelope=envelope),
         lottery_entries=EntryService(clock=clock, index=index),
         lottery_reader=LotteryReader(),
         lottery_draws=draws,
+        segments=segments,
+        segment_snapshots=snapshots,
         voucher_batches=vouchers,
         voucher_exports=VoucherExports(batches=vouchers, clock=clock),
         voucher_exchange=VoucherExchange(

@@ -27,10 +27,12 @@ from server.incentives.grants.errors import (
     RecipientListEmpty,
     RecipientListNotFound,
     RecipientListNotReady,
+    SegmentTooSmall,
     TemplateNotLive,
 )
 from server.incentives.grants.jobs import JobView, Order
 from server.incentives.grants.models import GrantJob, RecipientList
+from server.incentives.segments.errors import SegmentNotFound
 from server.kit.paging import decode_cursor, encode_cursor
 from server.kit.sheets import SheetUnreadable
 from server.web.routing import Call, Callers, Limit, Reply, Router
@@ -92,15 +94,23 @@ async def get_list(call: Call, list_id: int) -> Reply:
     query=SimulateQuery,
     replies={201: GrantJobReply, 200: GrantPlanReply},
     caller=Callers.admin("grant.edit"),
-    errors=(TemplateNotFound, TemplateNotLive, RecipientListNotFound, RecipientListNotReady),
+    errors=(
+        TemplateNotFound,
+        TemplateNotLive,
+        RecipientListNotFound,
+        RecipientListNotReady,
+        SegmentNotFound,
+        SegmentTooSmall,
+    ),
 )
 async def order_job(call: Call, body: GrantJobRequest, query: SimulateQuery) -> Reply:
     """Nothing is given before somebody else approves. With `simulate=true` it is only told what it would take (200)."""
+    chosen, segment = (None if id is None else int(id) for id in (body.list_id, body.segment_id))
     order = Order(
-        int(body.template_id), int(body.list_id), body.per_second, body.document.strip(), body.note.strip()
+        int(body.template_id), chosen, body.per_second, body.document.strip(), body.note.strip(), segment
     )  # fmt: skip
     if query.simulate:
-        plan = await call.services.grant_jobs.plan(order)
+        plan = await call.services.grant_jobs.plan(order, signed(call))
         return Reply.ok(GrantPlanReply(plan.recipients, plan.coupons_left, plan.fen, plan.fen_left, plan.enough))
     return Reply.created(job_reply((await call.services.grant_jobs.order(order, signed(call))).row))
 
@@ -183,7 +193,9 @@ async def cancel_job(call: Call, job_id: int) -> Reply:
 def job_reply(row: GrantJob) -> GrantJobReply:
     """A job as the console shows it."""
     return GrantJobReply(
-        id=str(row.id), template_id=str(row.template_id), list_id=str(row.list_id), per_second=row.per_second,
+        id=str(row.id), template_id=str(row.template_id), per_second=row.per_second,
+        list_id=None if row.list_id is None else str(row.list_id),
+        segment_id=None if row.segment_id is None else str(row.segment_id),
         document=row.document, note=row.note, status=row.status, why=row.why, recipients=row.recipients,  # type: ignore[arg-type]
         owed=row.owed, posted=row.posted, refused=row.refused, under_way=row.owed - row.posted - row.refused,
         created_by=str(row.created_by), created_at=row.created_at,

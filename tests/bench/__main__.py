@@ -3,8 +3,8 @@ ratios.
 
 Prints one `name value unit` line per figure and writes bench.json. A round with one unexpected answer makes the
 bench fail. CHENGXIN_BENCH_SECONDS (of a round, 6), CHENGXIN_BENCH_ROUNDS (3), CHENGXIN_BENCH_CONNECTIONS (64),
-CHENGXIN_BENCH_LOTS (20,000) and CHENGXIN_BENCH_PEOPLE (1,000,000) change its size; arguments choose kinds of rounds by
-the beginning of their names.
+CHENGXIN_BENCH_LOTS (20,000), CHENGXIN_BENCH_GRANTS (20,000) and CHENGXIN_BENCH_PEOPLE (1,000,000) change its size;
+arguments choose kinds of rounds by the beginning of their names.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from server.sandbox.engines import Engines
 from server.sandbox.house import prepare_database
 from tests.bench.expiry import FLAT_OUT, Expiry
 from tests.bench.folk import FIRST_RESIDENT, Folk
+from tests.bench.grants import Grants
 from tests.bench.ground import Ground, HttpServer, Round, end_worker
 from tests.bench.lottery import lotteries
 from tests.bench.people import People
@@ -42,6 +43,7 @@ ROUNDS = int(os.environ.get("CHENGXIN_BENCH_ROUNDS", "3"))
 CONNECTIONS = int(os.environ.get("CHENGXIN_BENCH_CONNECTIONS", "64"))
 LOTS = int(os.environ.get("CHENGXIN_BENCH_LOTS", "20000"))
 PEOPLE = int(os.environ.get("CHENGXIN_BENCH_PEOPLE", "1000000"))
+GRANTS = int(os.environ.get("CHENGXIN_BENCH_GRANTS", "20000"))
 RESIDENTS = 1000
 WARM_UP_S = 1.0
 DATABASE = "chengxin"
@@ -62,6 +64,8 @@ RATIOS = {
     "lanes_spend_to_single": ("lanes_spend", "single_spend"),
     "segment_to_select": ("segment", "segment_select"),
     "lottery_draw_to_select": ("lottery_draw", "lottery_select"),
+    "grant_job_to_pgbench": ("grant_job", "pgbench_grant"),
+    "grant_job_to_one_lane": ("grant_job", "one_lane_grant"),
 }
 
 Values = dict[str, dict[str, list[float]]]
@@ -90,6 +94,8 @@ def kinds_of(rounds: Rounds, folk: Folk, lanes_on: HttpServer, lanes_off: HttpSe
         "single_spend": rounds.callers("single_spend", Op.SPEND, folk.spend_items, lanes=0),
         "pgbench_earn": rounds.pgbench_items("pgbench_earn", Op.EARN, folk.earn_items, "worker"),
         "lanes_earn": rounds.callers("lanes_earn", Op.EARN, folk.earn_items, "worker"),
+        "pgbench_grant": rounds.pgbench_items("pgbench_grant", Op.CLAIM, folk.grant_items, "worker"),
+        "one_lane_grant": rounds.callers("one_lane_grant", Op.CLAIM, folk.grant_items, "worker", lanes=1),
         "empty_route": rounds.empty_route(lanes_on),
         "rule_judgements": judgements,
     }
@@ -186,6 +192,9 @@ async def bench(folder: Path, chosen: Sequence[str]) -> Values:
                     found = await lotteries(database, town.house.environment, town.settings, PEOPLE, folder)
                     for name, figures_of_one in found.items():
                         keep(values, name, figures_of_one)
+                if not chosen or "grant_job" in chosen:
+                    job = Grants(database, town.house.environment, folk.hot)
+                    keep(values, "grant_job", await job.give(GRANTS))
                 await ground.prove()
     finally:
         await asyncio.to_thread(engines.destroy)

@@ -102,6 +102,16 @@ class Folk:
             for who, id in self._draw(count)
         ]
 
+    def grant_items(self, count: int) -> list[Item]:
+        """Coupons of the hot template that the house gives, as the worker does."""
+        now, terms = datetime.now(UTC), self._terms_of[self.hot]
+        made = []
+        for who, id in self._draw(count):
+            source = f"bench:{id}"
+            hash = intent_hash("job", "grant", self.hot, source)
+            made.append(_item(Op.CLAIM, who.id, uuid8(now, "bench", source, JOB_KEY), hash, terms=terms, reason=source))
+        return made
+
     def spend_items(self, count: int, owners: Sequence[int] = ()) -> list[Item]:
         """Spending a point each, by these people or by any of `owners`."""
         now = datetime.now(UTC)

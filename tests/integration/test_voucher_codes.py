@@ -166,7 +166,7 @@ async def test_unknown_used_stopped_and_not_yet_approved_codes_have_one_answer(s
 
 
 async def test_a_coupon_that_cannot_be_given_leaves_the_code_free_for_others(services: Services) -> None:
-    template = await live_template(services, claimable=False, per_person=1)
+    template = await live_template(services, claimable=False)
     row, codes = await ready(services, 2, template=template)
     greedy, other = await enrol(2)
     await typed(services, greedy, codes[0])

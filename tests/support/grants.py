@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from server.incentives.commands import Signed, TemplateDraft
@@ -18,14 +18,15 @@ DOCUMENT = "澄信办〔2026〕7号"
 
 _ENROL = """
 INSERT INTO resident (id_number_hmac, id_number_sealed, name_sealed, bound_at)
-SELECT sha256(gen_random_uuid()::text::bytea), sha256('x') || sha256('y'), sha256('x') || sha256('y'), vault.now()
+SELECT sha256(gen_random_uuid()::text::bytea), sha256('x') || sha256('y'), sha256('x') || sha256('y'),
+  coalesce($2::timestamptz, vault.now())
 FROM generate_series(1, $1) RETURNING id
 """
 
 
-async def enrol(count: int) -> list[int]:
-    """Residents without a wallet; their ids in order."""
-    return sorted(row["id"] for row in await fetch(_ENROL, count))
+async def enrol(count: int, at: datetime | None = None) -> list[int]:
+    """Residents without a wallet, enrolled now or then; their ids in order."""
+    return sorted(row["id"] for row in await fetch(_ENROL, count, at))
 
 
 async def live_template(services: Services, **changes: Any) -> int:

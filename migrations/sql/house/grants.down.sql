@@ -15,6 +15,7 @@ DROP INDEX grant_job_running;
 ALTER TABLE grant_job
     DROP CONSTRAINT grant_job_status_known,
     DROP CONSTRAINT grant_job_two_people,
+    DROP CONSTRAINT grant_job_of_whom,
     DROP CONSTRAINT grant_job_document,
     DROP CONSTRAINT grant_job_rate,
     DROP CONSTRAINT grant_job_counts,

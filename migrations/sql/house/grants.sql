@@ -9,6 +9,7 @@ ALTER TABLE grant_job
     ADD CONSTRAINT grant_job_status_known CHECK (status IN ('requested', 'running', 'paused', 'finished', 'cancelled')),
     ADD CONSTRAINT grant_job_two_people CHECK (CASE WHEN approved_by IS NULL THEN status IN ('requested', 'cancelled')
         ELSE approved_by <> created_by AND approved_at IS NOT NULL END),
+    ADD CONSTRAINT grant_job_of_whom CHECK (num_nonnulls(list_id, segment_id) = 1 AND (snapshot_id IS NULL OR segment_id IS NOT NULL)),
     ADD CONSTRAINT grant_job_document CHECK (length(btrim(document)) > 0),
     ADD CONSTRAINT grant_job_rate CHECK (per_second BETWEEN 1 AND 10000),
     ADD CONSTRAINT grant_job_counts CHECK (owed BETWEEN 0 AND recipients AND posted >= 0 AND refused >= 0 AND posted + refused <= owed),
@@ -18,8 +19,10 @@ CREATE INDEX grant_job_running ON grant_job (id) WHERE status = 'running';
 -- What was ordered is what was approved: only how far it has come may change.
 CREATE FUNCTION grant_job_stays_as_ordered() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 BEGIN
-    IF (NEW.template_id, NEW.list_id, NEW.per_second, NEW.document, NEW.note, NEW.recipients, NEW.created_by, NEW.created_at)
-       IS DISTINCT FROM (OLD.template_id, OLD.list_id, OLD.per_second, OLD.document, OLD.note, OLD.recipients, OLD.created_by, OLD.created_at)
+    IF (NEW.template_id, NEW.list_id, NEW.segment_id, NEW.per_second, NEW.document, NEW.note, NEW.created_by, NEW.created_at)
+       IS DISTINCT FROM (OLD.template_id, OLD.list_id, OLD.segment_id, OLD.per_second, OLD.document, OLD.note, OLD.created_by, OLD.created_at)
+       OR (OLD.list_id IS NOT NULL OR OLD.snapshot_id IS NOT NULL)
+          AND (NEW.recipients, NEW.snapshot_id) IS DISTINCT FROM (OLD.recipients, OLD.snapshot_id)
        OR OLD.approved_by IS NOT NULL AND NEW.approved_by IS DISTINCT FROM OLD.approved_by
        OR NEW.position < OLD.position OR NEW.owed < OLD.owed
        OR OLD.status IN ('finished', 'cancelled') AND NEW.status <> OLD.status THEN

@@ -60,12 +60,13 @@ class RecipientListPageReply(Struct, frozen=True):
 
 
 class GrantJobRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """One coupon of the template to each resident of the list, at most `per_second`. `document`: the number of the
-    paper that allows it."""
+    """One coupon of the template to each resident of the list or, with `segment_id` instead, to each who is of the
+    segment when it is approved; at most `per_second`. `document`: the number of the paper that allows it."""
 
     template_id: Id
-    list_id: Id
     document: Annotated[str, Meta(min_length=1, max_length=100)]
+    list_id: Id | None = None
+    segment_id: Id | None = None
     per_second: Annotated[int, Meta(ge=1, le=10_000)] = 500
     note: Annotated[str, Meta(max_length=200)] = ""
 
@@ -77,8 +78,9 @@ class SimulateQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GrantPlanReply(Struct, frozen=True):
-    """What an order would take if it were approved now. `fen`: the most the sponsor can owe for it; `fen_left` is null
-    without a sponsor. `enough`: for every recipient, if nobody else comes meanwhile."""
+    """What an order would take if it were approved now; a segment's size is rounded down. `fen`: the most the sponsor
+    can owe for it; `fen_left` is null without a sponsor. `enough`: for every recipient, if nobody else comes
+    meanwhile."""
 
     recipients: int
     coupons_left: int
@@ -97,11 +99,13 @@ class GrantJobPageQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 class GrantJobReply(Struct, frozen=True, kw_only=True):
     """A job and how far it has come: `owed` of `recipients` are written down, `posted` have their coupon, `refused`
-    will have none, `under_way` is the rest of `owed`. `why`: what stopped it, when nobody did."""
+    will have none, `under_way` is the rest of `owed`. `why`: what stopped it, when nobody did. A segment's `recipients`
+    are known when it has begun."""
 
     id: str
     template_id: str
-    list_id: str
+    list_id: str | None
+    segment_id: str | None
     per_second: int
     document: str
     note: str

@@ -20,9 +20,9 @@ from server.incentives.codes.alphabet import code_of, foreign_fits, normal, pref
 from server.incentives.codes.errors import UploadReplaced, VoucherBatchNotFound, VoucherFileEmpty, VoucherFileTooLong
 from server.incentives.codes.models import VoucherBatch
 from server.incentives.commands import Signed
-from server.incentives.course import HOUSE, plain
 from server.incentives.errors import SecondPersonRequired, TemplateNotFound, WrongStatus
 from server.incentives.models import CouponTemplate
+from server.incentives.rows import HOUSE, plain
 from server.kit import audit, sheets
 from server.kit.audit import Actor
 from server.kit.clock import Clock
@@ -52,7 +52,10 @@ ON CONFLICT (code_hash) DO NOTHING RETURNING ordinal
 _SWEEP = """
 DELETE FROM voucher_code WHERE id IN (SELECT id FROM voucher_code WHERE batch_id = $1 LIMIT $2) RETURNING 1 AS gone
 """
-_USED = "SELECT count(*) AS n FROM voucher_code WHERE batch_id = $1 AND resident_id IS NOT NULL"
+_USED = """
+SELECT batch_id, count(*) AS n FROM voucher_code WHERE batch_id = ANY($1::bigint[]) AND resident_id IS NOT NULL
+GROUP BY batch_id
+"""
 _GREW = "UPDATE voucher_batch SET made = made + $3 WHERE id = $1 AND upload = $2 AND status = 'making' RETURNING made"
 
 
@@ -166,7 +169,7 @@ class VoucherBatches:
         """Up to `limit` batches with an id below `before_id`, newest first."""
         wanted = {"id__lt": before_id, "template_id": template_id}
         chosen = VoucherBatch.filter(**{name: value for name, value in wanted.items() if value is not None})
-        return [await self._view(row) for row in await chosen.order_by("-id").limit(limit)]
+        return await self._views(await chosen.order_by("-id").limit(limit))
 
     async def take(self, batch_id: int, content: bytes, signed: Signed) -> CodesTaken:
         """The codes of an uploaded or third party's batch, one a line (see `server.kit.sheets`). It replaces what an
@@ -265,7 +268,11 @@ class VoucherBatches:
         return row
 
     async def _view(self, row: VoucherBatch) -> BatchView:
-        return BatchView(row, (await fetch(_USED, row.id))[0]["n"])
+        return (await self._views([row]))[0]
+
+    async def _views(self, rows: list[VoucherBatch]) -> list[BatchView]:
+        used = {one["batch_id"]: one["n"] for one in await fetch(_USED, [row.id for row in rows])}
+        return [BatchView(row, used.get(row.id, 0)) for row in rows]
 
     async def _record(
         self, tx: BaseDBAsyncClient, action: str, row: VoucherBatch, before: dict[str, Any] | None, actor: Actor,

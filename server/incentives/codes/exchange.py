@@ -119,7 +119,9 @@ class VoucherExchange:
             await jobs.lock_key(tx, SHOWN, str(coupon_id))
             rows = await fetch(_SHOWN, coupon_id, using=tx)
             if not rows:
-                rows = await fetch(_SHOW, coupon.benefit.id, coupon_id, resident_id, self._clock.now(), using=tx)
+                rows = await fetch(
+                    _SHOW, coupon.benefit.template_id, coupon_id, resident_id, self._clock.now(), using=tx
+                )
         if not rows:
             raise NoExternalCode
         return self._envelope.open(rows[0]["code_sealed"], purpose=SHOWN)

@@ -13,8 +13,8 @@ from server.incentives.codes.batches import PLATFORM, VoucherBatches
 from server.incentives.codes.errors import NothingToExport, VoucherExportClosed, VoucherExportNotFound
 from server.incentives.codes.models import VoucherBatch, VoucherExport
 from server.incentives.commands import Signed
-from server.incentives.course import plain
 from server.incentives.errors import SecondPersonRequired, WrongStatus
+from server.incentives.rows import plain
 from server.kit import audit
 from server.kit.clock import Clock
 from server.kit.db import fetch, transaction

@@ -23,6 +23,12 @@ class GrantJobNotFound(AppError):
     code, status, message = "grant_job_not_found", 404, "未找到该发放任务"
 
 
+class SegmentTooSmall(AppError):
+    """What so few people got would tell who they are (guard rail 21)."""
+
+    code, status, message = "segment_too_small", 409, "该人群人数过少，不能按人群发放"
+
+
 class TemplateNotLive(AppError):
     """Coupons can be given only of a template that is approved and running."""
 

@@ -1,4 +1,4 @@
-"""Grant jobs: one coupon to each resident of a list, ordered by one person and approved by another (D35).
+"""Grant jobs: one coupon to each resident of a list or a segment, ordered by one and approved by another (D35).
 
     requested ──approve──> running <──resume / pause──> paused        requested | running | paused ──cancel──> cancelled
                               └── a page: written down and `position` moved in one transaction, then posted ──> finished
@@ -20,11 +20,14 @@ from server.incentives.budgets import BudgetService
 from server.incentives.commands import Signed
 from server.incentives.errors import SecondPersonRequired, TemplateNotFound, WrongStatus
 from server.incentives.grants.desk import GrantDesk, Owed
-from server.incentives.grants.errors import GrantJobNotFound, RecipientListNotReady, TemplateNotLive
+from server.incentives.grants.errors import GrantJobNotFound, RecipientListNotReady, SegmentTooSmall, TemplateNotLive
 from server.incentives.grants.lists import RecipientLists, members_after
-from server.incentives.grants.models import GrantJob, RecipientList
+from server.incentives.grants.models import GrantJob
 from server.incentives.models import Budget, CouponTemplate, CouponTemplateVersion
 from server.incentives.rows import HOUSE, OVER, RUNNING, plain
+from server.incentives.segments.errors import SnapshotNotFound
+from server.incentives.segments.service import SegmentService
+from server.incentives.segments.snapshots import SegmentSnapshots
 from server.kit import audit
 from server.kit.audit import Actor
 from server.kit.clock import Clock
@@ -45,6 +48,8 @@ PER_SECOND_MAX: Final = 10_000
 #: Why a job stopped by itself.
 TEMPLATE_PAUSED: Final = "template_paused"
 TEMPLATE_ENDED: Final = "template_ended"
+SEGMENT_TOO_SMALL: Final = "segment_too_small"
+MEMBERS_FORGOTTEN: Final = "members_forgotten"
 
 _REASONS = "SELECT reason, count(*) AS n FROM coupon_grant WHERE job_id = $1 AND status = 'refused' GROUP BY reason"
 
@@ -54,13 +59,16 @@ class Order:
     """A grant job as somebody wants it. `document`: the number of the paper that allows it."""
 
     template_id: int
-    list_id: int
+    list_id: int | None
     per_second: int
     document: str
     note: str = ""
+    segment_id: int | None = None
 
     def check(self) -> None:
         """Raise InvalidField for the first field that cannot be."""
+        if (self.list_id is None) == (self.segment_id is None):
+            raise InvalidField(field="list_id")
         if not 1 <= self.per_second <= PER_SECOND_MAX:
             raise InvalidField(field="per_second")
         if not self.document.strip() or len(self.document) > 100 or not self.document.isprintable():
@@ -101,27 +109,44 @@ class _Page:
 class GrantJobs:
     """What administrators do with grant jobs, and the worker's walk through one."""
 
-    def __init__(self, *, desk: GrantDesk, lists: RecipientLists, budgets: BudgetService, clock: Clock) -> None:
-        self._desk, self._lists, self._budgets, self._clock = desk, lists, budgets, clock
+    def __init__(
+        self,
+        *,
+        desk: GrantDesk,
+        lists: RecipientLists,
+        segments: SegmentService,
+        snapshots: SegmentSnapshots,
+        small_cell: int,
+        budgets: BudgetService,
+        clock: Clock,
+    ) -> None:
+        self._desk, self._lists, self._segments, self._snapshots = desk, lists, segments, snapshots
+        self._small_cell, self._budgets, self._clock = small_cell, budgets, clock
 
-    async def plan(self, order: Order) -> Plan:
-        """What an order would take; nothing is written. Raises what `order` raises."""
-        template, chosen = await self._fitting(order)
+    async def plan(self, order: Order, signed: Signed) -> Plan:
+        """What an order would take; nothing is written but the look at a segment's size, which is rounded down. Raises
+        what `order` raises, and SegmentTooSmall."""
+        template, recipients = await self._fitting(order)
+        if order.segment_id is not None:
+            size = (await self._segments.preview(order.segment_id, signed)).size
+            if size is None:
+                raise SegmentTooSmall(field="segment_id")
+            recipients = size
         states = await self._budgets.states(await Budget.filter(template_id=template.id))
         left = {state.unit: state.left for state in states}
         terms = await CouponTemplateVersion.get(id=template.live_version)
         worth = terms.cap_fen if terms.kind == "discount" else terms.face_value_fen
-        fen = chosen.taken * -(-worth * terms.sponsor_bp // 10_000)
-        return Plan(chosen.taken, left["coupons"], fen, left.get("fen"))
+        fen = recipients * -(-worth * terms.sponsor_bp // 10_000)
+        return Plan(recipients, left["coupons"], fen, left.get("fen"))
 
     async def order(self, order: Order, signed: Signed) -> JobView:
         """Write an order down. Nothing is given before somebody else approves it."""
-        _, chosen = await self._fitting(order)
+        _, recipients = await self._fitting(order)
         async with transaction() as tx:
             row = await GrantJob.create(
-                using_db=tx, template_id=order.template_id, list_id=order.list_id, per_second=order.per_second,
-                document=order.document, note=order.note, recipients=chosen.taken, created_by=signed.admin_id,
-                created_at=self._clock.now(),
+                using_db=tx, template_id=order.template_id, list_id=order.list_id, segment_id=order.segment_id,
+                per_second=order.per_second, document=order.document, note=order.note, recipients=recipients,
+                created_by=signed.admin_id, created_at=self._clock.now(),
             )  # fmt: skip
             await self._record(tx, "ordered", row, None, signed.actor, signed.request_id)
         return JobView(row, {})
@@ -173,6 +198,7 @@ class GrantJobs:
 
     async def walk(self, task: Task) -> bool:
         """The worker's turn at one job: pages until the turn is over. True: nothing is left to do."""
+        await self._gather(int(task.payload["job_id"]))
         until = time.monotonic() + TURN_S
         while time.monotonic() < until:
             watch = Stopwatch()
@@ -184,17 +210,47 @@ class GrantJobs:
             await Pace(per_second=page.per_second).rest(len(page.owed), watch.s)
         return False
 
-    async def _fitting(self, order: Order) -> tuple[CouponTemplate, RecipientList]:
+    async def _gather(self, job_id: int) -> None:
+        """Who a segment's job is for: the members at its approval, written down once. Too few of them are nobody: what
+        they got would tell who they are (guard rail 21)."""
+        row = await GrantJob.get_or_none(id=job_id)
+        if row is None or row.segment_id is None or row.snapshot_id is not None or row.approved_at is None:
+            return
+        snapshot_id = await self._snapshots.take(row.segment_id, row.approved_at, f"grant_job:{job_id}")
+        size = (await self._snapshots.get(snapshot_id)).size
+        async with transaction() as tx:
+            row = await self._lock(tx, job_id)
+            if row.snapshot_id is not None or row.status != "running":
+                return
+            if size < self._small_cell:
+                await self._move(tx, row, "cancelled", SEGMENT_TOO_SMALL, HOUSE, "worker", "stopped")
+                return
+            row.snapshot_id, row.recipients = snapshot_id, size
+            await row.save(using_db=tx, update_fields=["snapshot_id", "recipients"])
+
+    async def _next(self, tx: BaseDBAsyncClient, row: GrantJob) -> list[int]:
+        most = min(PAGE, row.per_second)
+        if row.list_id is not None:
+            return await members_after(tx, row.list_id, row.position, most)
+        assert row.snapshot_id is not None, "a segment's job has its snapshot before its first page"
+        return await self._snapshots.members(row.snapshot_id, row.position, most)
+
+    async def _fitting(self, order: Order) -> tuple[CouponTemplate, int]:
+        """The template, and how many the order is for; 0 for a segment, whose members are not known yet."""
         order.check()
         template = await CouponTemplate.get_or_none(id=order.template_id)
         if template is None:
             raise TemplateNotFound(field="template_id")
         if template.status not in RUNNING or template.live_version is None:
             raise TemplateNotLive(field="template_id")
+        if order.segment_id is not None:
+            await self._segments.get(order.segment_id)
+            return template, 0
+        assert order.list_id is not None
         chosen = await self._lists.get(order.list_id)
         if chosen.status != "ready":
             raise RecipientListNotReady(field="list_id")
-        return template, chosen
+        return template, chosen.taken
 
     async def _write_page(self, tx: BaseDBAsyncClient, task: Task) -> _Page | None:
         """The next page, written down; None when the job is not running any more or has come to its end."""
@@ -208,7 +264,11 @@ class GrantJobs:
             why = TEMPLATE_ENDED if over else TEMPLATE_PAUSED
             await self._move(tx, row, "cancelled" if over else "paused", why, HOUSE, "worker", "stopped")
             return None
-        residents = await members_after(tx, row.list_id, row.position, min(PAGE, row.per_second))
+        try:
+            residents = await self._next(tx, row)
+        except SnapshotNotFound:  # it was paused for longer than its members are kept
+            await self._move(tx, row, "cancelled", MEMBERS_FORGOTTEN, HOUSE, "worker", "stopped")
+            return None
         if not residents:
             await self._move(tx, row, "finished", "", HOUSE, "worker", "finished")
             return None

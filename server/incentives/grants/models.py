@@ -1,6 +1,6 @@
 """Tables of coupons that are given. CHECKs and partial indexes are in migrations/sql/house/grants.sql.
 
-recipient_list <── recipient          coupon_template <── coupon_grant ──> grant_job ──> recipient_list
+recipient_list <── recipient          coupon_template <── coupon_grant ──> grant_job ──> recipient_list | segment
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from tortoise import fields
 from tortoise.models import Model
 
 from server.incentives.models import CouponTemplate
+from server.incentives.segments.models import Segment
 
 
 class RecipientList(Model):
@@ -48,20 +49,25 @@ class Recipient(Model):
 
 
 class GrantJob(Model):
-    """An order to give each resident of a list one coupon.
+    """An order to give each resident of a list, or of a segment, one coupon.
 
     status: requested | running | paused | finished | cancelled; `why` says why it is not running. Approved by somebody
     else than who ordered it (D35). `position`: the last resident whose grant is written down; `owed` grants were
     written, `posted` became coupons, `refused` never will; the rest is under way. `per_second` bounds its rate.
+    `snapshot_id`: the segment's members as they were at the approval, taken by the worker; with it `recipients`.
     """
 
     id = fields.BigIntField(primary_key=True)
     template: fields.ForeignKeyRelation[CouponTemplate] = fields.ForeignKeyField(
         "migrations.CouponTemplate", related_name="grant_jobs", on_delete=fields.OnDelete.RESTRICT
     )
-    list: fields.ForeignKeyRelation[RecipientList] = fields.ForeignKeyField(
-        "migrations.RecipientList", related_name="jobs", on_delete=fields.OnDelete.RESTRICT
+    list: fields.ForeignKeyNullableRelation[RecipientList] = fields.ForeignKeyField(
+        "migrations.RecipientList", related_name="jobs", null=True, on_delete=fields.OnDelete.RESTRICT
     )
+    segment: fields.ForeignKeyNullableRelation[Segment] = fields.ForeignKeyField(
+        "migrations.Segment", related_name="grant_jobs", null=True, on_delete=fields.OnDelete.RESTRICT
+    )
+    snapshot_id: fields.Field[int | None] = fields.BigIntField(null=True)
     per_second = fields.IntField()
     document = fields.CharField(max_length=100)
     note = fields.CharField(max_length=200, default="")
@@ -79,7 +85,8 @@ class GrantJob(Model):
     ended_at: fields.Field[datetime | None] = fields.DatetimeField(null=True)
 
     template_id: int
-    list_id: int
+    list_id: int | None
+    segment_id: int | None
 
     class Meta:
         table = "grant_job"
