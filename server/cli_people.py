@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -122,7 +123,10 @@ _WRONG = {
 
 @contextmanager
 def _bar(size: int) -> Iterator[Callable[[int, Progress], None]]:
-    """A bar on standard error: reading in bytes, then writing in people."""
+    """A bar on standard error while somebody is looking: reading in bytes, then writing in people."""
+    if not sys.stderr.isatty():
+        yield lambda read_bytes, at: None
+        return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 

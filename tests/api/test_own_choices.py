@@ -103,7 +103,7 @@ async def test_a_file_that_is_not_fit_is_refused_with_its_lines_and_65(town: Tow
     assert status == 65, err  # the header is read first
     file.write_text(f"id_number,band\n{number},A\n")
     status, out, err = chengxin(town, *options[:-1], "2099-01-01")
-    assert (status, "Error: as_of_in_future (as_of): " in err) == (1, True), err
+    assert (status, err.startswith("Error: as_of_in_future (as_of): ")) == (1, True), err
     status, out, err = chengxin(town, *options, "--encoding", "klingon")
     assert (status, "klingon" in err) == (65, True), err
 

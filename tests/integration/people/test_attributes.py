@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, date, datetime, timedelta
@@ -165,6 +166,17 @@ async def test_an_import_cut_off_in_the_middle_is_simply_begun_again(
     assert [len(await facts_of(resident)) for resident, _ in people] == [1] * 12
     batches = await fetch("SELECT finished_at IS NULL AS open FROM attribute_batch ORDER BY started_at")
     assert [row["open"] for row in batches] == [True, False]
+
+
+async def test_two_imports_at_once_take_turns_and_each_value_is_told_once(room: Room, clean: None) -> None:
+    people = await enrol(room, 20)
+    lines: list[tuple[str, str | None, str | None]] = [(number, "AA", "华士镇") for _, number in people]
+    turned = lines[::-1]
+    reports = await asyncio.gather(*(tell(one, date(2026, 3, 1), page=3) for one in (lines, turned, lines, turned)))
+    assert sum(one.bands_changed for one in reports) == sum(one.towns_changed for one in reports) == 20
+    rows = await fetch("SELECT resident_id, kind FROM resident_attribute")
+    assert len(rows) == len({(row["resident_id"], row["kind"]) for row in rows}) == 40
+    assert [len(await facts_of(resident)) for resident, _ in people] == [1] * 20
 
 
 async def test_a_dry_run_counts_the_same_and_writes_nothing(room: Room, clean: None) -> None:
