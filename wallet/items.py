@@ -261,7 +261,8 @@ class PersonLimit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EarnTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """An approved campaign version's earning, immutable once put. A lot lives until the end of the month that lies
+    """An approved campaign version's earning, immutable once put. `points` is what one earning gives, or the most that
+    it may give. A lot lives until the end of the month that lies
     `validity_months` after the day of earning."""
 
     id: int = msgspec.field(name="terms")

@@ -32,9 +32,16 @@ from wallet.posting import Done, Poster
 class Points(Poster):
     """The points half of the vault's face; see `wallet.vault.Vault`."""
 
-    async def earn(self, resident_id: int, id: UUID, terms_id: int, earned_on: date) -> Done[Earned]:
-        """Worker only: points from a campaign under a job's UUIDv8."""
-        item = _item(Op.EARN, resident_id, id, "job", terms_id, earned_on, terms=terms_id, earned_on=earned_on)
+    async def earn(
+        self, resident_id: int, id: UUID, terms_id: int, earned_on: date, points: int | None = None
+    ) -> Done[Earned]:
+        """Worker only: points from a campaign under a job's UUIDv8: as many as the terms say, or fewer, when `points`
+        says how many."""
+        said = () if points is None else (points,)
+        item = _item(
+            Op.EARN, resident_id, id, "job", terms_id, earned_on, *said,
+            terms=terms_id, earned_on=earned_on, points=points,
+        )  # fmt: skip
         return await self._post(item, Earned)
 
     async def spend(self, resident_id: int, id: UUID, *, points: int, payee: int, memo: str = "") -> Done[Spent]:

@@ -110,7 +110,7 @@ COUPON_PROOFS: tuple[tuple[str, str, str], ...] = (
             max(l.cap) AS cap,
             sum(x.sign * CASE l.measure WHEN 'count' THEN 1 WHEN 'points' THEN x.points ELSE x.fen END) AS used
           FROM (
-            SELECT j.b, j.owner, 'earn' AS action, 1 AS sign, t.points, 0 AS fen, t.person_limits,
+            SELECT j.b, j.owner, 'earn' AS action, 1 AS sign, j.d_avail AS points, 0 AS fen, t.person_limits,
               (j.detail ->> 'earned_on')::date AS day
             FROM journal j JOIN vault.earn_terms t ON t.terms = j.terms WHERE j.op = 1 AND j.st = 0
             UNION ALL

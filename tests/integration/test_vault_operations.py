@@ -50,6 +50,26 @@ def month_end(day: date, months: int) -> date:
     return first - timedelta(days=1)
 
 
+async def test_an_earn_may_give_fewer_points_than_its_terms_allow_and_never_more(ledger: Ledger) -> None:
+    budget, id = await ledger.budget("points", 1000), ledger.id8()
+    limit = PersonLimit(limit_id=f"campaign:{id}", cap=90, action="earn", measure="points", period="month")
+    terms = await ledger.campaign(points=70, budget=budget, person_limits=(limit,))
+    resident, worker, today = await ledger.resident(), ledger.worker, ledger.today()
+    done = await worker.earn(resident, id, terms, today, 25)
+    again = await worker.earn(resident, id, terms, today, 25)
+    assert (done.result.points, done.result.points_after, again.replayed, again.result) == (25, 25, True, done.result)
+    for other in (26, None):
+        with refusal("idempotency_mismatch"):
+            await worker.earn(resident, id, terms, today, other)
+    for impossible in (0, -1, 71):
+        with refusal("invalid_item"):
+            await worker.earn(resident, ledger.id8(), terms, today, impossible)
+    with refusal("limit_reached"):
+        await worker.earn(resident, ledger.id8(), terms, today, 66)
+    await worker.earn(resident, ledger.id8(), terms, today, 65)
+    assert (await worker.budgets([budget]))[budget].left == 910
+
+
 async def test_an_earn_moves_points_from_the_budget_into_the_lot_of_a_month_end(ledger: Ledger) -> None:
     resident, budget, id = await ledger.resident(), await ledger.budget("points", 1000), ledger.id8()
     done = await ledger.earn(resident, await ledger.campaign(points=70, months=6, budget=budget), id=id)

@@ -54,6 +54,7 @@ CANARIES = [
     Canary("a lot ends with a month", "lot_day", "interval '1 month - 1 day'", "interval '1 month - 2 days'", "earning"),
     Canary("days are the city's", "city_day", "vault.zone()", "'UTC'", "spending"),
     Canary("nothing is earned tomorrow", "decide_earn", "(i.earned_on <= v_today) IS NOT TRUE", "false", "earning"),
+    Canary("no earning gives more than its terms", "decide_earn", "(v_points BETWEEN 1 AND t.points) IS NOT TRUE", "false", "earning"),
     Canary("nothing dead is earned", "decide_earn", "v_expiry < v_today", "false", "earning"),
     Canary("a cap is a cap", "count_limits", "+ v_amount > l.cap", "> l.cap", "earning"),
     Canary("caps count in their period", "count_limits", "vault.period_start(l.period, p_day)", "date 'epoch'", "earning"),

@@ -46,6 +46,9 @@ async def earning(life: TownLife) -> None:
     for answer in ("done", "done", "sold_out"):
         await sees(life, answer, life.earn(2, "small"))
     await life.set_clock(on(2027, 4, 1, 0))
+    for answer, points in (("invalid_item", 0), ("invalid_item", 31), ("done", 30), ("done", 1)):
+        await sees(life, answer, life.earn(1, "short", points=points))
+    await sees(life, "idempotency_mismatch", life.another_body(0))
     await sees(life, "done", life.earn(0, "long"))
     await sees(life, "replayed", life.again(0))
     await sees(life, "idempotency_mismatch", life.another_body(0))

@@ -71,9 +71,11 @@ def coupons(life: TownLife) -> Any:
     return life.oracle.coupons
 
 
-@deed(5, who=WHO, which=list(CAMPAIGNS), age=AGES, ago=[0, 0, 0, 0, 1, 20, 40, -1])
-async def earn(life: TownLife, who: int, which: str, age: timedelta, ago: int) -> None:
-    await life.earn(who, which, age, ago)
+@deed(
+    5, who=WHO, which=list(CAMPAIGNS), age=AGES, ago=[0, 0, 0, 0, 1, 20, 40, -1], points=[None, None, None, 1, 17, 61]
+)
+async def earn(life: TownLife, who: int, which: str, age: timedelta, ago: int, points: int | None) -> None:
+    await life.earn(who, which, age, ago, points)
 
 
 @deed(5, who=WHO, points=POINTS, age=AGES)

@@ -141,12 +141,13 @@ class Ledger:
         months: int = 12,
         per_person: int = 1000,
         budget: int | None = None,
+        person_limits: tuple[PersonLimit, ...] = (),
     ) -> int:
         terms = self.number()
         budget = budget or await self.budget("points", total)
-        limit = PersonLimit(limit_id=f"campaign:{terms}", cap=per_person, action="earn")
+        limits = person_limits or (PersonLimit(limit_id=f"campaign:{terms}", cap=per_person, action="earn"),)
         await self.worker.put_earn_terms(
-            EarnTerms(id=terms, points_budget=budget, points=points, validity_months=months, person_limits=(limit,))
+            EarnTerms(id=terms, points_budget=budget, points=points, validity_months=months, person_limits=limits)
         )
         return terms
 

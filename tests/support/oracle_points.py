@@ -76,19 +76,22 @@ class PointRules(Limited):
         if terms is None:
             return Judgement({"terms_not_found"})
         day = month_end(call.args["on"], terms.months)
-        measures = {"count": 1, "points": terms.points}
+        points = call.args.get("points", terms.points)
+        if not 1 <= points <= terms.points:
+            return Judgement({"invalid_item"})
+        measures = {"count": 1, "points": points}
         uses = [(one, measures.get(one.measure, 0)) for one in terms.limits if one.action == "earn"]
-        why = self._over(wallet, uses, call.args["on"]) | self.budgets.reasons((terms.budget, terms.points))
+        why = self._over(wallet, uses, call.args["on"]) | self.budgets.reasons((terms.budget, points))
         why |= {"invalid_item"} if call.args["on"] > today else set()
         why |= {"outside_window"} if day < today else set()
 
         def effect() -> dict[str, Any]:
-            self.budgets.move((terms.budget, terms.points))
+            self.budgets.move((terms.budget, points))
             self._use(wallet, uses, call.args["on"])
-            put(wallet.lots, [(day, terms.points)])
-            wallet.write("earn", points=(terms.points, 0, -terms.points))
+            put(wallet.lots, [(day, points)])
+            wallet.write("earn", points=(points, 0, -points))
             wallet.bury(today)
-            return {"points": terms.points, "expires_on": day}
+            return {"points": points, "expires_on": day}
 
         return Judgement(why, effect)
 

@@ -150,9 +150,10 @@ class TownLife:
     def _who(self, owner: int, stranger: int) -> int:
         return self.people.index(owner) + stranger
 
-    async def earn(self, who: int, which: str, age: timedelta = NOW, ago: int = 0) -> None:
-        day = city_day(self.now) - timedelta(days=ago)
-        await self.worker(who, "earn", age, terms=await self.campaign(which), on=day)
+    async def earn(self, who: int, which: str, age: timedelta = NOW, ago: int = 0, points: int | None = None) -> None:
+        """`points`: so many, where the terms allow as many; None: what the terms say."""
+        day, named = city_day(self.now) - timedelta(days=ago), {} if points is None else {"points": points}
+        await self.worker(who, "earn", age, terms=await self.campaign(which), on=day, **named)
 
     async def of_hold(
         self, op: str, pick: int, age: timedelta = NOW, stranger: int = 0, *, job: bool = False, **args: Any

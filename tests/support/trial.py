@@ -99,7 +99,7 @@ async def send(vault: Vault, one: Call) -> Any:
     """Puts a request to the vault's face."""
     args = dict(one.args)
     if one.op == "earn":
-        return await vault.earn(one.owner, one.id, args["terms"], args["on"])
+        return await vault.earn(one.owner, one.id, args["terms"], args["on"], args.get("points"))
     if one.op == "claim":
         return await vault.claim(one.owner, one.id, template_id=args["template"], terms_id=args["terms"])
     if one.op == "grant":

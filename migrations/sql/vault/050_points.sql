@@ -4,19 +4,21 @@
 CREATE FUNCTION vault.points_ok(p_points bigint) RETURNS boolean LANGUAGE sql IMMUTABLE
 AS $$SELECT coalesce(p_points BETWEEN 1 AND 1000000000000, false)$$;
 
--- Earn: points from a campaign's budget into the lot of the month's end after the validity (D10).
+-- Earn: points from a campaign's budget into the lot of the month's end after the validity (D10). The terms say how many points one
+-- earning gives, or, where the caller names fewer, how many it may give at most.
 CREATE FUNCTION vault.decide_earn(f vault.facts, p_at timestamptz) RETURNS vault.movement LANGUAGE plpgsql AS $$
 DECLARE
   m vault.movement;
   i vault.item := f.i;
   t vault.earn_terms := f.e;
   v_today date := vault.city_day(p_at);
+  v_points bigint := coalesce(i.points, t.points);
   v_expiry date;
   v_limits record;
 BEGIN
   IF t.terms IS NULL THEN
     RETURN vault.refusal(15);
-  ELSIF (i.earned_on <= v_today) IS NOT TRUE THEN
+  ELSIF (i.earned_on <= v_today) IS NOT TRUE OR (v_points BETWEEN 1 AND t.points) IS NOT TRUE THEN
     RETURN vault.refusal(5);
   END IF;
   v_expiry := vault.lot_day(i.earned_on, t.validity_months);
@@ -24,24 +26,24 @@ BEGIN
     RETURN vault.refusal(16);
   END IF;
   -- Counted on the day it was earned: two days that are posted late on one are still two days.
-  v_limits := vault.count_limits(t.person_limits, f.used, 'earn', i.owner, i.earned_on, 1, t.points, 0);
+  v_limits := vault.count_limits(t.person_limits, f.used, 'earn', i.owner, i.earned_on, 1, v_points, 0);
   IF v_limits.reached THEN
     RETURN vault.refusal(14);
   END IF;
-  m := vault.check_slots(f, t.points, 0);
+  m := vault.check_slots(f, v_points, 0);
   IF m.st <> 0 THEN
     RETURN m;
   END IF;
   SELECT a.new_expiry, a.new_points INTO m.lot_expiry, m.lot_points
-  FROM vault.add_lot((f.w).lot_expiry, (f.w).lot_points, v_expiry, t.points) a;
+  FROM vault.add_lot((f.w).lot_expiry, (f.w).lot_points, v_expiry, v_points) a;
   m.allowances := v_limits.allowances;
-  m.d_avail := t.points;
+  m.d_avail := v_points;
   m.d_held := 0;
-  m.d_peer := -t.points;
+  m.d_peer := -v_points;
   m.peer := t.points_budget;
   m.terms := t.terms;
-  m.lots := jsonb_build_array(jsonb_build_array(v_expiry, t.points));
-  m.detail := jsonb_build_object('points', t.points, 'expires_on', v_expiry, 'earned_on', i.earned_on);
+  m.lots := jsonb_build_array(jsonb_build_array(v_expiry, v_points));
+  m.detail := jsonb_build_object('points', v_points, 'expires_on', v_expiry, 'earned_on', i.earned_on);
   RETURN m;
 END $$;
 
