@@ -48,6 +48,8 @@ MONTHS_AHEAD = 3
 # How far back the expiry step looks once everything older is booked: a void may give an old coupon back for a week.
 LOOK_BACK = timedelta(days=8)
 JOB_BATCH = 500
+# Consumers of value gather what they are handed side by side into one transaction.
+VALUES_AT_ONCE = 64
 PURGE_BATCH = 10_000
 LOCK_OVER = "the lock's life is over"
 
@@ -69,7 +71,9 @@ class Worker:
             "wallets": services.residents.on_identity_bound,
             "acceptors": services.merchants.redrive,
         }
-        self._values: dict[str, Callable[[Posting], Awaitable[None]]] = {value_facts.CONSUMER: value_facts.on_posting}
+        self._values: dict[str, Callable[[Posting], Awaitable[None]]] = {
+            value_facts.CONSUMER: value_facts.ValueFacts().on_posting
+        }
         self._journal = JournalStream(fetch)
 
     async def relay(self) -> int:
@@ -78,7 +82,12 @@ class Worker:
 
     async def values(self) -> int:
         """Hands out new rows of the vault's journal; returns how many."""
-        return await _each({name: partial(relay, self._journal, name, handle) for name, handle in self._values.items()})
+        return await _each(
+            {
+                name: partial(relay, self._journal, name, handle, at_once=VALUES_AT_ONCE)
+                for name, handle in self._values.items()
+            }
+        )
 
     async def jobs(self) -> int:
         """Does what is due; returns how much was tried."""

@@ -6,9 +6,10 @@ amounts, never what a person bought.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
-from server.incentives.facts import record_fact
+from server.incentives.facts import Told, record_all
 from server.kit.db import transaction
 from wallet.items import Op
 from wallet.stream import Posting
@@ -20,14 +21,49 @@ REDEMPTION_VOIDED: Final = "redemption_voided"
 POINTS_EXPIRED: Final = "points_expired"
 
 
-async def on_posting(posting: Posting) -> None:
-    """Tell the intake of a redemption, its voiding, or points that expired; other rows and refusals are left alone."""
-    told = _fact(posting)
-    if told is None or posting.status != 0:
+class ValueFacts:
+    """The consumer. Postings that are handed over side by side are told in one transaction: a commit is what costs."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[Told, asyncio.Future[None]]] = []
+        self._writing = asyncio.Lock()
+
+    async def on_posting(self, posting: Posting) -> None:
+        """Tell the intake of a redemption, its voiding, or points that expired; other rows and refusals are left alone.
+        Returns once it is committed, raises when it could not be told."""
+        told = _told(posting) if posting.status == 0 else None
+        if told is None:
+            return
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((told, done))
+        async with self._writing:  # who comes in writes for all who came meanwhile
+            batch, self._waiting = self._waiting, []
+            await _tell(batch)
+        await done
+
+
+async def _tell(batch: list[tuple[Told, asyncio.Future[None]]]) -> None:
+    """All in one transaction; when that fails one by one, so that one that cannot be told holds up no other."""
+    if not batch:
         return
-    kind, attributes = told
-    async with transaction() as tx:
-        await record_fact(tx, posting.resident_id, kind, str(posting.id), posting.at, attributes)
+    try:
+        async with transaction() as tx:
+            await record_all(tx, [told for told, _ in batch])
+    except Exception as problem:
+        if len(batch) == 1:
+            batch[0][1].set_exception(problem)
+            return
+        for one in batch:
+            await _tell([one])
+    else:
+        for _, done in batch:
+            if not done.done():  # its caller may have given up waiting
+                done.set_result(None)
+
+
+def _told(posting: Posting) -> Told | None:
+    found = _fact(posting)
+    return None if found is None else Told(posting.resident_id, found[0], str(posting.id), posting.at, found[1])
 
 
 def _fact(posting: Posting) -> tuple[str, dict[str, Any]] | None:

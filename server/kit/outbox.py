@@ -101,16 +101,19 @@ async def emit(tx: BaseDBAsyncClient, kind: str, key: str, payload: dict[str, An
     )
 
 
-async def emit_many(
-    tx: BaseDBAsyncClient, kind: str, events: Sequence[tuple[str, dict[str, Any]]], occurred_at: datetime
-) -> None:
-    """Write many events of one kind, (key, payload) each, in the caller's transaction and in this order."""
+async def emit_many(tx: BaseDBAsyncClient, kind: str, events: Sequence[tuple[str, dict[str, Any], datetime]]) -> None:
+    """Write many events of one kind, (key, payload, when it occurred) each, in the caller's transaction and in this
+    order."""
     await tx.execute_query(
         "INSERT INTO event (txid, kind, key, payload, occurred_at)"
-        " SELECT pg_current_xact_id()::text::bigint, $1, u.key, u.payload::jsonb, $2"
-        " FROM unnest($3::text[], $4::text[]) WITH ORDINALITY u (key, payload, place) ORDER BY u.place",
-        [kind, occurred_at, [key for key, _ in events], [msgspec.json.encode(told).decode() for _, told in events]],
-    )
+        " SELECT pg_current_xact_id()::text::bigint, $1, u.key, u.payload::jsonb, u.occurred_at"
+        " FROM unnest($2::text[], $3::text[], $4::timestamptz[]) WITH ORDINALITY u (key, payload, occurred_at, place)"
+        " ORDER BY u.place",
+        [
+            kind, [key for key, _, _ in events], [msgspec.json.encode(told).decode() for _, told, _ in events],
+            [at for _, _, at in events],
+        ],
+    )  # fmt: skip
 
 
 async def relay_once(consumer: str, handle: Callable[[Event], Awaitable[None]], limit: int = BATCH) -> int:

@@ -82,8 +82,11 @@ class _Cursor:
     busy: bool = False
 
 
-async def relay(source: Source[T], consumer: str, handle: Callable[[T], Awaitable[None]], limit: int = BATCH) -> int:
-    """Take up to `limit` items further; returns how many. At least once: the cursor moves after `handle` returned.
+async def relay(
+    source: Source[T], consumer: str, handle: Callable[[T], Awaitable[None]], limit: int = BATCH, at_once: int = AT_ONCE
+) -> int:
+    """Take up to `limit` items further, `at_once` of them side by side; returns how many. At least once: the cursor
+    moves after `handle` returned.
 
     What `handle` raises becomes a job of kind `consumer` (see `retry`), not an error of the relay; a database that is
     away is one, and then the cursor stands where it stood.
@@ -106,7 +109,7 @@ async def relay(source: Source[T], consumer: str, handle: Callable[[T], Awaitabl
             return 0
         cursor = _Cursor(consumer, cursor.upto, cut, [])
         items = await source.window(cursor.txid, cursor.upto, [], limit)
-    return await _Round(source, consumer, lease, handle).hand_out(items, ended=len(items) < limit)
+    return await _Round(source, consumer, lease, handle, at_once).hand_out(items, ended=len(items) < limit)
 
 
 def retry(source: Source[T], handle: Callable[[T], Awaitable[None]]) -> Handler:
@@ -133,11 +136,13 @@ async def lag(source: Source[Any], consumer: str, limit: int = 10_000) -> int:
 class _Round:
     """One relay's work under one lease."""
 
-    def __init__(self, source: Source[T], consumer: str, lease: str, handle: Callable[[T], Awaitable[None]]) -> None:
+    def __init__(
+        self, source: Source[T], consumer: str, lease: str, handle: Callable[[T], Awaitable[None]], at_once: int
+    ) -> None:
         self._source: Any = source
         self._consumer, self._lease = consumer, lease
         self._handle: Callable[[Any], Awaitable[None]] = handle
-        self._room = asyncio.Semaphore(AT_ONCE)
+        self._room = asyncio.Semaphore(at_once)
 
     async def hand_out(self, items: Sequence[Any], *, ended: bool) -> int:
         """Handle or park every item, then give the lease back; `ended`: the window holds no more.

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
+import msgspec
 import pytest
 
 from server.incentives.commands import CampaignDraft, Signed
 from server.incentives.facts import record_fact
-from server.incentives.value_facts import CONSUMER
-from server.kit.db import fetch, transaction
+from server.incentives.value_facts import CONSUMER, ValueFacts
+from server.kit.db import close_house, fetch, open_house, transaction
 from server.kit.outbox import emit
 from server.merchants.acceptors import ACCEPTOR_CHANGED
 from server.people.residents import IDENTITY_BOUND
@@ -22,6 +25,8 @@ from tests.support.incentives import points_rule
 from tests.support.jobs import open_jobs
 from tests.support.ledger import COUNTER, Ledger, open_ledger
 from tests.support.patience import until
+from wallet.items import Op
+from wallet.stream import Posting
 
 STRANGER = 9_000_001
 
@@ -118,3 +123,34 @@ async def test_value_becomes_facts_of_the_resident(engines: Engines, fresh_datab
         (fact,) = await until(kind, the_fact)
         assert f'"terms_id": "{terms.id}"' in fact["told"]
         assert ('"discount_fen": 700' in fact["told"]) is (kind == "redemption_made")
+
+
+async def test_postings_handed_over_side_by_side_are_told_in_few_transactions_each_once(
+    fresh_database: Database,
+) -> None:
+    """One that cannot be told is the only one that fails."""
+    await open_house(fresh_database.worker)
+    try:
+        facts = ValueFacts()
+        now = datetime.now(UTC)
+        rows = [redeemed(resident, now) for resident in range(1, 301)]
+        broken = msgspec.structs.replace(rows[7], id=uuid4(), at=datetime.max.replace(tzinfo=UTC), resident_id=2**63)
+        answers = await asyncio.gather(
+            *(facts.on_posting(one) for one in [*rows, broken, *rows]), return_exceptions=True
+        )
+        assert [number for number, answer in enumerate(answers) if answer is not None] == [300]
+        written = await fetch("SELECT resident_id, source_id, xmin::text AS tx FROM fact ORDER BY resident_id")
+        assert [(row["resident_id"], row["source_id"]) for row in written] == [
+            (one.resident_id, str(one.id)) for one in rows
+        ]
+        assert (await fetch("SELECT count(*) AS n FROM event WHERE kind = 'fact_recorded'"))[0]["n"] == 300
+    finally:
+        await close_house()
+
+
+def redeemed(resident: int, at: datetime) -> Posting:
+    return Posting(
+        resident_id=resident, id=uuid4(), seq=1, op=int(Op.REDEEM), status=0, points=0, points_held=0, points_peer=0,
+        payable_fen=500, peer=3, terms_id=4, ref=None, at=at,
+        detail={"store_id": 1, "discount_fen": 500, "sponsor_fen": 500},
+    )  # fmt: skip
