@@ -6,6 +6,7 @@ from typing import Final
 
 from miniprogram_api.schemas.coupons import BenefitReply
 from miniprogram_api.schemas.wallet import EntryKind
+from server.incentives.explanations import Given
 from server.scenes.counter import Benefit
 from wallet import STATUSES, Entry, Op
 
@@ -79,3 +80,13 @@ def entry_title(row: Entry) -> str:
 def benefit_reply(benefit: Benefit) -> BenefitReply:
     """What a coupon gives, as residents and merchants both read it."""
     return BenefitReply(str(benefit.template_id), benefit.title, benefit.terms_text, benefit.needs_order_amount)
+
+
+def award_text(given: Given) -> str:
+    """The words for what became of an award."""
+    if given.status == "pending":
+        return "奖励正在发放，请稍后查看"
+    if given.status == "posted":
+        return f"已发放{given.points}积分" if given.effect == "points" else "奖励已发放"
+    known = next((answer.message for answer in STATUSES.values() if answer.code == given.reason), "")
+    return f"未能发放：{known}" if known else "未能发放"

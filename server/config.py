@@ -94,6 +94,9 @@ class Settings(BaseSettings):
     small_cell: int = Field(default=10, ge=10, le=1000, description="sizes below it are told to nobody")
     segment_keep_days: int = Field(default=180, ge=1, le=3660)
 
+    budget_alert_percent: str = Field(default="50,80,95", pattern=_LEADS)
+    exhausted_ends_after_h: int = Field(default=24, ge=1, le=8760)
+
     login_per_minute: int = Field(default=30, ge=1)
     resident_per_minute: int = Field(default=120, ge=1)
     counter_per_minute: int = Field(default=600, ge=1)

@@ -23,12 +23,15 @@ from server.incentives.codes.batches import VoucherBatches
 from server.incentives.codes.exchange import VoucherExchange
 from server.incentives.codes.exports import VoucherExports
 from server.incentives.coupons import CouponService
+from server.incentives.emergency import KillSwitch
 from server.incentives.errors import TemplateNotFound
+from server.incentives.explanations import ExplanationService
 from server.incentives.facts import record_fact
 from server.incentives.grants import jobs as grant_jobs
 from server.incentives.grants.desk import GrantDesk
 from server.incentives.grants.jobs import GrantJobs
 from server.incentives.grants.lists import RecipientLists
+from server.incentives.handing import Handing
 from server.incentives.lottery.drawing import DrawService
 from server.incentives.lottery.entries import EntryService
 from server.incentives.lottery.reading import LotteryReader
@@ -37,6 +40,7 @@ from server.incentives.segments.service import SegmentService
 from server.incentives.segments.snapshots import SegmentSnapshots
 from server.incentives.stock import StockBoard
 from server.incentives.templates import TemplateService
+from server.incentives.watch import BudgetWatch
 from server.kit.clock import Clock
 from server.kit.counts import WindowCounts
 from server.kit.crypto import BlindIndex, Envelope, Keyring
@@ -88,6 +92,9 @@ class Services:
     templates: TemplateService
     coupons: CouponService
     awards: AwardService
+    explanations: ExplanationService
+    kill_switch: KillSwitch
+    budget_watch: BudgetWatch
     grants: GrantDesk
     grant_jobs: GrantJobs
     recipient_lists: RecipientLists
@@ -188,8 +195,8 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
         access_ttl_s=settings.access_ttl_s,
         refresh_ttl_s=settings.refresh_ttl_s,
     )
-    templates = TemplateService(vault=vault, clock=clock)
-    news = News(vault, cache)
+    campaigns, templates = CampaignService(vault=vault, clock=clock), TemplateService(vault=vault, clock=clock)
+    news, entries = News(vault, cache), EntryService(clock=clock, index=index)
     job_key = secret_bytes(settings.job_key)
     grants = GrantDesk(
         vault=vault, clock=clock, job_key=job_key, released={voucher_exchange.SOURCE: voucher_exchange.release}
@@ -242,16 +249,28 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
             access_ttl_s=settings.access_ttl_s,
         ),
         budgets=budgets,
-        campaigns=CampaignService(vault=vault, clock=clock),
+        campaigns=campaigns,
         templates=templates,
         coupons=coupons,
-        awards=AwardService(vault=vault, clock=clock, job_key=job_key),
+        awards=AwardService(
+            vault=vault, clock=clock, job_key=job_key, handing=Handing(clock=clock, owe=grants.owe, enter=entries.enter)
+        ),
+        explanations=ExplanationService(clock=clock),
+        kill_switch=KillSwitch(campaigns=campaigns, templates=templates, clock=clock),
+        budget_watch=BudgetWatch(
+            vault=vault,
+            clock=clock,
+            thresholds=[int(one) for one in settings.budget_alert_percent.split(",") if one],
+            ends_after=timedelta(hours=settings.exhausted_ends_after_h),
+            end_campaign=campaigns.end_exhausted,
+            end_template=templates.end_exhausted,
+        ),
         grants=grants,
         grant_jobs=jobs,
         recipient_lists=lists,
         stock=StockBoard(clock),
         lotteries=LotteryService(templates=templates, clock=clock, envelope=envelope),
-        lottery_entries=EntryService(clock=clock, index=index),
+        lottery_entries=entries,
         lottery_reader=LotteryReader(),
         lottery_draws=draws,
         segments=segments,

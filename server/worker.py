@@ -9,6 +9,7 @@
                             corrections of balances are posted
     expire    every 30 s    coupons past their last day; what redemptions left in reserve after the void window; holds
                             and locks whose life is over
+    watch     every 30 s    budgets: how fast they are used, alerts at thresholds, the end of what stays empty
     breakage  every 60 s    points past their last day, a page at a time, once a day through all wallets
     notify    every 60 s    the inbox: what ends soon, a page at a time, once a day through all wallets and coupons
     send      every 10 s    notices for which a resident has left a grant, through WeChat
@@ -119,6 +120,11 @@ class Worker:
             }
         )
 
+    async def watch(self) -> int:
+        """Looks at every running budget: alerts, and the end of what is empty; returns how many."""
+        await self._services.budget_watch.step()
+        return 0
+
     async def expire(self) -> int:
         """Books expired coupons and releases what redemptions left in reserve; returns how many. The first pass of a
         process looks at everything, later ones only at the days that can still have changed."""
@@ -185,7 +191,7 @@ class Worker:
         paces = (
             (self.relay, 0.2), (self.values, 1.0), (self.jobs, 1.0), (self.grants, 0.2), (self.fold, 5.0),
             (self.redrive, 5.0),
-            (self.expire, 30.0), (self.breakage, 60.0), (self.notify, 60.0), (self.send, 10.0),
+            (self.expire, 30.0), (self.watch, 30.0), (self.breakage, 60.0), (self.notify, 60.0), (self.send, 10.0),
             (self.seal, 10.0), (self.upkeep, 600.0),
         )  # fmt: skip
         await asyncio.gather(*(self._repeat(step, pause_s, stop) for step, pause_s in paces))

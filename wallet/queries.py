@@ -19,6 +19,15 @@ CouponState = Literal["issued", "locked", "redeemed", "expired", "voided"]
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetLevel:
+    """How full a budget is: top-ups minus cuts, what is left of it, whether it may be taken from."""
+
+    total: int
+    left: int
+    open: bool
+
+
+@dataclass(frozen=True, slots=True)
 class BudgetView:
     """A budget's state: `total` is every top-up minus every cut; total = left + reserved + consumed. Reserved is what
     issued coupons still hold."""
@@ -186,6 +195,20 @@ class Queries(Due, Statements):
             limit,
         )
         return [(row["owner"], row["id"], row["void_until"], row["redemption_id"]) for row in rows]
+
+    async def budget_levels(self, ids: Sequence[int]) -> dict[int, BudgetLevel]:
+        """How full budgets are, exactly: what was put in, what is left, whether it may be taken from."""
+        rows = await self._pool.fetch(
+            """SELECT g.budget,
+              (SELECT coalesce(sum(CASE e.kind WHEN 'topup' THEN e.amount ELSE -e.amount END), 0)
+               FROM vault.budget_entry e WHERE e.budget = g.budget)::bigint AS total,
+              (g.reserve + coalesce(s.avail, 0))::bigint AS remaining, s.open
+            FROM vault.budget g, LATERAL (SELECT sum(s.avail) AS avail, bool_and(s.open) AS open
+              FROM vault.slot s WHERE s.budget = g.budget) s
+            WHERE g.budget = ANY ($1::bigint[])""",
+            list(ids),
+        )
+        return {row["budget"]: BudgetLevel(row["total"], row["remaining"], row["open"]) for row in rows}
 
     async def budgets(self, ids: Sequence[int]) -> dict[int, BudgetView]:
         """The exact state of budgets."""

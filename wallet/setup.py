@@ -18,7 +18,7 @@ from wallet import statuses
 from wallet.errors import BudgetRefused, InFlight, Refused, TermsConflict, VaultUnavailable
 from wallet.items import CouponTerms, EarnTerms, bucket_of
 from wallet.lanes import CONNECTION_LOST, TOOK_TOO_LONG
-from wallet.queries import BudgetView, Queries
+from wallet.queries import BudgetLevel, BudgetView, Queries
 from wallet.seals import Seals
 
 Unit = Literal["points", "coupons", "fen"]
@@ -105,6 +105,10 @@ class Setup:
     async def budgets(self, ids: Sequence[int]) -> dict[int, BudgetView]:
         """The exact state of budgets, from the ledger."""
         return await self.read.budgets(ids)
+
+    async def budget_levels(self, ids: Sequence[int]) -> dict[int, BudgetLevel]:
+        """How full budgets are, from the ledger; unlike `budgets` it looks at no coupon."""
+        return await self.read.budget_levels(ids)
 
     async def put_earn_terms(self, terms: EarnTerms) -> None:
         """Writes a campaign's earning terms, immutable; raises `TermsConflict` when other terms stand under this id, or

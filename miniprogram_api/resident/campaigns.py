@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from miniprogram_api.schemas.campaigns import CampaignListReply, ClaimableReply, LiveCampaignReply
+from miniprogram_api.present import award_text
+from miniprogram_api.schemas.campaigns import (
+    CampaignListReply,
+    ClaimableReply,
+    ExplanationReply,
+    GivenReply,
+    LiveCampaignReply,
+    RulePartReply,
+    StepsReply,
+)
+from server.incentives.errors import CampaignNotFound
+from server.incentives.explanations import Given
+from server.incentives.rules import Told
 from server.incentives.wording import limits_text
 from server.web.routing import Call, Callers, Reply, Router
 
@@ -33,3 +45,32 @@ async def list_campaigns(call: Call) -> Reply:
         for item in await call.services.templates.claimable()
     ]  # fmt: skip
     return Reply.ok(CampaignListReply(campaigns, coupons))
+
+
+@router.get(
+    "/campaigns/<campaign_id:int>/explanation",
+    summary="为什么我得到或没有得到",
+    replies={200: ExplanationReply},
+    caller=Callers.resident,
+    errors=(CampaignNotFound,),
+)
+async def explain_campaign(call: Call, campaign_id: int) -> Reply:
+    """The rule held against the resident's newest fact that it speaks of, part by part, with what is missing and how
+    far he has come."""
+    found = await call.services.explanations.explain(call.resident_id, campaign_id)
+    return Reply.ok(
+        ExplanationReply(
+            str(campaign_id), found.granted, found.occurred_at, None if found.given is None else _given(found.given),
+            [_part(one) for one in found.missing], [_part(one) for one in found.progress],
+            [_part(one) for one in found.parts],
+        )
+    )  # fmt: skip
+
+
+def _given(given: Given) -> GivenReply:
+    return GivenReply(given.effect, given.points, given.status, given.reason, award_text(given))  # type: ignore[arg-type]
+
+
+def _part(told: Told) -> RulePartReply:
+    steps = None if told.progress is None else StepsReply(told.progress.done, told.progress.needed, told.progress.text)
+    return RulePartReply(told.code, told.text, told.met, told.seen, steps, [_part(one) for one in told.parts])

@@ -43,4 +43,43 @@ class CampaignListReply(Struct, frozen=True):
     coupons: list[ClaimableReply]
 
 
-__all__ = ["CampaignListReply", "ClaimableReply", "LiveCampaignReply"]
+class StepsReply(Struct, frozen=True):
+    """How far: `done` of `needed` in the smallest unit, and the same in Chinese."""
+
+    done: int
+    needed: int
+    text: str
+
+
+class RulePartReply(Struct, frozen=True):
+    """A part of the rule: what it asks, whether it holds, what was found, and how far one has come."""
+
+    code: str
+    text: str
+    met: bool
+    seen: str
+    progress: StepsReply | None
+    parts: list[RulePartReply]
+
+
+class GivenReply(Struct, frozen=True):
+    """What became of it. status: pending (within seconds), posted, or refused for a `reason`, in Chinese in `text`."""
+
+    effect: Literal["points", "coupon", "free_minutes", "lottery_ticket"]
+    points: int
+    status: Literal["pending", "posted", "refused"]
+    reason: str
+    text: str
+
+
+class ExplanationReply(Struct, frozen=True):
+    """Why one got something of a campaign, or not, by one's newest fact that it speaks of. Without one `occurred_at` is
+    null and the rule is told as it stands. `missing`: the fewest parts that would have to be otherwise."""
+
+    campaign_id: str
+    granted: bool
+    occurred_at: datetime | None
+    given: GivenReply | None
+    missing: list[RulePartReply]
+    progress: list[RulePartReply]
+    parts: list[RulePartReply]

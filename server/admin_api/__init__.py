@@ -8,6 +8,7 @@ from server.admin_api import (
     campaigns,
     dead_letters,
     grants,
+    incentives,
     ledger,
     lotteries,
     merchants,
@@ -22,6 +23,7 @@ from server.web.routing import Router
 ROUTERS: list[Router] = [
     sessions.router,
     merchants.router,
+    incentives.router,
     campaigns.router,
     templates.router,
     segments.router,

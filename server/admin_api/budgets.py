@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from server.admin_api.incentive_replies import budget_reply, signed, top_up_reply
-from server.admin_api.schemas.incentives import BudgetDetailReply, TopUpReply, TopUpRequest, WriteQuery
+from server.admin_api.schemas.incentives import BudgetDetailReply, BurnReply, TopUpReply, TopUpRequest, WriteQuery
 from server.incentives.errors import BudgetNotFound, SecondPersonRequired, TopUpNotFound, WrongStatus
 from server.web.idempotency import replayed_header
 from server.web.routing import Call, Callers, Reply, Router
@@ -27,7 +27,9 @@ async def get_budget(call: Call, budget_id: int) -> Reply:
     state = await budgets.state(budget_id)
     campaign, template = (None if item is None else str(item) for item in (state.campaign_id, state.template_id))
     requests = [top_up_reply(request) for request in await budgets.requests(budget_id)]
-    return Reply.ok(BudgetDetailReply(budget_reply(state), campaign, template, requests))
+    burn = await budgets.burn(state)
+    speed = BurnReply(burn.per_day_7, burn.per_day, burn.empty_at)
+    return Reply.ok(BudgetDetailReply(budget_reply(state), speed, campaign, template, requests))
 
 
 @router.post(

@@ -5,27 +5,32 @@ from __future__ import annotations
 from server.admin_api.course_routes import Desk, add_course
 from server.admin_api.incentive_replies import campaign_reply, campaign_version_reply, limits_of, signed
 from server.admin_api.schemas.incentives import (
+    CampaignExportQuery,
+    CampaignPageQuery,
     CampaignPageReply,
     CampaignReply,
     CampaignRequest,
+    CampaignSearchQuery,
     CampaignVersionsReply,
-    CoursePageQuery,
     RevisionQuery,
     WriteQuery,
 )
-from server.incentives.commands import ONCE_EACH, CampaignDraft
+from server.admin_api.tables import cursor_of, position_of, send_table
+from server.incentives.commands import ONCE_EACH, CampaignDraft, rule_of
 from server.incentives.errors import (
     AlreadyLive,
     BudgetFixed,
     CampaignNotFound,
     DraftOpen,
+    ExportTooLarge,
     LimitNotCounted,
     RevisionChanged,
     WrongStatus,
 )
-from server.incentives.rules import RuleRefused, read
-from server.kit.paging import decode_cursor, encode_cursor
-from server.web.routing import Call, Callers, Reply, Router
+from server.incentives.listing import table
+from server.incentives.rules import RuleRefused
+from server.incentives.search import Search
+from server.web.routing import Call, Callers, Limit, Reply, Router
 
 router = Router(prefix="/api/admin/v1", tag="管理 · 活动")
 REFUSED = (RuleRefused, LimitNotCounted)
@@ -49,17 +54,29 @@ async def create_campaign(call: Call, body: CampaignRequest, query: WriteQuery) 
 @router.get(
     "/campaigns",
     summary="活动列表",
-    query=CoursePageQuery,
+    query=CampaignPageQuery,
     replies={200: CampaignPageReply},
     caller=Callers.admin("campaign.read"),
 )
-async def list_campaigns(call: Call, query: CoursePageQuery) -> Reply:
-    """Newest first."""
-    position = decode_cursor(query.cursor, int)
-    before_id = int(position[0]) if position else None
-    views = await call.services.campaigns.page(before_id, query.limit, query.status)
-    following = encode_cursor(views[-1].row.id) if len(views) == query.limit else None
-    return Reply.ok(CampaignPageReply([campaign_reply(view) for view in views], following))
+async def list_campaigns(call: Call, query: CampaignPageQuery) -> Reply:
+    """By filters, newest first unless another order is asked for."""
+    views, following = await call.services.campaigns.search(_search(query), position_of(query.cursor), query.limit)
+    return Reply.ok(CampaignPageReply([campaign_reply(view) for view in views], cursor_of(following)))
+
+
+@router.get(
+    "/campaigns/export",
+    summary="导出活动列表",
+    query=CampaignExportQuery,
+    replies={200: bytes},
+    caller=Callers.admin("campaign.read"),
+    errors=(ExportTooLarge,),
+    limit=Limit("export", per_minute=10),
+    content_type="text/csv",
+)
+async def export_campaigns(call: Call, query: CampaignExportQuery) -> None:
+    """The list as CSV or XLSX a row for each budget, streamed; at most 20,000."""
+    await send_table(call, "campaigns", query.format, await table(call.services.campaigns, _search(query)))
 
 
 @router.get(
@@ -106,9 +123,16 @@ async def revise_campaign(call: Call, body: CampaignRequest, query: WriteQuery, 
     return Reply.ok(campaign_reply(view)) if query.simulate else Reply.created(campaign_reply(view))
 
 
+def _search(query: CampaignSearchQuery) -> Search:
+    return Search(
+        status=query.status, what=query.trigger, text=query.text, since=query.since, until=query.until,
+        created_by=None if query.created_by is None else int(query.created_by), sort=query.sort,
+    )  # fmt: skip
+
+
 def _draft(body: CampaignRequest) -> CampaignDraft:
     return CampaignDraft(
-        title=body.title.strip(), document=body.document.strip(), rule=read(body.rule),
+        title=body.title.strip(), document=body.document.strip(), rule=rule_of(body.rule),
         budget_points=body.budget_points, starts_at=body.starts_at, ends_at=body.ends_at,
         limits=ONCE_EACH if body.limits is None else limits_of(body.limits), validity_months=body.validity_months,
     )  # fmt: skip

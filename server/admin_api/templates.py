@@ -9,22 +9,27 @@ from server.admin_api.schemas.incentives import (
     CouponTemplateReply,
     CouponTemplateRequest,
     CouponTemplateVersionsReply,
-    CoursePageQuery,
     RevisionQuery,
+    TemplateExportQuery,
+    TemplatePageQuery,
+    TemplateSearchQuery,
     WriteQuery,
 )
+from server.admin_api.tables import cursor_of, position_of, send_table
 from server.incentives.commands import ONE_EACH, TemplateDraft
 from server.incentives.errors import (
     AlreadyLive,
     BudgetFixed,
     DraftOpen,
+    ExportTooLarge,
     LimitNotCounted,
     RevisionChanged,
     TemplateNotFound,
     WrongStatus,
 )
-from server.kit.paging import decode_cursor, encode_cursor
-from server.web.routing import Call, Callers, Reply, Router
+from server.incentives.listing import table
+from server.incentives.search import Search
+from server.web.routing import Call, Callers, Limit, Reply, Router
 
 router = Router(prefix="/api/admin/v1", tag="管理 · 优惠券模板")
 
@@ -47,17 +52,29 @@ async def create_template(call: Call, body: CouponTemplateRequest, query: WriteQ
 @router.get(
     "/coupon-templates",
     summary="优惠券模板列表",
-    query=CoursePageQuery,
+    query=TemplatePageQuery,
     replies={200: CouponTemplatePageReply},
     caller=Callers.admin("template.read"),
 )
-async def list_templates(call: Call, query: CoursePageQuery) -> Reply:
-    """Newest first."""
-    position = decode_cursor(query.cursor, int)
-    before_id = int(position[0]) if position else None
-    views = await call.services.templates.page(before_id, query.limit, query.status)
-    following = encode_cursor(views[-1].row.id) if len(views) == query.limit else None
-    return Reply.ok(CouponTemplatePageReply([template_reply(view) for view in views], following))
+async def list_templates(call: Call, query: TemplatePageQuery) -> Reply:
+    """By filters, newest first unless another order is asked for."""
+    views, following = await call.services.templates.search(_search(query), position_of(query.cursor), query.limit)
+    return Reply.ok(CouponTemplatePageReply([template_reply(view) for view in views], cursor_of(following)))
+
+
+@router.get(
+    "/coupon-templates/export",
+    summary="导出优惠券模板列表",
+    query=TemplateExportQuery,
+    replies={200: bytes},
+    caller=Callers.admin("template.read"),
+    errors=(ExportTooLarge,),
+    limit=Limit("export", per_minute=10),
+    content_type="text/csv",
+)
+async def export_templates(call: Call, query: TemplateExportQuery) -> None:
+    """The list as CSV or XLSX a row for each budget, streamed; at most 20,000."""
+    await send_table(call, "coupon-templates", query.format, await table(call.services.templates, _search(query)))
 
 
 @router.get(
@@ -102,6 +119,13 @@ async def revise_template(call: Call, body: CouponTemplateRequest, query: WriteQ
     top-ups change them. Coupons keep the version under which they were claimed. Simulated, the answer is 200."""
     view = await call.services.templates.revise(template_id, _draft(body), signed(call, query.simulate))
     return Reply.ok(template_reply(view)) if query.simulate else Reply.created(template_reply(view))
+
+
+def _search(query: TemplateSearchQuery) -> Search:
+    return Search(
+        status=query.status, what=query.kind, text=query.text, since=query.since, until=query.until,
+        created_by=None if query.created_by is None else int(query.created_by), sort=query.sort,
+    )  # fmt: skip
 
 
 def _draft(body: CouponTemplateRequest) -> TemplateDraft:

@@ -18,6 +18,7 @@ from server.incentives.follow import post_entry
 from server.incentives.models import Budget, BudgetRequest
 from server.incentives.rows import RUNNING, columns_of
 from server.incentives.simulation import Effects, write
+from server.incentives.watch import Burn, burn_of
 from server.kit import audit
 from server.kit.clock import Clock
 from server.kit.db import fetch, transaction
@@ -63,8 +64,8 @@ class BudgetBoard:
             now = time.monotonic()
             stale = [key for key in budget_ids if key not in self._seen or now - self._seen[key][0] > STOCK_CACHE_S]
             if stale:
-                for key, view in (await self._vault.budgets(stale)).items():
-                    self._seen[key] = (now, view.left)
+                for key, level in (await self._vault.budget_levels(stale)).items():
+                    self._seen[key] = (now, level.left)
             return {key: self._seen[key][1] for key in budget_ids if key in self._seen}
 
 
@@ -86,6 +87,10 @@ class BudgetService:
                 BudgetState(budget.id, budget.unit, budget.campaign_id, budget.template_id, budget.planned, *amounts)
             )
         return states
+
+    async def burn(self, state: BudgetState) -> Burn:
+        """How fast a budget is used, and when it will be empty at that speed."""
+        return (await burn_of([state.id], {state.id: state.left}, self._clock))[state.id]
 
     async def state(self, budget_id: int) -> BudgetState:
         """One budget with its amounts. Raises BudgetNotFound."""

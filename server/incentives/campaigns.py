@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from server.incentives.course import Course, View
 from server.incentives.effects import most_points
 from server.incentives.errors import CampaignNotFound
 from server.incentives.models import Campaign, CampaignVersion
+from server.incentives.names import names_of
 from server.incentives.rows import Kind
 from server.incentives.rules import Rule
 from server.incentives.wording import campaign_text
@@ -40,9 +42,11 @@ class CampaignService(Course[Campaign, CampaignVersion]):
     def __init__(self, *, vault: Vault, clock: Clock) -> None:
         super().__init__(kind=CAMPAIGNS, vault=vault, clock=clock)
 
-    def text(self, version: CampaignVersion) -> str:
-        """The rule in Chinese."""
-        return campaign_text(version, self._clock.zone)
+    async def texts(self, versions: Sequence[CampaignVersion]) -> list[str]:
+        """What each version promises, in Chinese."""
+        rules = [msgspec.convert(version.rule, Rule) for version in versions]
+        names = await names_of(rules, self._clock.today())
+        return [campaign_text(version, self._clock.zone, names) for version in versions]
 
     async def live(self) -> list[LiveCampaign]:
         """The campaigns that give now, soonest to end first; at most 100."""
@@ -54,12 +58,12 @@ class CampaignService(Course[Campaign, CampaignVersion]):
             now,
             SHOWN_TO_RESIDENTS,
         )
-        versions = {one.id: one for one in await CampaignVersion.filter(id__in=[row["id"] for row in rows])}
-        return [self._as_live(versions[row["id"]]) for row in rows]
-
-    def _as_live(self, version: CampaignVersion) -> LiveCampaign:
-        points = most_points(msgspec.convert(version.rule, Rule))
-        return LiveCampaign(version.campaign_id, version, self.text(version), points)
+        found = {one.id: one for one in await CampaignVersion.filter(id__in=[row["id"] for row in rows])}
+        versions = [found[row["id"]] for row in rows]
+        return [
+            LiveCampaign(version.campaign_id, version, text, most_points(msgspec.convert(version.rule, Rule)))
+            for version, text in zip(versions, await self.texts(versions), strict=True)
+        ]
 
     async def _put_terms(self, row: Campaign, version: CampaignVersion, budgets: dict[str, int]) -> None:
         points = most_points(msgspec.convert(version.rule, Rule))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import msgspec
 
 from server.incentives.effects import most_points
 from server.incentives.errors import LimitNotCounted
-from server.incentives.rules import Rule, check
+from server.incentives.rules import Rule, RuleRefused, check, read
 from server.incentives.rules.needs import kind_of
 from server.kit.audit import Actor
 from server.kit.errors import InvalidField
@@ -24,6 +26,7 @@ DEFAULT_VOID_WINDOW_S = 1_800
 MAX_VOID_WINDOW_S = 7 * 86_400
 MAX_GRACE_DAYS = 365
 MAX_LIMITS = 8
+A_DAY = timedelta(days=1)
 MAX_CAP = 1_000_000_000_000
 # Every instant between can be told in any zone; "for ever" is no date.
 FIRST_DAY, LAST_DAY = datetime(2000, 1, 1, tzinfo=UTC), datetime(2199, 12, 31, tzinfo=UTC)
@@ -92,6 +95,20 @@ def check_limits(limits: tuple[Limit, ...], actions: tuple[str, ...]) -> None:
         seen.add(way)
 
 
+def rule_of(document: object) -> Rule:
+    """The rule that a decoded JSON document holds. Raises RuleRefused, naming the part as `rule.…`."""
+    with _in_rule():
+        return read(document)
+
+
+@contextmanager
+def _in_rule() -> Iterator[None]:
+    try:
+        yield
+    except RuleRefused as refusal:
+        raise RuleRefused(f"rule.{refusal.field}" if refusal.field else "rule", refusal.reason) from None
+
+
 ONCE_EACH = (Limit(1, "earn"),)
 ONE_EACH = (Limit(1, "issue"),)
 
@@ -117,12 +134,17 @@ class CampaignDraft:
         """Raise InvalidField for the first field that cannot be, RuleRefused for a rule that may not be."""
         _filled("title", self.title, 60)
         _filled("document", self.document, 100)
-        check(self.rule)
+        _window(self.starts_at, self.ends_at)
+        with _in_rule():
+            check(self.rule, (self.starts_at.date() - A_DAY, self.ends_at.date() + A_DAY))  # days of any zone
         if self.budget_points is not None:
             _within("budget_points", self.budget_points, most_points(self.rule), MAX_PLANNED)
         check_limits(self.limits, ("earn",))
+        if not most_points(self.rule):  # what is handed over is counted by the house, which counts awards only
+            for place, limit in enumerate(self.limits):
+                if limit.measure != "count":
+                    raise InvalidField(field=f"limits[{place}].measure")
         _within("validity_months", self.validity_months, 1, 24)
-        _window(self.starts_at, self.ends_at)
 
     def columns(self) -> dict[str, object]:
         """What it says, as columns of `campaign_version`."""

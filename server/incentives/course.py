@@ -7,7 +7,7 @@ moves      the steps that people make  simulation   one way to write, and to see
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic
 
@@ -20,8 +20,10 @@ from server.incentives.follow import Follow
 from server.incentives.models import Budget
 from server.incentives.moves import Moves
 from server.incentives.rows import Kind, L, Rows, V, plain
+from server.incentives.search import Search, find
 from server.incentives.simulation import Effects, differences, write
 from server.kit.clock import Clock
+from server.kit.errors import AppError
 from wallet import Vault
 
 #: A row, the version that stands for it, the newest one, and its budgets.
@@ -68,8 +70,8 @@ class Course(ABC, Generic[L, V]):
         self._follow = Follow(rows=self._rows, moves=self._moves, vault=vault, put_terms=self._put_terms)
 
     @abstractmethod
-    def text(self, version: V) -> str:
-        """What a version promises, in Chinese."""
+    async def texts(self, versions: Sequence[V]) -> list[str]:
+        """What each version promises, in Chinese."""
 
     @abstractmethod
     async def _put_terms(self, row: L, version: V, budgets: dict[str, int]) -> None:
@@ -98,14 +100,15 @@ class Course(ABC, Generic[L, V]):
 
     async def versions(self, row_id: int) -> list[tuple[V, str]]:
         """Every version with its text, newest first."""
-        return [(one, self.text(one)) for one in await self._rows.versions(await self._rows.find(row_id))]
+        found = await self._rows.versions(await self._rows.find(row_id))
+        return list(zip(found, await self.texts(found), strict=True))
 
     async def difference(self, row_id: int, before: int, after: int) -> Difference[V]:
         """What differs between two versions, by number. Raises VersionNotFound."""
         row = await self._rows.find(row_id)
         old, new = await self._rows.version(row, before), await self._rows.version(row, after)
         then, now = ({name: plain(value) for name, value in content_of(one).items()} for one in (old, new))
-        return Difference(old, new, differences(then, now), self.text(old), self.text(new))
+        return Difference(old, new, differences(then, now), *await self.texts([old, new]))
 
     # Moves
 
@@ -141,6 +144,22 @@ class Course(ABC, Generic[L, V]):
         """Put away what has ended."""
         return await self._write(signed, lambda tx: self._moves.archive(tx, row_id, signed))
 
+    async def kill_all(self, tx: BaseDBAsyncClient, signed: Signed) -> list[L]:
+        """Pause all that runs or is about to, in the caller's transaction; `tell_stopped` each when it has
+        committed."""
+        life = self._rows.kind.life
+        going = life.filter(status__in=("approved", "scheduled", "active")).using_db(tx).order_by("id")
+        stopped = [await self._moves.kill(tx, row.id, signed) for row in await going]
+        return [row for row in stopped if row is not None]
+
+    async def tell_stopped(self, row: L) -> bool:
+        """Close the budgets of a row that was killed; False: the vault could not be reached, and the worker does it."""
+        return (await self._follow.tell_now(row)).pending is None
+
+    async def end_exhausted(self, row_id: int) -> bool:
+        """For the worker: end what has nothing left to give; False when it does not run any more."""
+        return await self._follow.end_exhausted(row_id)
+
     async def redrive(self) -> int:
         """For the worker, every few seconds: finish, start and end what is due; returns how much it did."""
         return await self._follow.redrive()
@@ -151,13 +170,19 @@ class Course(ABC, Generic[L, V]):
         """One row, or the kind's own not-found error."""
         return await self._view(await self._look(await self._rows.find(row_id)))
 
-    async def page(self, before_id: int | None, limit: int, status: str | None = None) -> list[View[L, V]]:
-        """Up to `limit` rows with an id below `before_id`, newest first."""
-        life = self._rows.kind.life
-        chosen = life.all() if status is None else life.filter(status=status)
-        if before_id is not None:
-            chosen = chosen.filter(id__lt=before_id)
-        return await self.views(await chosen.order_by("-id").limit(limit))
+    async def search(
+        self, search: Search, after: tuple[int, int] | None, limit: int
+    ) -> tuple[list[View[L, V]], tuple[int, int] | None]:
+        """Up to `limit` rows behind `after` in the search's order, and where the next begin, None on the last page."""
+        found = await find(self._rows.kind, search, after, limit)
+        rows = {row.id: row for row in await self._rows.kind.life.filter(id__in=[row_id for _, row_id in found])}
+        views = await self.views([rows[row_id] for _, row_id in found if row_id in rows])
+        return views, found[-1] if len(found) == limit else None
+
+    async def check_count(self, search: Search, most: int, refusal: type[AppError]) -> None:
+        """Raise `refusal` when a search finds more than `most`."""
+        if len(await find(self._rows.kind, search, None, most + 1)) > most:
+            raise refusal
 
     async def views(self, rows: list[L]) -> list[View[L, V]]:
         """Many rows at once, in their order."""
@@ -173,12 +198,18 @@ class Course(ABC, Generic[L, V]):
         states: dict[int, list[BudgetState]] = {row_id: [] for row_id in ids}
         for budget, state in zip(budgets, await self._budgets.states(budgets), strict=True):
             states[getattr(budget, kind.owner)].append(state)
-        return [self._as_view(row, live.get(row.id), newest[row.id], states[row.id]) for row in rows]
+        pairs = [(live.get(row.id) or newest[row.id], newest[row.id]) for row in rows]
+        texts = iter(await self.texts([one for pair in pairs for one in pair]))
+        return [
+            self._as_view(row, shown, last, states[row.id], next(texts), next(texts))
+            for row, (shown, last) in zip(rows, pairs, strict=True)
+        ]
 
-    def _as_view(self, row: L, live: V | None, newest: V, states: list[BudgetState]) -> View[L, V]:
-        shown = live or newest
-        draft = newest if newest is not shown and newest.status not in ("live", "superseded") else None
-        return View(row, shown, self.text(shown), states, draft, "" if draft is None else self.text(draft))
+    @staticmethod
+    def _as_view(row: L, shown: V, newest: V, states: list[BudgetState], text: str, newest_text: str) -> View[L, V]:
+        if newest.id == shown.id or newest.status in ("live", "superseded"):
+            return View(row, shown, text, states)
+        return View(row, shown, text, states, newest, newest_text)
 
     async def _look(self, row: L, tx: BaseDBAsyncClient | None = None) -> Seen[L, V]:
         shown, draft = await self._rows.shown(row, tx), await self._rows.open_version(row, tx)
@@ -186,7 +217,8 @@ class Course(ABC, Generic[L, V]):
 
     async def _view(self, seen: Seen[L, V], effects: Effects | None = None) -> View[L, V]:
         row, shown, newest, budgets = seen
-        view = self._as_view(row, shown, newest, await self._budgets.states(budgets))
+        texts = await self.texts([shown, newest])
+        view = self._as_view(row, shown, newest, await self._budgets.states(budgets), *texts)
         return replace(view, effects=effects)
 
     async def _write(self, signed: Signed, act: Callable[[BaseDBAsyncClient], Awaitable[L]]) -> View[L, V]:

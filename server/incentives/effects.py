@@ -11,3 +11,10 @@ def most_points(rule: Rule) -> int:
     if isinstance(rule.effect, GivePoints):
         return rule.effect.points
     return rule.effect.at_most_points if isinstance(rule.effect, GivePointsPer) else 0
+
+
+def least_points(rule: Rule) -> int:
+    """The fewest points that an award of this rule may give; 0 for a rule that gives something else."""
+    if isinstance(rule.effect, GivePoints):
+        return rule.effect.points
+    return 1 if isinstance(rule.effect, GivePointsPer) else 0

@@ -77,3 +77,13 @@ class AlreadyOver(AppError):
 
 class CouponNotFound(AppError):
     code, status, message = "coupon_not_found", 404, "未找到该优惠券"
+
+
+class ExportTooLarge(AppError):
+    """What is asked for has more rows than one file may have."""
+
+    code, status, message = "export_too_large", 422, "符合条件的记录过多，请缩小范围后再导出"
+
+
+class AlertNotFound(AppError):
+    code, status, message = "budget_alert_not_found", 404, "未找到该预算提醒"

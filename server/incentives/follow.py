@@ -171,6 +171,20 @@ class Follow(Generic[L, V]):
             await self._rows.record(tx, "ended" if status == "ended" else "started", row, before, after, None)
         return True
 
+    async def end_exhausted(self, row_id: int) -> bool:
+        """End what has nothing left to give; its budgets stay open for what is still owed, as after its time."""
+        async with transaction() as tx:
+            row = await self._rows.lock(tx, row_id)
+            if row.live_version is None or row.pending is not None or row.status != "active":
+                return False
+            version, now = await self._rows.shown(row, tx), self._rows.clock.now()
+            before = await self._rows.snapshot(tx, row, version)
+            row.status, row.ended_at, row.end_reason = "ended", now, "budget_exhausted"
+            await self._moves.end_span(tx, row, now)
+            await self._rows.save(tx, row)
+            await self._rows.record(tx, "ended", row, before, await self._rows.snapshot(tx, row, version), None)
+        return True
+
     async def _set_right(self) -> int:
         """A call that was delayed may arrive after a later one; the status in the house is what counts."""
         life = self._rows.kind.life
@@ -185,9 +199,9 @@ class Follow(Generic[L, V]):
         if not wanted:
             return 0
         done = 0
-        for budget_id, view in (await self._vault.budgets(list(wanted))).items():
+        for budget_id, level in (await self._vault.budget_levels(list(wanted))).items():
             row, is_open = wanted[budget_id]
-            if view.open != is_open and await life.exists(id=row.id, revision=row.revision, pending=None):
+            if level.open != is_open and await life.exists(id=row.id, revision=row.revision, pending=None):
                 await (self._vault.open_budget if is_open else self._vault.close_budget)(budget_id)
                 log.warning("budget_set_right", noun=self._rows.kind.noun, id=row.id, budget_id=budget_id, open=is_open)
                 done += 1

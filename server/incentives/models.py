@@ -229,9 +229,10 @@ class BudgetRequest(Model):
 
 
 class Award(Model):
-    """Points that a campaign owes for a fact, posted under `vault_id` by the terms of `version`.
+    """What a campaign owes for a fact by the rule of `version`; one per campaign and fact, whatever versions it had.
 
-    status: pending | posted | refused. One per campaign and fact, whatever versions it had.
+    effect: points | coupon | free_minutes | lottery_ticket; `points` are posted under `vault_id`, the others were
+    handed over when they are `posted`. status: pending | posted | refused.
     """
 
     id = fields.BigIntField(primary_key=True)
@@ -245,6 +246,8 @@ class Award(Model):
         "migrations.Fact", related_name="awards", on_delete=fields.OnDelete.RESTRICT, db_index=True
     )
     resident_id = fields.BigIntField(db_index=True)
+    effect = fields.CharField(max_length=16, default="points")
+    points = fields.BigIntField(default=0)
     vault_id: fields.Field[UUID] = fields.UUIDField(unique=True)
     status = fields.CharField(max_length=8, default="pending")
     reason = fields.CharField(max_length=60, default="")
@@ -260,3 +263,65 @@ class Award(Model):
     class Meta:
         table = "award"
         unique_together = (("campaign", "fact"),)
+
+
+class FreeMinutes(Model):
+    """Minutes for which a scene asks nothing, from an award. `used` grows to `minutes`; usable through
+    `valid_until`."""
+
+    id = fields.BigIntField(primary_key=True)
+    award: fields.OneToOneRelation[Award] = fields.OneToOneField(
+        "migrations.Award", related_name="free_minutes", on_delete=fields.OnDelete.RESTRICT
+    )
+    resident_id = fields.BigIntField(db_index=True)
+    scene = fields.CharField(max_length=16)
+    minutes = fields.IntField()
+    used = fields.IntField(default=0)
+    valid_until = fields.DateField()
+    created_at = fields.DatetimeField()
+
+    award_id: int
+
+    class Meta:
+        table = "free_minutes"
+
+
+class BudgetDay(Model):
+    """What was used of a budget, reserved and consumed, when it was last looked at on a city day."""
+
+    id = fields.BigIntField(primary_key=True)
+    budget: fields.ForeignKeyRelation[Budget] = fields.ForeignKeyField(
+        "migrations.Budget", related_name="days", on_delete=fields.OnDelete.RESTRICT
+    )
+    day = fields.DateField()
+    used = fields.BigIntField()
+
+    class Meta:
+        table = "budget_day"
+        unique_together = (("budget", "day"),)
+
+
+class BudgetAlert(Model):
+    """So many per cent of a budget are used; 100: the rest does not reach for the next award or coupon.
+
+    One row for each threshold: raised, cleared when a top-up brings the budget below, raised again (`times`).
+    """
+
+    id = fields.BigIntField(primary_key=True)
+    budget: fields.ForeignKeyRelation[Budget] = fields.ForeignKeyField(
+        "migrations.Budget", related_name="alerts", on_delete=fields.OnDelete.RESTRICT
+    )
+    threshold_percent = fields.IntField()
+    total = fields.BigIntField()
+    used = fields.BigIntField()
+    times = fields.IntField(default=1)
+    raised_at = fields.DatetimeField()
+    cleared_at: fields.Field[datetime | None] = fields.DatetimeField(null=True)
+    acknowledged_by: fields.Field[int | None] = fields.BigIntField(null=True)
+    acknowledged_at: fields.Field[datetime | None] = fields.DatetimeField(null=True)
+
+    budget_id: int
+
+    class Meta:
+        table = "budget_alert"
+        unique_together = (("budget", "threshold_percent"),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from server.incentives.budgets import STOCK_CACHE_S, BudgetBoard
@@ -69,9 +70,9 @@ class TemplateService(Course[CouponTemplate, CouponTemplateVersion]):
         self._terms: dict[int, tuple[float, int]] = {}
         self._listed: tuple[float, list[tuple[CouponTemplateVersion, int]]] | None = None
 
-    def text(self, version: CouponTemplateVersion) -> str:
-        """The rule in Chinese."""
-        return template_text(version, self._clock.zone)
+    async def texts(self, versions: Sequence[CouponTemplateVersion]) -> list[str]:
+        """What each version promises, in Chinese."""
+        return [template_text(version, self._clock.zone) for version in versions]
 
     async def live_terms(self, template_id: int) -> int:
         """The terms under which this template is claimed now, at most a second old; 0: there are none."""
@@ -107,10 +108,10 @@ class TemplateService(Course[CouponTemplate, CouponTemplateVersion]):
         if version.id not in self._benefits:
             self._benefits[version.id] = Benefit(
                 id=version.id, template_id=version.template_id, title=version.title, summary=benefit_text(version),
-                terms_text=self.text(version), kind=version.kind, face_value_fen=version.face_value_fen,
-                pay_bp=version.pay_bp, cap_fen=version.cap_fen, threshold_fen=version.threshold_fen,
-                price_points=version.price_points, merchants=tuple(version.merchants),
-                void_window_s=version.void_window_s,
+                terms_text=template_text(version, self._clock.zone), kind=version.kind,
+                face_value_fen=version.face_value_fen, pay_bp=version.pay_bp, cap_fen=version.cap_fen,
+                threshold_fen=version.threshold_fen, price_points=version.price_points,
+                merchants=tuple(version.merchants), void_window_s=version.void_window_s,
             )  # fmt: skip
         return self._benefits[version.id]
 

@@ -9,7 +9,6 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 
-from server.incentives.awards import AwardService
 from server.incentives.budgets import BudgetService
 from server.incentives.campaigns import CampaignService
 from server.incentives.models import Campaign, CouponTemplate
@@ -18,7 +17,7 @@ from server.kit.clock import Clock
 from server.kit.db import close_house, open_house
 from server.kit.errors import InvalidField
 from tests.support.databases import Database
-from tests.support.incentives import CHECKER, KEY, MAKER, House
+from tests.support.incentives import CHECKER, MAKER, House, awards_of
 from wallet import Refused, Vault
 
 
@@ -31,7 +30,7 @@ async def house(database: Database) -> AsyncIterator[House]:
     clock.follow(await app.now())
     yield House(
         app, worker, clock, CampaignService(vault=app, clock=clock), TemplateService(vault=app, clock=clock),
-        BudgetService(vault=app, clock=clock), AwardService(vault=worker, clock=clock, job_key=KEY),
+        BudgetService(vault=app, clock=clock), awards_of(worker, clock),
     )  # fmt: skip
     await worker.close()
     await app.close()

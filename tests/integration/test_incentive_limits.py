@@ -11,7 +11,6 @@ import pytest
 import pytest_asyncio
 from tortoise.exceptions import IntegrityError
 
-from server.incentives.awards import AwardService
 from server.incentives.budgets import BudgetService
 from server.incentives.campaigns import CampaignService
 from server.incentives.facts import record_fact
@@ -21,7 +20,7 @@ from server.kit.clock import Clock
 from server.kit.db import close_house, open_house, transaction
 from server.kit.outbox import Event
 from tests.support.databases import Database
-from tests.support.incentives import CHECKER, KEY, MAKER, House, per_person
+from tests.support.incentives import CHECKER, MAKER, House, awards_of, per_person
 from tests.support.ledger import CITY, COUNTER, Ledger, open_ledger, refusal
 
 _facts = itertools.count(1)
@@ -63,7 +62,7 @@ async def town(database: Database) -> AsyncIterator[Town]:
         house = House(
             ledger.app, ledger.worker, clock, CampaignService(vault=ledger.app, clock=clock),
             TemplateService(vault=ledger.app, clock=clock), BudgetService(vault=ledger.app, clock=clock),
-            AwardService(vault=ledger.worker, clock=clock, job_key=KEY),
+            awards_of(ledger.worker, clock),
         )  # fmt: skip
         yield Town(house, ledger)
         assert await ledger.broken() == []

@@ -9,7 +9,6 @@ from datetime import timedelta
 import pytest
 import pytest_asyncio
 
-from server.incentives.awards import AwardService
 from server.incentives.budgets import BudgetService
 from server.incentives.campaigns import CampaignService
 from server.incentives.commands import Signed
@@ -24,7 +23,7 @@ from server.kit.errors import InvalidField
 from server.kit.ids import uuid7
 from server.kit.outbox import Event
 from tests.support.databases import Database
-from tests.support.incentives import CHECKER, KEY, MAKER, THIRD, House, Unreachable, per_person
+from tests.support.incentives import CHECKER, MAKER, THIRD, House, Unreachable, awards_of, per_person
 from wallet import Refused, Vault, VaultUnavailable
 
 RESIDENTS = iter(range(7_000, 8_000))
@@ -39,7 +38,7 @@ async def opened(database: Database) -> AsyncIterator[House]:
     clock.follow(await app.now())
     yield House(
         app, worker, clock, CampaignService(vault=app, clock=clock), TemplateService(vault=app, clock=clock),
-        BudgetService(vault=app, clock=clock), AwardService(vault=worker, clock=clock, job_key=KEY),
+        BudgetService(vault=app, clock=clock), awards_of(worker, clock),
     )  # fmt: skip
     await worker.close()
     await app.close()

@@ -14,7 +14,6 @@ import pytest
 import pytest_asyncio
 from tortoise.exceptions import IntegrityError, OperationalError
 
-from server.incentives.awards import AwardService
 from server.incentives.budgets import BudgetService
 from server.incentives.campaigns import CampaignService
 from server.incentives.commands import Signed
@@ -44,7 +43,7 @@ from server.kit.db import close_house, fetch, open_house, transaction
 from server.kit.ids import uuid7
 from server.kit.outbox import Event
 from tests.support.databases import Database
-from tests.support.incentives import CHECKER, KEY, MAKER, THIRD, House, Unreachable, per_person, points_rule
+from tests.support.incentives import CHECKER, MAKER, THIRD, House, Unreachable, awards_of, per_person, points_rule
 from tests.support.patience import relay_all
 from wallet import Refused, Vault, VaultUnavailable
 
@@ -60,7 +59,7 @@ async def opened(database: Database) -> AsyncIterator[House]:
     clock.follow(await app.now())
     yield House(
         app, worker, clock, CampaignService(vault=app, clock=clock), TemplateService(vault=app, clock=clock),
-        BudgetService(vault=app, clock=clock), AwardService(vault=worker, clock=clock, job_key=KEY),
+        BudgetService(vault=app, clock=clock), awards_of(worker, clock),
     )  # fmt: skip
     await worker.close()
     await app.close()
@@ -157,7 +156,7 @@ async def test_a_sold_out_budget_refuses_the_award_for_good(house: House, reside
 async def test_an_award_waits_for_a_vault_that_cannot_be_reached(house: House, resident: int) -> None:
     await house.live_campaign()
     await house.tell(resident)
-    cut = AwardService(vault=Unreachable(house.app, 0), clock=house.clock, job_key=KEY)  # type: ignore[arg-type]
+    cut = awards_of(Unreachable(house.app, 0), house.clock)  # type: ignore[arg-type]
     await cut.on_fact(await Event.get(key=f"resident:{resident}"))
     award = await Award.get(resident_id=resident)
     assert (award.status, award.attempts) == ("pending", 1)

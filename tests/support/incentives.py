@@ -10,16 +10,28 @@ from server.incentives.budgets import BudgetService
 from server.incentives.campaigns import CampaignService, CampaignView
 from server.incentives.commands import CampaignDraft, Limit, Signed, TemplateDraft
 from server.incentives.facts import record_fact
+from server.incentives.grants.desk import GrantDesk
+from server.incentives.handing import Handing
+from server.incentives.lottery.entries import EntryService
 from server.incentives.models import Campaign
 from server.incentives.rules import Rule
 from server.incentives.rules.language import FactTrigger, GivePoints
 from server.incentives.templates import TemplateService, TemplateView
 from server.kit.clock import Clock
+from server.kit.crypto import BlindIndex
 from server.kit.db import fetch, transaction
 from wallet import Vault, VaultUnavailable
 
 MAKER, CHECKER, THIRD = Signed(1, "r-1"), Signed(2, "r-2"), Signed(3, "r-3")
 KEY = b"k" * 32
+
+
+def awards_of(vault: Vault, clock: Clock) -> AwardService:
+    """What gives for facts, with the desk that writes coupons down."""
+    desk, entries = GrantDesk(vault=vault, clock=clock, job_key=KEY), EntryService(clock=clock, index=BlindIndex(KEY))
+    return AwardService(
+        vault=vault, clock=clock, job_key=KEY, handing=Handing(clock=clock, owe=desk.owe, enter=entries.enter)
+    )
 
 
 def points_rule(points: int = 100, fact: str = "identity_bound") -> Rule:

@@ -18,10 +18,17 @@ ALTER TABLE campaign DROP CONSTRAINT campaign_live_version;
 ALTER TABLE coupon_template DROP CONSTRAINT coupon_template_live_version;
 ALTER TABLE campaign_span DROP CONSTRAINT campaign_span_of_campaign;
 ALTER TABLE award DROP CONSTRAINT award_of_campaign;
+ALTER TABLE free_minutes
+    DROP CONSTRAINT free_minutes_amount,
+    DROP CONSTRAINT free_minutes_scene;
+ALTER TABLE budget_alert
+    DROP CONSTRAINT budget_alert_threshold,
+    DROP CONSTRAINT budget_alert_acknowledged;
 ALTER TABLE award
     DROP CONSTRAINT award_status_known,
     DROP CONSTRAINT award_settled_when,
-    DROP CONSTRAINT award_refused_why;
+    DROP CONSTRAINT award_refused_why,
+    DROP CONSTRAINT award_effect;
 ALTER TABLE budget_request
     DROP CONSTRAINT budget_request_kind_known,
     DROP CONSTRAINT budget_request_amount,

@@ -120,7 +120,15 @@ CREATE INDEX budget_request_open ON budget_request (approved_at) WHERE status = 
 ALTER TABLE award
     ADD CONSTRAINT award_status_known CHECK (status IN ('pending', 'posted', 'refused')),
     ADD CONSTRAINT award_settled_when CHECK ((status = 'pending') = (settled_at IS NULL)),
-    ADD CONSTRAINT award_refused_why CHECK ((status = 'refused') = (reason <> ''));
+    ADD CONSTRAINT award_refused_why CHECK ((status = 'refused') = (reason <> '')),
+    ADD CONSTRAINT award_effect CHECK (effect IN ('points', 'coupon', 'free_minutes', 'lottery_ticket')
+        AND (effect = 'points') = (points > 0) AND points >= 0 AND (effect = 'points' OR status <> 'pending'));
+ALTER TABLE budget_alert
+    ADD CONSTRAINT budget_alert_threshold CHECK (threshold_percent BETWEEN 1 AND 100 AND times > 0),
+    ADD CONSTRAINT budget_alert_acknowledged CHECK ((acknowledged_by IS NULL) = (acknowledged_at IS NULL));
+ALTER TABLE free_minutes
+    ADD CONSTRAINT free_minutes_amount CHECK (minutes > 0 AND used BETWEEN 0 AND minutes),
+    ADD CONSTRAINT free_minutes_scene CHECK (scene IN ('parking'));
 CREATE INDEX award_due ON award (due_at) WHERE status = 'pending';
 
 ALTER TABLE award

@@ -248,10 +248,52 @@ class DifferenceQuery(Struct, frozen=True, forbid_unknown_fields=True):
     after: VersionNumber
 
 
-class CoursePageQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """`cursor` is the `next_cursor` of the page before."""
+class _SearchQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Filters, all optional. `text`: in title or document; `since`, `until`: the window reaches into this time;
+    `created_by`: who made it or edited it last."""
 
     status: Status | None = None
+    text: Annotated[str, Meta(min_length=1, max_length=60)] | None = None
+    since: Instant | None = None
+    until: Instant | None = None
+    created_by: MerchantId | None = None
+    sort: Literal["newest", "oldest", "starts", "ends"] = "newest"
+
+
+class CampaignSearchQuery(_SearchQuery, frozen=True, forbid_unknown_fields=True):
+    """Filters; `trigger`: a kind of fact."""
+
+    trigger: Annotated[str, Meta(min_length=1, max_length=40)] | None = None
+
+
+class TemplateSearchQuery(_SearchQuery, frozen=True, forbid_unknown_fields=True):
+    """Filters; `kind`: of the benefit."""
+
+    kind: Literal["amount_off", "discount", "exchange"] | None = None
+
+
+class CampaignExportQuery(CampaignSearchQuery, frozen=True, forbid_unknown_fields=True):
+    """Filters of an export, and what for."""
+
+    format: Literal["csv", "xlsx"] = "csv"
+
+
+class TemplateExportQuery(TemplateSearchQuery, frozen=True, forbid_unknown_fields=True):
+    """Filters of an export, and what for."""
+
+    format: Literal["csv", "xlsx"] = "csv"
+
+
+class CampaignPageQuery(CampaignSearchQuery, frozen=True, forbid_unknown_fields=True):
+    """Filters of a list; `cursor` is the `next_cursor` of the page before, by the same filters and order."""
+
+    cursor: Annotated[str, Meta(max_length=256)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+
+
+class TemplatePageQuery(TemplateSearchQuery, frozen=True, forbid_unknown_fields=True):
+    """Filters of a list; `cursor` is the `next_cursor` of the page before, by the same filters and order."""
+
     cursor: Annotated[str, Meta(max_length=256)] | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
 
@@ -305,9 +347,19 @@ class TopUpReply(Struct, frozen=True, omit_defaults=True):
 
 
 class BudgetDetailReply(Struct, frozen=True):
-    """A budget, whose it is, and its newest requests, the initial one included."""
+    """A budget, whose it is, how fast it is used, and its newest requests, the initial one included."""
 
     budget: BudgetReply
+    burn: BurnReply
     campaign_id: str | None
     template_id: str | None
     requests: list[TopUpReply]
+
+
+class BurnReply(Struct, frozen=True):
+    """How fast the budget is used, in its unit: a day in the last 7 days, and since it began. `empty_at`: when it
+    will be used up at the speed of the last 7 days."""
+
+    per_day_7: float
+    per_day: float
+    empty_at: datetime | None

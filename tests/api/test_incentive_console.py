@@ -1,0 +1,215 @@
+"""Versions, simulation, search, export, calendar, kill switch, alerts and budget speed over HTTP."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from server.kit.ids import uuid7
+from server.kit.sheets import cells
+from tests.support.console import ADMIN, Console, campaign, console, rule, template, window
+
+__all__ = ["console"]
+
+
+async def get(console: Console, path: str, **query: Any) -> Any:
+    reply = await console.client.get(ADMIN + path, params=query, headers=console.director)
+    assert reply.status_code == 200, reply.text
+    return reply.json()
+
+
+async def changed(console: Console, made: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
+    """A live campaign after a change of it was approved."""
+    path = f"/campaigns/{made['id']}"
+    assert (await console.post(f"{path}/versions", console.editor, body)).status_code == 201
+    await console.post(f"{path}/submit", console.editor)
+    reply = await console.post(f"{path}/approve", console.approver)
+    assert reply.status_code == 200, reply.text
+    answer: dict[str, Any] = reply.json()
+    return answer
+
+
+async def test_a_live_campaign_is_changed_by_a_version_and_both_stay_readable(console: Console) -> None:
+    made = await console.live("/campaigns", campaign())
+    body = campaign(rule=rule(7), title="第二版")
+    late = await console.post(f"/campaigns/{made['id']}/versions", console.editor, body | {"budget_points": 9_999})
+    assert (late.status_code, late.json()["error"]["field"]) == (409, "budget_points")
+    live = await changed(console, made, {name: value for name, value in body.items() if name != "budget_points"})
+    assert (live["version"]["number"], live["version"]["title"], live["status"]) == (2, "第二版", "active")
+    assert live["budgets"] == made["budgets"]
+    versions = (await get(console, f"/campaigns/{made['id']}/versions"))["items"]
+    assert [(one["number"], one["version_status"]) for one in versions] == [(2, "live"), (1, "superseded")]
+    assert all(one["approved_by"] not in (None, one["created_by"]) for one in versions)
+    found = await get(console, f"/campaigns/{made['id']}/diff", before=1, after=2)
+    fields = {one["field"]: (one["before"], one["after"]) for one in found["fields"]}
+    assert fields["rule.effect.points"] == (100, 7)
+    assert ("100积分" in found["before_text"], "7积分" in found["after_text"]) == (True, True)
+    nothing = await console.client.get(
+        f"{ADMIN}/campaigns/{made['id']}/diff", params={"before": 1, "after": 3}, headers=console.director
+    )
+    assert (nothing.status_code, nothing.json()["error"]["code"]) == (404, "version_not_found")
+
+
+async def test_a_rule_that_may_not_be_is_refused_with_its_part_and_the_reason_in_chinese(console: Console) -> None:
+    older = {"kind": "amount", "attribute": "age", "at_least": 60}
+    for document, field, word in (
+        (rule(condition=older), "rule.condition.attribute", "年龄"),
+        (rule(-5), "rule.effect.points", "不能扣减"),
+        (rule(fact="petition"), "rule.trigger.fact", "信访"),
+    ):
+        reply = await console.post("/campaigns", console.editor, campaign(rule=document))
+        error = reply.json()["error"]
+        assert (reply.status_code, error["code"], error["field"]) == (422, "rule_refused", field)
+        assert word in error["message"]
+    limit = {"action": "earn", "cap": 1, "scope": "town"}
+    reply = await console.post("/campaigns", console.editor, campaign(limits=[limit]))
+    assert (reply.status_code, reply.json()["error"]["field"]) == (422, "limits[0].scope")
+
+
+@pytest.mark.parametrize(("path", "body"), [("/campaigns", campaign()), ("/coupon-templates", template())])
+async def test_every_write_can_be_simulated_and_leaves_nothing(
+    console: Console, path: str, body: dict[str, Any]
+) -> None:
+    async def pretend(step: str, who: dict[str, str], content: Any = None) -> dict[str, Any]:
+        reply = await console.post(f"{path}{step}?simulate=true", who, content)
+        assert reply.status_code == 200, reply.text
+        assert reply.json()["simulated"] is True
+        answer: dict[str, Any] = reply.json()
+        return answer
+
+    pretended = await pretend("", console.editor, body)
+    assert (await console.client.get(f"{ADMIN}{path}/{pretended['id']}", headers=console.director)).status_code == 404
+    made = (await console.post(path, console.editor, body)).json()
+    assert {"simulated", "effects"}.isdisjoint(made)
+    one = f"/{made['id']}"
+    assert (await pretend(f"{one}/submit", console.editor))["status"] == "in_review"
+    assert (await get(console, path + one))["status"] == "draft"
+    await console.post(f"{path}{one}/submit", console.editor)
+    for step, who, status, content in (
+        ("withdraw", console.editor, "draft", None), ("reject", console.approver, "draft", {"comment": "再改改"}),
+        ("approve", console.approver, "active", None),
+    ):  # fmt: skip
+        assert (await pretend(f"{one}/{step}", who, content))["status"] == status
+        assert (await get(console, path + one))["status"] == "in_review"
+    told = await pretend(f"{one}/approve", console.approver)
+    planned = {budget["unit"]: budget["planned"] for budget in made["budgets"]}
+    assert {budget["unit"]: budget["amount"] for budget in told["effects"]["budgets"]} == planned
+    assert all(budget["total"] == 0 for budget in (await get(console, path + one))["budgets"])
+    await console.post(f"{path}{one}/approve", console.approver)
+    for step, status in (("pause", "paused"), ("end", "ended")):
+        assert (await pretend(f"{one}/{step}", console.approver))["status"] == status
+    await pretend(f"{one}/copy", console.editor)
+    stands = await get(console, path + one)
+    assert (stands["status"], {budget["open"] for budget in stands["budgets"]}) == ("active", {True})
+    budget, key = stands["budgets"][0]["id"], str(uuid7(datetime.now(UTC)))
+    asked = await console.post(
+        f"/budgets/{budget}/top-ups?simulate=true", console.director, {"amount": 5, "document": "追加"},
+        **{"Idempotency-Key": key},
+    )  # fmt: skip
+    assert (asked.status_code, asked.json()["simulated"]) == (200, True)
+    assert (await console.post(f"/top-ups/{key}/approve", console.approver)).status_code == 404
+
+
+async def test_campaigns_are_found_by_status_trigger_words_time_and_editor_in_any_order(console: Console) -> None:
+    far = datetime.now(UTC) + timedelta(days=4_000)
+    made = []
+    for days in (3, 1, 2):
+        window_ = {
+            "starts_at": (far + timedelta(days=days)).isoformat(),
+            "ends_at": (far + timedelta(days=10 - days)).isoformat(),
+        }
+        body = campaign(title=f"远期100%活动{days}", rule=rule(fact="parking_exit_paid"), **window_)
+        made.append((await console.post("/campaigns", console.editor, body)).json())
+    first, second, third = (one["id"] for one in made)
+    words = {"text": "远期100%"}
+    cases = {
+        "newest": [third, second, first], "oldest": [first, second, third], "starts": [second, third, first],
+        "ends": [first, third, second],
+    }  # fmt: skip
+    for sort, expected in cases.items():
+        seen: list[str] = []
+        cursor: dict[str, str] = {}
+        while True:
+            page = await get(console, "/campaigns", sort=sort, limit=2, **words, **cursor)
+            seen += [item["id"] for item in page["items"]]
+            if page["next_cursor"] is None:
+                break
+            cursor = {"cursor": page["next_cursor"]}
+        assert seen == expected, sort
+    editor = made[0]["version"]["created_by"]
+    for query, count in (
+        (words | {"status": "draft"}, 3), (words | {"status": "active"}, 0), (words | {"trigger": "date"}, 0),
+        (words | {"trigger": "parking_exit_paid"}, 3), (words | {"created_by": editor}, 3),
+        (words | {"created_by": "999"}, 0), ({"text": "远期100_活动"}, 0),
+        (words | {"until": (far + timedelta(days=1)).isoformat()}, 0),
+        (words | {"since": (far + timedelta(days=8)).isoformat()}, 1),
+    ):  # fmt: skip
+        assert len((await get(console, "/campaigns", **query))["items"]) == count, query
+
+
+async def test_lists_leave_as_csv_and_xlsx_and_no_cell_is_a_formula(console: Console) -> None:
+    title = "=cmd|' /C calc'!A1"
+    made = (await console.post("/campaigns", console.editor, campaign(title=title))).json()
+    reply = await console.client.get(f"{ADMIN}/campaigns/export", params={"text": title}, headers=console.director)
+    assert (reply.status_code, reply.headers["Cache-Control"]) == (200, "no-store")
+    heading, row = csv.reader(io.StringIO(reply.content.decode("utf-8-sig")))
+    told = dict(zip(heading, row, strict=True))
+    assert (told["编号"], told["名称"], told["预算总额"]) == (made["id"], f"'{title}", "1000")
+    book = await console.client.get(
+        f"{ADMIN}/campaigns/export", params={"text": title, "format": "xlsx"}, headers=console.director
+    )
+    assert list(cells(book.content, {"名称"})) == [(2, title)]
+    assert b"<f>" not in book.content
+    other = await console.client.get(f"{ADMIN}/coupon-templates/export?format=pdf", headers=console.director)
+    assert (other.status_code, other.json()["error"]["field"]) == (400, "format")
+    assert (await console.client.get(f"{ADMIN}/campaigns/export", headers=console.resident)).status_code == 403
+
+
+async def test_the_calendar_shows_what_reaches_into_a_time(console: Console) -> None:
+    made = await console.live("/campaigns", campaign(title="日历活动"))
+    offer = await console.live("/coupon-templates", template(title="日历券"))
+    await console.post(f"/coupon-templates/{offer['id']}/end", console.approver)
+    now = datetime.now(UTC)
+
+    async def shown(since: timedelta, until: timedelta) -> set[tuple[str, str]]:
+        span = {"since": (now + since).isoformat(), "until": (now + until).isoformat()}
+        return {(one["kind"], one["id"]) for one in (await get(console, "/campaigns/calendar", **span))["items"]}
+
+    both = {("campaign", made["id"]), ("coupon_template", offer["id"])}
+    assert both <= await shown(timedelta(hours=-2), timedelta(hours=1))
+    assert both & await shown(timedelta(days=1), timedelta(days=2)) == {("campaign", made["id"])}
+    assert not both & await shown(timedelta(days=31), timedelta(days=60))
+    wrong = {"since": now.isoformat(), "until": (now + timedelta(days=401)).isoformat()}
+    reply = await console.client.get(f"{ADMIN}/campaigns/calendar", params=wrong, headers=console.director)
+    assert (reply.status_code, reply.json()["error"]["field"]) == (400, "until")
+
+
+async def test_the_kill_switch_stops_everything_and_is_written_down(console: Console) -> None:
+    made = await console.live("/campaigns", campaign())
+    offer = await console.live("/coupon-templates", template())
+    body = {"kind": "all", "reason": "系统异常，全部停止"}
+    assert (await console.post("/incentives/kill-switch", console.editor, body)).status_code == 403
+    pretended = (await console.post("/incentives/kill-switch?simulate=true", console.approver, body)).json()
+    assert (made["id"] in pretended["campaigns"], pretended["simulated"]) == (True, True)
+    assert (await get(console, f"/campaigns/{made['id']}"))["status"] == "active"
+    done = (await console.post("/incentives/kill-switch", console.approver, body)).json()
+    assert (made["id"] in done["campaigns"], offer["id"] in done["templates"], done["settling"]) == (True, True, 0)
+    for path in (f"/campaigns/{made['id']}", f"/coupon-templates/{offer['id']}"):
+        stands = await get(console, path)
+        assert (stands["status"], {one["open"] for one in stands["budgets"]}) == ("paused", {False})
+    assert (await console.post("/incentives/kill-switch", console.approver, body)).json()["campaigns"] == []
+    entry = (await get(console, "/audit-entries", object_kind="kill_switch"))["items"][-1]
+    assert (entry["after"]["reason"], made["id"] in entry["after"]["campaigns"]) == (body["reason"], True)
+    resumed = (await console.post(f"/campaigns/{made['id']}/resume", console.approver)).json()
+    assert (resumed["status"], resumed["budgets"][0]["open"]) == ("active", True)
+    assert (await get(console, f"/coupon-templates/{offer['id']}"))["status"] == "paused"
+
+
+async def test_a_budget_tells_how_fast_it_is_used(console: Console) -> None:
+    made = await console.live("/campaigns", campaign(**window()))
+    detail = await get(console, f"/budgets/{made['budgets'][0]['id']}")
+    assert detail["burn"] == {"per_day_7": 0.0, "per_day": 0.0, "empty_at": None}

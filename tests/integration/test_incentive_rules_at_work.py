@@ -1,0 +1,209 @@
+"""Campaigns whose rules are more than points for a fact: conditions, tiers, coupons, minutes, and why not."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from server.incentives.budgets import BudgetService
+from server.incentives.campaigns import CampaignService
+from server.incentives.commands import rule_of
+from server.incentives.errors import CampaignNotFound
+from server.incentives.explanations import ExplanationService
+from server.incentives.facts import Told, record_all, record_fact
+from server.incentives.grants.desk import GrantDesk
+from server.incentives.grants.models import CouponGrant
+from server.incentives.models import Award, Fact, FreeMinutes
+from server.incentives.rules import RuleRefused
+from server.incentives.templates import TemplateService
+from server.kit.clock import Clock
+from server.kit.db import close_house, fetch, open_house, transaction
+from server.kit.errors import InvalidField
+from server.kit.outbox import Event
+from tests.support.databases import Database
+from tests.support.incentives import KEY, MAKER, House, awards_of, per_person
+from wallet import Vault
+
+_facts = itertools.count(1)
+PEOPLE = itertools.count(20_000)
+HOURS = "volunteer_hours_recorded"
+
+
+@dataclass
+class Room:
+    """The room with its explanations."""
+
+    house: House
+    explanations: ExplanationService
+
+    async def campaign(self, document: dict[str, Any], **changes: Any) -> int:
+        return (await self.house.live_campaign(**{"rule": rule_of(document), "limits": (), **changes})).row.id
+
+    async def tell(self, resident: int, kind: str, at: datetime | None = None, **attributes: Any) -> int:
+        """A fact, judged; its id."""
+        async with transaction() as tx:
+            source = f"test:{next(_facts)}"
+            assert await record_fact(tx, resident, kind, source, at or self.house.clock.now(), attributes)
+        fact = await Fact.get(source_id=source)
+        event = await Event.filter(key=f"resident:{resident}").order_by("-id").first()
+        assert event is not None and event.payload["fact_id"] == str(fact.id)
+        await self.house.awards.on_fact(event)
+        return fact.id
+
+
+def when(fact: str, effect: dict[str, Any], condition: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {"trigger": {"kind": "fact", "fact": fact}, "condition": condition, "effect": effect}
+
+
+def points(count: int) -> dict[str, Any]:
+    return {"kind": "points", "points": count}
+
+
+@pytest_asyncio.fixture(scope="module")
+async def opened(database: Database) -> AsyncIterator[Room]:
+    await open_house(database.worker)
+    app = await Vault.connect(database.app, role="app")
+    worker = await Vault.connect(database.worker, role="worker")
+    clock = Clock()
+    clock.follow(await app.now())
+    house = House(
+        app, worker, clock, CampaignService(vault=app, clock=clock), TemplateService(vault=app, clock=clock),
+        BudgetService(vault=app, clock=clock), awards_of(worker, clock),
+    )  # fmt: skip
+    yield Room(house, ExplanationService(clock=clock))
+    await worker.close()
+    await app.close()
+    await close_house()
+
+
+@pytest_asyncio.fixture
+async def room(opened: Room) -> AsyncIterator[Room]:
+    yield opened
+    await opened.house.end_all()
+
+
+async def test_volunteer_hours_are_paid_by_tiers_that_climb_through_the_year(room: Room) -> None:
+    effect = {
+        "kind": "points_per", "attribute": "minutes", "over": "year", "at_most_points": 100,
+        "tiers": [{"per": 60, "points": 1, "up_to": 1_200}, {"per": 120, "points": 1}],
+    }  # fmt: skip
+    await room.campaign(when(HOURS, effect), budget_points=10_000)
+    person = next(PEOPLE)
+    given = []
+    for minutes in (630, 90, 600, 240):  # 10 h 30, 12 h, 22 h, 26 h
+        before = await room.house.points(person)
+        await room.tell(person, HOURS, minutes=minutes)
+        given.append(await room.house.points(person) - before)
+    assert given == [10, 2, 9, 2]
+
+
+async def test_who_does_not_fit_gets_nothing_and_is_told_why_and_how_far_he_is(room: Room) -> None:
+    done = {
+        "kind": "has_done", "fact": HOURS, "within": {"kind": "last_days", "days": 30},
+        "measure": {"kind": "sum", "attribute": "minutes", "at_least": 180},
+    }  # fmt: skip
+    campaign = await room.campaign(when(HOURS, points(50), done))
+    person = next(PEOPLE)
+    await room.tell(person, HOURS, minutes=120)
+    assert await room.house.points(person) == 0
+    told = await room.explanations.explain(person, campaign)
+    assert (told.granted, told.given, told.occurred_at is not None) == (False, None, True)
+    (missing,) = told.missing
+    assert missing.code == "has_done"
+    (step,) = told.progress
+    assert step.progress is not None
+    assert (step.progress.done, step.progress.needed, step.progress.text) == (120, 180, "已完成2小时，共需3小时")
+    await room.tell(person, HOURS, minutes=60)
+    assert await room.house.points(person) == 50
+    told = await room.explanations.explain(person, campaign)
+    assert told.given is not None
+    assert (told.granted, told.given.status, told.given.points, told.missing) == (True, "posted", 50, ())
+
+
+async def test_without_a_fact_the_rule_is_told_as_one_stands(room: Room) -> None:
+    never = {"kind": "has_not_done", "fact": "parking_exit_paid", "within": {"kind": "ever"}}
+    campaign = await room.campaign(when("library_returned_on_time", points(5), never))
+    person = next(PEOPLE)
+    told = await room.explanations.explain(person, campaign)
+    assert (told.granted, told.occurred_at, told.given) == (False, None, None)
+    assert [one.code for one in told.missing] == ["fact"]
+    await room.tell(person, "parking_exit_paid", fee_fen=500)
+    assert {one.code for one in (await room.explanations.explain(person, campaign)).missing} == {"fact", "has_not_done"}
+    for nothing in (999_999, (await room.house.campaigns.create(room.house.campaign(), MAKER)).row.id):
+        with pytest.raises(CampaignNotFound):
+            await room.explanations.explain(person, nothing)
+
+
+async def test_a_coupon_of_a_campaign_is_owed_once_and_given_by_the_desk(room: Room) -> None:
+    template = await room.house.live_template(price_points=0)
+    coupon = {"kind": "coupon", "template_id": str(template.row.id)}
+    campaign = await room.campaign(when("parking_exit_paid", coupon), budget_points=None)
+    view = await room.house.campaigns.get(campaign)
+    assert (view.row.status, view.budgets) == ("active", [])
+    assert "可获得优惠券「早餐券」1张" in view.terms_text
+    person = next(PEOPLE)
+    fact = await room.tell(person, "parking_exit_paid", fee_fen=300)
+    grant = await CouponGrant.get(source="campaign", source_id=f"{campaign}:{fact}")
+    assert (grant.resident_id, grant.template_id) == (person, template.row.id)
+    desk = GrantDesk(vault=room.house.worker, clock=room.house.clock, job_key=KEY)
+    await desk.redrive()
+    coupons = await room.house.app.read.coupons(person, state=None, before=None, limit=10)
+    assert [one.terms_id for one in coupons] == [template.version.id]
+    assert (await Award.get(fact_id=fact)).status == "posted"
+
+
+async def test_free_minutes_are_written_down_with_their_last_day_and_counted_against_the_limit(room: Room) -> None:
+    minutes = {"kind": "free_minutes", "minutes": 120}
+    await room.campaign(
+        when("library_returned_on_time", minutes), budget_points=None, limits=per_person(2, "month"), validity_months=1
+    )  # fmt: skip
+    person = next(PEOPLE)
+    for _ in range(3):
+        await room.tell(person, "library_returned_on_time", books=1)
+    given = await FreeMinutes.filter(resident_id=person)
+    today = room.house.clock.today()
+    last = (today.replace(day=1) + timedelta(days=63)).replace(day=1) - timedelta(days=1)
+    assert [(one.minutes, one.used, one.scene) for one in given] == [(120, 0, "parking")] * 2
+    assert {one.valid_until for one in given} == {last}
+    refused = await Award.filter(resident_id=person, status="refused")
+    assert [one.reason for one in refused] == ["limit_reached"]
+
+
+async def test_facts_told_at_once_are_never_both_the_first(room: Room) -> None:
+    await room.campaign(when("parking_exit_paid", points(9), {"kind": "first_time"}), budget_points=1_000)
+    people = [next(PEOPLE) for _ in range(20)]
+    now = room.house.clock.now()
+
+    async def tell(number: int) -> None:
+        async with transaction() as tx:
+            told = [Told(one, "parking_exit_paid", f"{one}:{number}", now, {"fee_fen": 1}) for one in people]
+            await record_all(tx, told[::-1] if number % 2 else told)
+
+    await asyncio.gather(*(tell(number) for number in range(6)))
+    events = await Event.filter(key__in=[f"resident:{one}" for one in people]).order_by("id")
+    for event in events:
+        await room.house.awards.on_fact(event)
+    assert [await room.house.points(one) for one in people] == [9] * 20
+    rows = await fetch("SELECT count(*) AS n FROM award WHERE resident_id = ANY($1::bigint[])", people)
+    assert rows[0]["n"] == 20
+
+
+async def test_what_a_rule_may_not_ask_is_refused_with_its_field_and_reason(room: Room) -> None:
+    with pytest.raises(RuleRefused) as refused:
+        rule_of(when("identity_bound", points(5), {"kind": "amount", "attribute": "age", "at_least": 60}))
+    assert (refused.value.field, "年龄" in refused.value.reason) == ("rule.condition.attribute", True)
+    with pytest.raises(RuleRefused) as refused:
+        rule_of(when("identity_bound", {"kind": "points", "points": -5}))
+    assert refused.value.field == "rule.effect.points"
+    document = when("identity_bound", {"kind": "free_minutes", "minutes": 5})
+    draft = room.house.campaign(rule=rule_of(document), budget_points=None, limits=per_person(5, measure="points"))
+    with pytest.raises(InvalidField) as missing:
+        await room.house.campaigns.create(draft, MAKER)
+    assert missing.value.field == "limits[0].measure"
