@@ -31,8 +31,8 @@ async def list_campaigns(call: Call) -> Reply:
     """Campaigns that give points now and coupons that can be claimed now, each with its whole rule."""
     campaigns = [
         LiveCampaignReply(
-            str(one.id), one.version.title, one.terms_text, one.points, limits_text(one.version.limits),
-            one.version.starts_at, one.version.ends_at,
+            str(one.id), one.version.title, one.terms_text, one.version.trigger, one.points,
+            limits_text(one.version.limits), one.version.starts_at, one.version.ends_at,
         )
         for one in await call.services.campaigns.live()
     ]  # fmt: skip

@@ -15,6 +15,7 @@ class LiveCampaignReply(Struct, frozen=True):
     id: str
     title: str
     terms_text: str
+    trigger: str
     points: int
     limits: list[str]
     starts_at: datetime
