@@ -5,7 +5,6 @@ from __future__ import annotations
 from server.admin_api.course_routes import Desk, add_course
 from server.admin_api.incentive_replies import campaign_reply, campaign_version_reply, limits_of, signed
 from server.admin_api.schemas.incentives import (
-    CampaignExportQuery,
     CampaignPageQuery,
     CampaignPageReply,
     CampaignReply,
@@ -30,6 +29,7 @@ from server.incentives.errors import (
 from server.incentives.listing import table
 from server.incentives.rules import RuleRefused
 from server.incentives.search import Search
+from server.kit.workbook import XLSX
 from server.web.routing import Call, Callers, Limit, Reply, Router
 
 router = Router(prefix="/api/admin/v1", tag="管理 · 活动")
@@ -65,18 +65,33 @@ async def list_campaigns(call: Call, query: CampaignPageQuery) -> Reply:
 
 
 @router.get(
-    "/campaigns/export",
-    summary="导出活动列表",
-    query=CampaignExportQuery,
+    "/campaigns/export/csv",
+    summary="导出活动列表（CSV）",
+    query=CampaignSearchQuery,
     replies={200: bytes},
     caller=Callers.admin("campaign.read"),
     errors=(ExportTooLarge,),
     limit=Limit("export", per_minute=10),
     content_type="text/csv",
 )
-async def export_campaigns(call: Call, query: CampaignExportQuery) -> None:
-    """The list as CSV or XLSX a row for each budget, streamed; at most 20,000."""
-    await send_table(call, "campaigns", query.format, await table(call.services.campaigns, _search(query)))
+async def export_campaigns_csv(call: Call, query: CampaignSearchQuery) -> None:
+    """The list as CSV, a row for each budget, streamed; at most 20,000."""
+    await send_table(call, "campaigns", "csv", await table(call.services.campaigns, _search(query)))
+
+
+@router.get(
+    "/campaigns/export/xlsx",
+    summary="导出活动列表（XLSX）",
+    query=CampaignSearchQuery,
+    replies={200: bytes},
+    caller=Callers.admin("campaign.read"),
+    errors=(ExportTooLarge,),
+    limit=Limit("export", per_minute=10),
+    content_type=XLSX,
+)
+async def export_campaigns_xlsx(call: Call, query: CampaignSearchQuery) -> None:
+    """The list as XLSX, a row for each budget, streamed; at most 20,000."""
+    await send_table(call, "campaigns", "xlsx", await table(call.services.campaigns, _search(query)))
 
 
 @router.get(

@@ -10,7 +10,6 @@ from server.admin_api.schemas.incentives import (
     CouponTemplateRequest,
     CouponTemplateVersionsReply,
     RevisionQuery,
-    TemplateExportQuery,
     TemplatePageQuery,
     TemplateSearchQuery,
     WriteQuery,
@@ -29,6 +28,7 @@ from server.incentives.errors import (
 )
 from server.incentives.listing import table
 from server.incentives.search import Search
+from server.kit.workbook import XLSX
 from server.web.routing import Call, Callers, Limit, Reply, Router
 
 router = Router(prefix="/api/admin/v1", tag="管理 · 优惠券模板")
@@ -63,18 +63,33 @@ async def list_templates(call: Call, query: TemplatePageQuery) -> Reply:
 
 
 @router.get(
-    "/coupon-templates/export",
-    summary="导出优惠券模板列表",
-    query=TemplateExportQuery,
+    "/coupon-templates/export/csv",
+    summary="导出优惠券模板列表（CSV）",
+    query=TemplateSearchQuery,
     replies={200: bytes},
     caller=Callers.admin("template.read"),
     errors=(ExportTooLarge,),
     limit=Limit("export", per_minute=10),
     content_type="text/csv",
 )
-async def export_templates(call: Call, query: TemplateExportQuery) -> None:
-    """The list as CSV or XLSX a row for each budget, streamed; at most 20,000."""
-    await send_table(call, "coupon-templates", query.format, await table(call.services.templates, _search(query)))
+async def export_templates_csv(call: Call, query: TemplateSearchQuery) -> None:
+    """The list as CSV, a row for each budget, streamed; at most 20,000."""
+    await send_table(call, "coupon-templates", "csv", await table(call.services.templates, _search(query)))
+
+
+@router.get(
+    "/coupon-templates/export/xlsx",
+    summary="导出优惠券模板列表（XLSX）",
+    query=TemplateSearchQuery,
+    replies={200: bytes},
+    caller=Callers.admin("template.read"),
+    errors=(ExportTooLarge,),
+    limit=Limit("export", per_minute=10),
+    content_type=XLSX,
+)
+async def export_templates_xlsx(call: Call, query: TemplateSearchQuery) -> None:
+    """The list as XLSX, a row for each budget, streamed; at most 20,000."""
+    await send_table(call, "coupon-templates", "xlsx", await table(call.services.templates, _search(query)))
 
 
 @router.get(

@@ -36,9 +36,10 @@ class ValueFacts:
             return
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((told, done))
-        async with self._writing:  # who comes in writes for all who came meanwhile
-            batch, self._waiting = self._waiting, []
-            await _tell(batch)
+        async with self._writing:
+            if not done.done():  # nobody has written it with his own: now it is written with all that came meanwhile
+                batch, self._waiting = self._waiting, []
+                await _tell(batch)
         await done
 
 

@@ -144,6 +144,16 @@ async def test_postings_handed_over_side_by_side_are_told_in_few_transactions_ea
             (one.resident_id, str(one.id)) for one in rows
         ]
         assert (await fetch("SELECT count(*) AS n FROM event WHERE kind = 'fact_recorded'"))[0]["n"] == 300
+        room = asyncio.Semaphore(30)
+
+        async def in_turn(one: Posting) -> None:
+            async with room:
+                await facts.on_posting(one)
+
+        later = [redeemed(resident, now) for resident in range(1_001, 1_301)]
+        await asyncio.gather(*(in_turn(one) for one in later))
+        told = await fetch("SELECT count(DISTINCT xmin::text) AS n FROM fact WHERE resident_id > 1000")
+        assert told[0]["n"] < 60, "who waits is written together"
     finally:
         await close_house()
 

@@ -272,18 +272,6 @@ class TemplateSearchQuery(_SearchQuery, frozen=True, forbid_unknown_fields=True)
     kind: Literal["amount_off", "discount", "exchange"] | None = None
 
 
-class CampaignExportQuery(CampaignSearchQuery, frozen=True, forbid_unknown_fields=True):
-    """Filters of an export, and what for."""
-
-    format: Literal["csv", "xlsx"] = "csv"
-
-
-class TemplateExportQuery(TemplateSearchQuery, frozen=True, forbid_unknown_fields=True):
-    """Filters of an export, and what for."""
-
-    format: Literal["csv", "xlsx"] = "csv"
-
-
 class CampaignPageQuery(CampaignSearchQuery, frozen=True, forbid_unknown_fields=True):
     """Filters of a list; `cursor` is the `next_cursor` of the page before, by the same filters and order."""
 
