@@ -14,7 +14,8 @@
     notify    every 60 s    the inbox: what ends soon, a page at a time, once a day through all wallets and coupons
     send      every 10 s    notices for which a resident has left a grant, through WeChat
     seal      every 10 s    the journal's chain of hashes; after midnight the day's head
-    upkeep    every 10 min  the journal's coming months; rows and counts past their keeping time
+    upkeep    every 10 min  the journal's coming months; the calendar of working days; rows and counts past their
+                            keeping time
 
 Each step is safe to repeat and to run twice at once; a step that fails is logged and tried again.
 """
@@ -32,7 +33,7 @@ import asyncpg
 import structlog
 
 from server.config import Settings, secret_bytes
-from server.incentives import value_facts
+from server.incentives import value_facts, working_days
 from server.kit import outbox
 from server.kit.db import fetch
 from server.kit.ids import uuid8
@@ -178,6 +179,7 @@ class Worker:
         """Months ahead, and what has been kept long enough; returns how many rows and months."""
         vault = self._services.vault
         made = await vault.ensure_partitions(MONTHS_AHEAD)
+        made += await working_days.tell(vault, self._services.clock.today())
         await self._services.administrators.lockout.purge()
         await self._services.sessions.purge()
         made += await outbox.purge()

@@ -13,15 +13,12 @@ from wallet.items import (
     Claimed,
     CouponExpired,
     CouponLocked,
-    CouponTerms,
     CouponUnlocked,
     CouponVoided,
     Earned,
-    EarnTerms,
     FreezeChanged,
     Held,
     Op,
-    PersonLimit,
     PointsExpired,
     Redeemed,
     Refunded,
@@ -36,6 +33,7 @@ from wallet.queries import BudgetView, CouponView, RedemptionView
 from wallet.setup import IssuedHandle
 from wallet.statements import BalanceAt, Entry, Freeze, HoldView, Lot, WalletView
 from wallet.statuses import STATUSES, Status
+from wallet.terms import CouponTerms, EarnTerms, PersonLimit, UsableWindow
 from wallet.vault import Vault
 
 __all__ = [
@@ -77,6 +75,7 @@ __all__ = [
     "Spent",
     "Status",
     "TermsConflict",
+    "UsableWindow",
     "Vault",
     "VaultError",
     "VaultUnavailable",

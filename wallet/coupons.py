@@ -73,7 +73,8 @@ class Coupons(Poster, Directories):
         void_id: UUID,
     ) -> ScannedCredential:
         """Claims the credential behind a handle for this terminal. `code_ok`: whether the one-time password was right
-        (a wrong one is counted). Raises `Refused` not_valid or merchant_suspended. The ids are used when this is the
+        (a wrong one is counted). Raises `Refused` not_valid, merchant_suspended, or outside_window
+        for a genuine code that cannot be used at this time. The ids are used when this is the
         first claim."""
         shown = await self.shown_under(handle)
         if shown is None:
@@ -104,9 +105,11 @@ class Coupons(Poster, Directories):
         acceptor: Acceptor,
         ticket_expires_at: datetime,
         order_amount_fen: int | None,
+        order_no: str | None = None,
     ) -> Done[Redeemed]:
-        """Redeems a claimed credential exactly once; the same ticket and amount again give the same receipt (D21)."""
-        item = _redemption(owner, redemption_id, acceptor, order_amount_fen)
+        """Redeems a claimed credential exactly once; the same ticket and order again give the same receipt (D21).
+        `order_no`: the shop's own, 1 to 64 characters; terms with a stacking group want it."""
+        item = _redemption(owner, redemption_id, acceptor, order_no, order_amount_fen)
         item.credential, item.ticket_expires_at = credential_id, ticket_expires_at
         return await self._post(item, Redeemed)
 
@@ -120,10 +123,11 @@ class Coupons(Poster, Directories):
         lock_id: UUID,
         acceptor: Acceptor,
         order_amount_fen: int | None,
+        order_no: str | None = None,
     ) -> Done[Redeemed]:
         """Redeems a coupon that a partner's order has locked, inside the lock's life. Raises `Refused` lock_expired.
         Both ids are UUIDv7s that the house draws, never the partner: they are of no resident's own."""
-        item = _redemption(owner, id, acceptor, order_amount_fen, coupon_id, lock_id)
+        item = _redemption(owner, id, acceptor, order_no, order_amount_fen, coupon_id, lock_id)
         item.coupon, item.lock, item.void = coupon_id, lock_id, void_id
         return await self._post(item, Redeemed)
 
@@ -184,7 +188,12 @@ class Coupons(Poster, Directories):
 
 
 def _redemption(
-    owner: int, redemption_id: UUID, acceptor: Acceptor, order_amount_fen: int | None, *spent: UUID
+    owner: int,
+    redemption_id: UUID,
+    acceptor: Acceptor,
+    order_no: str | None,
+    order_amount_fen: int | None,
+    *spent: UUID,
 ) -> Item:
     return Item(
         Op.REDEEM,
@@ -195,11 +204,13 @@ def _redemption(
         store=acceptor.store_id,
         terminal=acceptor.terminal_id,
         staff=acceptor.staff_id,
+        order_no=order_no,
         order_amount_fen=order_amount_fen,
         hash=intent_hash(
             f"merchant:{acceptor.merchant_id}/terminal:{acceptor.terminal_id}",
             "redeem",
             redemption_id,
+            order_no,
             order_amount_fen,
             *spent,
         ),

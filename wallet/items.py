@@ -11,7 +11,6 @@ import json
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import IntEnum
-from typing import Literal
 from uuid import UUID
 
 import msgspec
@@ -81,6 +80,7 @@ class Item(msgspec.Struct, omit_defaults=True):
     document: str | None = None
     request_no: str | None = None
     memo: str | None = None
+    order_no: str | None = None
 
 
 class Refill(msgspec.Struct, frozen=True):
@@ -109,23 +109,31 @@ class Earned(Posted, frozen=True, kw_only=True):
 
 
 class Claimed(Posted, frozen=True, kw_only=True):
-    """`granted`: what the house gave the coupon for; None when the resident claimed it."""
+    """`granted`: what the house gave the coupon for; None when the resident claimed it. It can be used from one day
+    through the other."""
 
     coupon_id: UUID
     template_id: int
     price_points: int
+    usable_from: date
     expires_on: date
     granted: str | None = None
 
 
 class Redeemed(Posted, frozen=True, kw_only=True):
+    """What the customer saved, `discount_fen`, was borne by the three in their shares; the platform's and the sponsor's
+    are paid to the merchant. `order_no` is the shop's own number of the order, when it told one."""
+
     coupon_id: UUID
     credential_id: UUID
     merchant_id: int
     store_id: int
+    order_no: str | None
     order_amount_fen: int | None
     discount_fen: int
+    platform_fen: int
     sponsor_fen: int
+    merchant_fen: int
     void_until: datetime
 
 
@@ -134,8 +142,11 @@ class Voided(Posted, frozen=True, kw_only=True):
     redemption_id: UUID
     merchant_id: int
     store_id: int
+    order_no: str | None
     discount_fen: int
+    platform_fen: int
     sponsor_fen: int
+    merchant_fen: int
     reason: str
     expires_on: date
     state: str
@@ -248,58 +259,6 @@ class Acceptor:
     staff_id: int | None
 
 
-class PersonLimit(msgspec.Struct, frozen=True, kw_only=True):
-    """How much one person may have: `cap` of `measure` per `period`. `limit_id` belongs to the campaign or template,
-    not to a version of its terms: a new version counts on, unless it counts in another measure or period (D17). Weeks
-    begin on Monday, days are city days."""
-
-    limit_id: str
-    cap: int
-    action: Literal["issue", "redeem", "earn"]
-    measure: Literal["count", "points", "face_value_fen"] = "count"
-    period: Literal["total", "day", "week", "month"] = "total"
-
-
-class EarnTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """An approved campaign version's earning, immutable once put. `points` is what one earning gives, or the most that
-    it may give. A lot lives until the end of the month that lies
-    `validity_months` after the day of earning."""
-
-    id: int = msgspec.field(name="terms")
-    points_budget: int
-    points: int
-    validity_months: int = 24
-    person_limits: tuple[PersonLimit, ...] = ()
-
-
-class CouponTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """An approved template version, immutable once put. `pay_bp`: of a discount, what the customer pays, in basis
-    points; `sponsor_bp`: the sponsor's share of the discount. `merchants` empty means any. `valid_days` 0 means until
-    `valid_until`. `grace_days`: the least life of a coupon that a void gives back."""
-
-    id: int = msgspec.field(name="terms")
-    template_id: int = msgspec.field(name="template")
-    version: int
-    kind: str
-    stock_budget: int
-    fen_budget: int | None
-    price_points: int
-    face_value_fen: int
-    pay_bp: int
-    cap_fen: int
-    threshold_fen: int
-    sponsor_bp: int
-    person_limits: tuple[PersonLimit, ...]
-    valid_days: int
-    valid_until: date | None
-    merchants: tuple[int, ...]
-    void_window_s: int
-    return_stock: bool
-    claim_from: datetime | None
-    claim_until: datetime | None
-    grace_days: int = 0
-
-
 def bucket_of(resident_id: int) -> int:
     """`b`, the virtual shard that leads every key of a resident."""
     return resident_id & 1023
@@ -331,4 +290,4 @@ _NUMBERS = (
     ("own_resident", 2**63), ("order_amount_fen", 2**63), ("handle", 2**63), ("points", 2**63), ("payee", 2**63),
     ("actor", 2**63), ("approver", 2**63), ("life_s", 2**31), ("validity_months", 2**15),
 )  # fmt: skip
-_TEXTS = ("freeze_kind", "authority", "reason", "document", "request_no", "memo")
+_TEXTS = ("freeze_kind", "authority", "reason", "document", "request_no", "memo", "order_no")

@@ -58,8 +58,8 @@ COUPON_PROOFS: tuple[tuple[str, str, str], ...] = (
         SELECT coalesce(r.id, j.id) FROM redemption r
         FULL JOIN (SELECT * FROM journal WHERE op = 3 AND st = 0) j
           ON j.b = r.b AND j.owner = r.owner AND j.id = r.id
-        WHERE r.id IS NULL OR j.id IS NULL OR r.sponsor_fen <> coalesce(j.f_payable, 0) OR j.peer <> r.merchant_id
-          OR j.ref <> r.coupon_id""",
+        WHERE r.id IS NULL OR j.id IS NULL OR r.platform_fen + r.sponsor_fen <> coalesce(j.f_payable, 0)
+          OR j.peer <> r.merchant_id OR j.ref <> r.coupon_id""",
     ),
     (
         "void_is_the_negative",
@@ -67,10 +67,58 @@ COUPON_PROOFS: tuple[tuple[str, str, str], ...] = (
         """
         SELECT v.redemption_id FROM redemption_void v JOIN redemption r ON r.b = v.b AND r.id = v.redemption_id
         LEFT JOIN journal j ON j.b = r.b AND j.owner = r.owner AND j.id = v.id AND j.op = 4 AND j.st = 0
-        WHERE j.id IS NULL OR j.c_used <> -1 OR coalesce(j.f_payable, 0) <> -r.sponsor_fen OR j.ref <> r.id
+        WHERE j.id IS NULL OR j.c_used <> -1 OR coalesce(j.f_payable, 0) <> -r.platform_fen - r.sponsor_fen
+          OR j.ref <> r.id
         UNION ALL
         SELECT j.id FROM journal j WHERE j.op = 4 AND j.st = 0
           AND NOT EXISTS (SELECT FROM redemption_void v WHERE v.b = j.b AND v.id = j.id)""",
+    ),
+    (
+        "coupon_keeps_its_days",
+        "no coupon ends before the day it was promised at the claim",
+        """
+        SELECT c.owner, c.id FROM coupon c
+        JOIN journal j ON j.b = c.b AND j.owner = c.owner AND j.id = c.id AND j.op = 2 AND j.st = 0
+        WHERE c.expires_on < (j.detail ->> 'expires_on')::date""",
+    ),
+    (
+        "discount_is_borne_in_shares",
+        "who bears a discount does so by the shares of its terms, less than a fen off, and together it is the discount",
+        """
+        SELECT r.id FROM redemption r JOIN vault.coupon_terms t ON t.terms = r.terms
+        WHERE r.platform_fen + r.sponsor_fen + r.merchant_fen <> r.discount_fen
+          OR abs(r.platform_fen * 10000 - r.discount_fen * t.platform_bp) >= 10000
+          OR abs(r.sponsor_fen * 10000 - r.discount_fen * t.sponsor_bp) >= 10000
+          OR abs(r.merchant_fen * 10000 - r.discount_fen * t.merchant_bp) >= 10000""",
+    ),
+    (
+        "redeemed_where_and_when_allowed",
+        "every coupon was redeemed by a merchant and store of its terms, after its first day, in hours of its windows",
+        """
+        SELECT r.id FROM day_of, redemption r JOIN vault.coupon_terms t ON t.terms = r.terms
+        JOIN coupon c ON c.b = r.b AND c.owner = r.owner AND c.id = r.coupon_id,
+        LATERAL (SELECT r.at AT TIME ZONE day_of.zone AS at, c.issued_at AT TIME ZONE day_of.zone AS issued_at) l
+        WHERE r.merchant_id <> ALL (t.merchants) AND t.merchants <> '{}'
+          OR r.store_id <> ALL (t.stores) AND t.stores <> '{}'
+          OR l.at::date < greatest(l.issued_at::date + t.starts_after_days, t.valid_from)
+          OR t.windows <> '{}' AND NOT EXISTS (
+            SELECT FROM unnest(t.windows) w WHERE extract(isodow FROM l.at) = ANY (w.weekdays)
+              AND l.at::time >= make_interval(mins => w.from_minute)::time
+              AND (w.until_minute = 1440 OR l.at::time < make_interval(mins => w.until_minute)::time))""",
+    ),
+    (
+        "an_order_carries_what_it_may",
+        "on one order of a shop a person used no more coupons of a stacking group, and saved no more, than it allows",
+        """
+        SELECT x.owner, x.merchant_id, x.order_no FROM (
+          SELECT r.b, r.owner, r.merchant_id, r.order_no, t.stacking_group, t.most_per_order,
+            count(*) OVER (PARTITION BY r.b, r.owner, r.merchant_id, r.order_no, t.stacking_group) AS stacked,
+            sum(r.discount_fen) OVER (PARTITION BY r.b, r.owner, r.merchant_id, r.order_no) AS discount_fen,
+            min(r.order_amount_fen) OVER (PARTITION BY r.b, r.owner, r.merchant_id, r.order_no) AS order_amount_fen
+          FROM redemption r JOIN vault.coupon_terms t ON t.terms = r.terms
+          LEFT JOIN redemption_void v ON v.b = r.b AND v.redemption_id = r.id
+          WHERE r.order_no IS NOT NULL AND v.id IS NULL) x
+        WHERE x.stacking_group IS NOT NULL AND x.stacked > x.most_per_order OR x.discount_fen > x.order_amount_fen""",
     ),
     (
         "one_redemption_per_credential",

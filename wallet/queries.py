@@ -15,6 +15,10 @@ from wallet.statements import Statements
 # A coupon whose last day is over is expired, whether or not a job has booked it.
 STATE_NOW = "CASE WHEN c.state = 'issued' AND c.expires_on < vault.today() THEN 'expired' ELSE c.state END"
 
+# The first day on which a coupon can be used, and the first instant from now on (in the vault: first_day).
+FIRST_DAY = "greatest((c.issued_at AT TIME ZONE vault.zone())::date + t.starts_after_days, t.valid_from)"
+USABLE_AT = f"vault.usable_next(c.terms, {FIRST_DAY}, c.expires_on, n.now)"
+
 CouponState = Literal["issued", "locked", "redeemed", "expired", "voided"]
 
 
@@ -42,11 +46,17 @@ class BudgetView:
 
 @dataclass(frozen=True, slots=True)
 class CouponView:
+    """A resident's coupon. It can be used from one day through the other; `usable_at`: the next instant at which it
+    can, None when it never can again; `usable_now`: that instant is now."""
+
     id: UUID
     terms_id: int
     template_id: int
     state: CouponState
+    usable_from: date
     expires_on: date
+    usable_at: datetime | None
+    usable_now: bool
     issued_at: datetime
     redemption_id: UUID | None
     redeemed_at: datetime | None
@@ -54,16 +64,20 @@ class CouponView:
 
 @dataclass(frozen=True, slots=True)
 class RedemptionView:
-    """A redemption as its merchant may see it: no resident in it."""
+    """A redemption as its merchant may see it: no resident in it. `platform_fen` and `sponsor_fen` are paid to him,
+    `merchant_fen` he bears himself."""
 
     id: UUID
     terms_id: int
     store_id: int
     terminal_id: int
     staff_id: int | None
+    order_no: str | None
     order_amount_fen: int | None
     discount_fen: int
+    platform_fen: int
     sponsor_fen: int
+    merchant_fen: int
     business_date: date
     at: datetime
     void_until: datetime
@@ -106,8 +120,9 @@ class Queries(Due, Statements):
     async def _coupons(self, condition: str, resident_id: int, *args: object) -> list[CouponView]:
         rows = await self._pool.fetch(
             f"""SELECT c.id, c.terms, t.template, c.expires_on, c.issued_at, c.redemption_id, r.at AS redeemed_at,
-            {STATE_NOW} AS state
-            FROM vault.coupon c JOIN vault.coupon_terms t ON t.terms = c.terms
+            {STATE_NOW} AS state, {FIRST_DAY} AS usable_from, n.now,
+            CASE WHEN c.state IN ('issued', 'locked') THEN {USABLE_AT} END AS usable_at
+            FROM (SELECT vault.now() AS now) n, vault.coupon c JOIN vault.coupon_terms t ON t.terms = c.terms
             LEFT JOIN vault.redemption r ON r.b = c.b AND r.id = c.redemption_id
             WHERE c.b = $1 AND c.owner = $2 {condition}""",  # noqa: S608
             bucket_of(resident_id),
@@ -120,13 +135,27 @@ class Queries(Due, Statements):
                 row["terms"],
                 row["template"],
                 row["state"],
+                row["usable_from"],
                 row["expires_on"],
+                row["usable_at"],
+                row["usable_at"] == row["now"] and row["state"] == "issued",
                 row["issued_at"],
                 row["redemption_id"],
                 row["redeemed_at"],
             )
             for row in rows
         ]
+
+    async def usable_next(self, handle: int) -> datetime | None:
+        """The first instant from now on at which the coupon behind a handle can be used; None: never again."""
+        at: datetime | None = await self._pool.fetchval(
+            f"""SELECT {USABLE_AT} FROM (SELECT vault.now() AS now) n, vault.credential_handle h
+            JOIN vault.credential s ON s.b = h.b AND s.id = h.credential_id
+            JOIN vault.coupon c ON c.b = s.b AND c.owner = s.owner AND c.id = s.coupon_id
+            JOIN vault.coupon_terms t ON t.terms = c.terms WHERE h.handle = $1""",  # noqa: S608
+            handle,
+        )
+        return at
 
     async def redemptions(
         self, merchant_id: int, *, store_id: int | None, business_date: date | None, before: UUID | None, limit: int
@@ -151,9 +180,12 @@ class Queries(Due, Statements):
                 row["store_id"],
                 row["terminal_id"],
                 row["staff_id"],
+                row["order_no"],
                 row["order_amount_fen"],
                 row["discount_fen"],
+                row["platform_fen"],
                 row["sponsor_fen"],
+                row["merchant_fen"],
                 row["business_date"],
                 row["at"],
                 row["void_until"],

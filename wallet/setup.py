@@ -5,9 +5,9 @@ Each call is one call of the vault, safe to repeat; which role may make it is in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -16,10 +16,11 @@ import msgspec
 
 from wallet import statuses
 from wallet.errors import BudgetRefused, InFlight, Refused, TermsConflict, VaultUnavailable
-from wallet.items import CouponTerms, EarnTerms, bucket_of
+from wallet.items import bucket_of
 from wallet.lanes import CONNECTION_LOST, TOOK_TOO_LONG
 from wallet.queries import BudgetLevel, BudgetView, Queries
 from wallet.seals import Seals
+from wallet.terms import CouponTerms, EarnTerms
 
 Unit = Literal["points", "coupons", "fen"]
 Party = Literal["merchant", "store", "terminal", "staff"]
@@ -121,6 +122,12 @@ class Setup:
         or when a budget is unknown or in another unit."""
         if not await self._value("SELECT vault.put_coupon_terms($1::jsonb)", msgspec.json.encode(terms).decode()):
             raise TermsConflict
+
+    async def put_calendar_year(self, year: int, holidays: Iterable[date], workdays: Iterable[date]) -> bool:
+        """Worker only: says on which days of a year China does not work and does, where that differs from other
+        weeks. What stood for the year is replaced; returns whether that changed anything."""
+        sql = "SELECT vault.put_calendar_year($1, $2::date[], $3::date[])"
+        return bool(await self._value(sql, year, list(holidays), list(workdays)))
 
     async def set_acceptor(self, kind: Party, id: int, merchant_id: int, store_id: int | None, open: bool) -> None:
         """Says whether a merchant, store, terminal or staff member may accept coupons; the next scan and redemption

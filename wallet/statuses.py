@@ -35,7 +35,7 @@ SOLD_OUT = Status(12, "sold_out", 409, "已经领完了")
 CLOSED = Status(13, "terms_closed", 409, "活动未开放或已暂停")
 LIMIT_REACHED = Status(14, "limit_reached", 409, "已达到每人可领取的上限")
 TERMS_UNKNOWN = Status(15, "terms_not_found", 404, "未找到该活动或优惠券")
-OUTSIDE_WINDOW = Status(16, "outside_window", 409, "不在活动时间内")
+OUTSIDE_WINDOW = Status(16, "outside_window", 409, "不在规定的时间内")
 
 NOT_VALID = Status(20, "not_valid", 409, "此码不可用")
 MERCHANT_SUSPENDED = Status(21, "merchant_suspended", 403, "商户、门店、设备或员工已停用")
@@ -53,6 +53,8 @@ CREDENTIAL_SPENT = Status(39, "credential_spent", 409, "此码已失效，请居
 NOT_DUE = Status(40, "not_due", 409, "尚未到处理时间")
 WRONG_STORE = Status(41, "wrong_store", 403, "该核销记录属于其他门店")
 LOCK_EXPIRED = Status(42, "lock_expired", 409, "锁券已超时，请重新下单")
+ORDER_NO_REQUIRED = Status(43, "order_no_required", 422, "此优惠券限制叠加使用，请填写订单编号")
+NOT_STACKABLE = Status(44, "not_stackable", 409, "此订单不能再叠加使用该优惠券")
 
 HOLD_UNKNOWN = Status(50, "hold_not_found", 409, "未找到该笔预扣积分，可能已完成或已释放", written=True, sticky=True)
 HOLD_EXPIRED = Status(51, "hold_expired", 409, "预扣积分已超时，请重新发起", written=True, sticky=True)

@@ -40,10 +40,14 @@ COUNTER_LIMIT = Limit("counter", per_minute=600, setting="counter_per_minute")
 )
 async def verify(call: Call, body: VerifyRequest) -> Reply:
     """Is this code usable here? Claims it for this terminal and answers with the benefit and a ticket. Unknown,
-    forged, stale, used, revoked, another merchant's and own codes all get the same `not_valid`."""
+    forged, stale, used, revoked, another merchant's or store's and own codes all get the same `not_valid`."""
     found = await call.services.counter.verify(call.caller, body.code)
     benefit = benefit_reply(found.benefit) if found.benefit else None
-    return Reply.ok(VerifyReply(found.result, benefit, found.ticket, found.expires_in_s, found.check))
+    return Reply.ok(
+        VerifyReply(
+            found.result, benefit, found.ticket, found.expires_in_s, found.check, found.usable_at, found.message
+        )
+    )
 
 
 @router.post(
@@ -60,6 +64,9 @@ async def verify(call: Call, body: VerifyRequest) -> Reply:
         statuses.BELOW_THRESHOLD,
         statuses.AMOUNT_REQUIRED,
         statuses.AMOUNT_REFUSED,
+        statuses.ORDER_NO_REQUIRED,
+        statuses.NOT_STACKABLE,
+        statuses.OUTSIDE_WINDOW,
         statuses.COUPON_EXPIRED,
         statuses.COUPON_STATE,
         statuses.CREDENTIAL_SPENT,
@@ -70,14 +77,17 @@ async def verify(call: Call, body: VerifyRequest) -> Reply:
 )
 async def redeem(call: Call, body: RedeemRequest) -> Reply:
     """Redeems a ticket exactly once; the same ticket again answers the same receipt."""
-    receipt = await call.services.counter.redeem(call.caller, body.ticket, body.order_amount_fen)
+    receipt = await call.services.counter.redeem(call.caller, body.ticket, body.order_amount_fen, body.order_no)
     return Reply.created(
         RedemptionReply(
             str(receipt.redemption_id),
             benefit_reply(receipt.benefit),
+            receipt.order_no,
             receipt.order_amount_fen,
             receipt.discount_fen,
+            receipt.platform_fen,
             receipt.sponsor_fen,
+            receipt.merchant_fen,
             receipt.redeemed_at,
             receipt.void_until,
             receipt.check,
@@ -138,9 +148,12 @@ def line_reply(line: ShiftLine) -> ShiftLineReply:
         store_id=str(row.store_id),
         terminal_id=str(row.terminal_id),
         staff_id=None if row.staff_id is None else str(row.staff_id),
+        order_no=row.order_no,
         order_amount_fen=row.order_amount_fen,
         discount_fen=row.discount_fen,
+        platform_fen=row.platform_fen,
         sponsor_fen=row.sponsor_fen,
+        merchant_fen=row.merchant_fen,
         business_date=row.business_date,
         redeemed_at=row.at,
         void_until=row.void_until,

@@ -60,6 +60,7 @@ async def claim(call: Call, body: ClaimRequest) -> Reply:
             benefit=benefit_reply(benefit),
             price_points=row.price_points,
             points_after=row.points_after,
+            usable_from=row.usable_from,
             expires_on=row.expires_on,
             claimed_at=row.at,
         ),
@@ -99,7 +100,10 @@ def coupon_reply(coupon: Coupon) -> CouponReply:
         id=str(row.id),
         state=row.state,
         benefit=benefit_reply(coupon.benefit),
+        usable_from=row.usable_from,
         expires_on=row.expires_on,
+        usable_now=row.usable_now,
+        usable_at=row.usable_at,
         issued_at=row.issued_at,
         redeemed_at=row.redeemed_at,
     )

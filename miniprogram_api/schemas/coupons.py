@@ -34,17 +34,22 @@ class ClaimReply(Struct, frozen=True):
     benefit: BenefitReply
     price_points: int
     points_after: int
+    usable_from: date
     expires_on: date
     claimed_at: datetime
 
 
 class CouponReply(Struct, frozen=True):
-    """`expires_on`: usable through this day, city time."""
+    """Usable from one day through the other, city time, inside its terms' hours. `usable_at`: the next instant at which
+    it can be used, null: never again."""
 
     id: str
     state: CouponState
     benefit: BenefitReply
+    usable_from: date
     expires_on: date
+    usable_now: bool
+    usable_at: datetime | None
     issued_at: datetime
     redeemed_at: datetime | None
 

@@ -18,30 +18,39 @@ class VerifyRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 class VerifyReply(Struct, frozen=True):
     """`result` usable brings a `ticket` for `expires_in` seconds; `check` is two signs that the resident's phone
-    shows as well."""
+    shows as well. outside_window: a genuine code at the wrong time; `message` says so and `usable_at` when it can be
+    used next."""
 
-    result: Literal["usable", "not_valid", "merchant_suspended"]
+    result: Literal["usable", "not_valid", "merchant_suspended", "outside_window"]
     benefit: BenefitReply | None
     ticket: str | None
     expires_in: int | None
     check: str | None
+    usable_at: datetime | None
+    message: str | None
 
 
 class RedeemRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """`order_amount_fen` is required when the benefit says so, and refused otherwise."""
+    """`order_amount_fen` is required when the benefit says so, and refused otherwise. `order_no`: the shop's own number
+    of the order, without anything personal in it; required when the benefit cannot be combined freely."""
 
     ticket: Annotated[str, Meta(min_length=1, max_length=512)]
+    order_no: Annotated[str, Meta(pattern=r"^[0-9A-Za-z._/#-]{1,64}$")] | None = None
     order_amount_fen: Annotated[int, Meta(ge=1, le=100_000_000_000)] | None = None
 
 
 class RedemptionReply(Struct, frozen=True):
-    """A receipt. `discount_fen` is what the customer saves, `sponsor_fen` what of it is paid to the merchant."""
+    """A receipt. `discount_fen` is what the customer saves: `platform_fen` and `sponsor_fen` of it are paid to the
+    merchant, `merchant_fen` he bears."""
 
     id: str
     benefit: BenefitReply
+    order_no: str | None
     order_amount_fen: int | None
     discount_fen: int
+    platform_fen: int
     sponsor_fen: int
+    merchant_fen: int
     redeemed_at: datetime
     void_until: datetime
     check: str
@@ -66,9 +75,12 @@ class ShiftLineReply(Struct, frozen=True):
     store_id: str
     terminal_id: str
     staff_id: str | None
+    order_no: str | None
     order_amount_fen: int | None
     discount_fen: int
+    platform_fen: int
     sponsor_fen: int
+    merchant_fen: int
     business_date: date
     redeemed_at: datetime
     void_until: datetime

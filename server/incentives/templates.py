@@ -134,6 +134,7 @@ class TemplateService(Course[CouponTemplate, CouponTemplateVersion]):
             stock_budget=budgets["coupons"], fen_budget=budgets["fen"] if version.sponsor_bp else None,
             price_points=version.price_points, face_value_fen=version.face_value_fen, pay_bp=version.pay_bp,
             cap_fen=version.cap_fen, threshold_fen=version.threshold_fen, sponsor_bp=version.sponsor_bp,
+            merchant_bp=10_000 - version.sponsor_bp,
             person_limits=person_limits(f"template:{row.id}", "issue", version.limits), valid_days=version.valid_days,
             valid_until=version.valid_until, merchants=tuple(version.merchants), void_window_s=version.void_window_s,
             return_stock=version.return_stock, claim_from=version.starts_at,

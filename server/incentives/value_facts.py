@@ -75,7 +75,7 @@ def _fact(posting: Posting) -> tuple[str, dict[str, Any]] | None:
             "merchant_id": str(posting.peer),
             "store_id": str(detail["store_id"]),
             "discount_fen": detail["discount_fen"],
-            "sponsor_fen": detail["sponsor_fen"],
+            "subsidy_fen": detail["platform_fen"] + detail["sponsor_fen"],
         }
     if posting.op == Op.VOID:
         return REDEMPTION_VOIDED, {"terms_id": str(posting.terms_id), "redemption_id": str(posting.ref)}

@@ -130,11 +130,12 @@ class CounterPhone(Phone):
         found: dict[str, Any] = await self.call("POST", "/merchant/verifications", {"code": code})
         return found
 
-    async def redeem(self, ticket: str, order_amount_fen: int | None = None) -> dict[str, Any]:
+    async def redeem(
+        self, ticket: str, order_amount_fen: int | None = None, order_no: str | None = None
+    ) -> dict[str, Any]:
         """Redeems a ticket."""
-        body: dict[str, Any] = {"ticket": ticket}
-        if order_amount_fen is not None:
-            body["order_amount_fen"] = order_amount_fen
+        body = {"ticket": ticket, "order_amount_fen": order_amount_fen, "order_no": order_no}
+        body = {name: value for name, value in body.items() if value is not None}
         receipt: dict[str, Any] = await self.call("POST", "/merchant/redemptions", body)
         return receipt
 

@@ -24,7 +24,8 @@ from server.scenes.tickets import Ticket, TicketOffice
 from wallet import Acceptor, RedemptionView, Refused, Vault, statuses
 from wallet import credentials as k1
 
-Result = Literal["usable", "not_valid", "merchant_suspended"]
+Result = Literal["usable", "not_valid", "merchant_suspended", "outside_window"]
+WEEKDAYS = "一二三四五六日"
 
 # Shown on both screens, so that a person can see that the two belong together.
 CHECK_SIGNS = (
@@ -68,13 +69,16 @@ class Failures(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The answer to a scan. `ticket` and `benefit` only when usable; `expires_in_s` is the ticket's life."""
+    """The answer to a scan. `ticket` and `benefit` only when usable; `expires_in_s` is the ticket's life. `usable_at`
+    and `message` only outside the window: when the coupon can be used next, None when never again."""
 
     result: Result
     benefit: Benefit | None = None
     ticket: str | None = None
     expires_in_s: int | None = None
     check: str | None = None
+    usable_at: datetime | None = None
+    message: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +87,12 @@ class Receipt:
 
     redemption_id: UUID
     benefit: Benefit
+    order_no: str | None
     order_amount_fen: int | None
     discount_fen: int
+    platform_fen: int
     sponsor_fen: int
+    merchant_fen: int
     redeemed_at: datetime
     void_until: datetime
     check: str
@@ -135,7 +142,8 @@ class CounterService:
 
     async def verify(self, caller: Caller, code: str) -> Verification:
         """Claims the showing behind a code for this terminal. Raises `CodeMalformed`, `TooManyFailures`; every other
-        reason why a code cannot be used is one and the same `not_valid` (D30)."""
+        reason why a code cannot be used is one and the same `not_valid` (D30), but for a suspended merchant and for a
+        genuine code, at a merchant and store of its terms, at a time when it cannot be used."""
         try:
             scanned = k1.parse_code(code, self._prefix)
         except k1.CodeMalformed:
@@ -159,6 +167,8 @@ class CounterService:
         except Refused as refusal:
             if refusal.answer == statuses.MERCHANT_SUSPENDED:
                 return Verification("merchant_suspended")
+            if refusal.answer == statuses.OUTSIDE_WINDOW:
+                return self._not_now(await self._vault.read.usable_next(scanned.handle))
             if refusal.answer != statuses.NOT_VALID:
                 raise
             self._failures.count(BY_SESSION, session)
@@ -175,7 +185,16 @@ class CounterService:
             check_of(claim.redemption_id),
         )
 
-    async def redeem(self, caller: Caller, ticket_text: str, order_amount_fen: int | None) -> Receipt:
+    def _not_now(self, usable_at: datetime | None) -> Verification:
+        if usable_at is None:
+            return Verification("outside_window", message="此券已没有可用时间")
+        at = usable_at.astimezone(self._clock.zone)
+        when = f"{at.month}月{at.day}日（周{WEEKDAYS[at.weekday()]}）{at:%H:%M}"
+        return Verification("outside_window", usable_at=usable_at, message=f"此券现在不在可用时间内，{when}起可用")
+
+    async def redeem(
+        self, caller: Caller, ticket_text: str, order_amount_fen: int | None, order_no: str | None
+    ) -> Receipt:
         """Redeems a ticket exactly once; the same ticket again is the same receipt. Raises `TicketInvalid` and what
         the vault refuses."""
         ticket = self._tickets.open(ticket_text)
@@ -187,6 +206,7 @@ class CounterService:
                 acceptor=_acceptor(caller),
                 ticket_expires_at=ticket.expires_at,
                 order_amount_fen=order_amount_fen,
+                order_no=order_no,
             )
         except Refused as refusal:
             if refusal.answer == statuses.ACCOUNT_FROZEN:  # a merchant learns nothing about the person (G3)
@@ -197,9 +217,12 @@ class CounterService:
         return Receipt(
             row.id,
             await self._benefits.benefit(row.terms or 0),
+            row.order_no,
             row.order_amount_fen,
             row.discount_fen,
+            row.platform_fen,
             row.sponsor_fen,
+            row.merchant_fen,
             row.at,
             row.void_until,
             check_of(row.id),

@@ -11,12 +11,13 @@ from tests.support.privacy import MerchantBodies, forbidden_key, walk
 from tests.support.town import Town
 
 BENEFIT = {"id", "title", "terms", "needs_order_amount"}
-VERIFY = {"result", "benefit", "ticket", "expires_in", "check"}
-RECEIPT = {"id", "benefit", "order_amount_fen", "discount_fen", "sponsor_fen", "redeemed_at", "void_until", "check"}
+VERIFY = {"result", "benefit", "ticket", "expires_in", "check", "usable_at", "message"}
+MONEY = {"order_no", "order_amount_fen", "discount_fen", "platform_fen", "sponsor_fen", "merchant_fen"}
+RECEIPT = {"id", "benefit", *MONEY, "redeemed_at", "void_until", "check"}
 VOIDED = {"redemption_id", "benefit", "voided_at", "reason"}
 LINE = {
-    "id", "benefit", "store_id", "terminal_id", "staff_id", "order_amount_fen", "discount_fen", "sponsor_fen",
-    "business_date", "redeemed_at", "void_until", "voided_at", "void_reason",
+    "id", "benefit", "store_id", "terminal_id", "staff_id", *MONEY, "business_date", "redeemed_at", "void_until",
+    "voided_at", "void_reason",
 }  # fmt: skip
 
 

@@ -45,6 +45,7 @@ EVERYWHERE = {
     "earn_terms": "immutable",
     "coupon_terms": "immutable",
     "acceptor": "changes when a merchant does",
+    "calendar_day": "changes when a year's working days are published",
     "journal_month": "the same months on every node",
     "archived_month": "the same months on every node",
 }
@@ -87,8 +88,8 @@ PREPARING = {
     "set_acceptor",
 }
 #: Per node, by its worker or owner.
-KEEPING = {"ensure_partitions", "purge", "seal_next", "seal_head_next", "note_proof", "fold_next"}
-READING = {"now", "today", "zone", "cell", "lots_ok", "id_time", "id_version"}
+KEEPING = {"put_calendar_year", "ensure_partitions", "purge", "seal_next", "seal_head_next", "note_proof", "fold_next"}
+READING = {"usable_next", "now", "today", "zone", "cell", "lots_ok", "id_time", "id_version"}
 
 
 @pytest_asyncio.fixture

@@ -72,7 +72,21 @@ BROKEN: list[tuple[str, str]] = [
     ("coupon_is_as_its_entries_left_it", "UPDATE vault.journal SET ref = gen_random_uuid(), detail = '{}' WHERE op = 14"),
     ("coupon_is_as_its_entries_left_it", "DELETE FROM vault.journal WHERE op = 14"),
     ("coupon_came_from_a_claim", "UPDATE vault.coupon SET terms = terms + 1"),
-    ("redemption_has_its_entry", "UPDATE vault.redemption SET sponsor_fen = sponsor_fen - 1"),
+    ("redemption_has_its_entry", "UPDATE vault.redemption SET sponsor_fen = sponsor_fen - 1, merchant_fen = merchant_fen + 1"
+                                 " WHERE sponsor_fen > 0"),
+    ("coupon_keeps_its_days", "UPDATE vault.coupon SET expires_on = expires_on - 1"),
+    ("discount_is_borne_in_shares", "UPDATE vault.redemption SET sponsor_fen = sponsor_fen - 1, merchant_fen = merchant_fen + 1"
+                                    " WHERE sponsor_fen > 0"),
+    ("discount_is_borne_in_shares", "ALTER TABLE vault.redemption DROP CONSTRAINT redemption_shares;"
+                                    "UPDATE vault.redemption SET discount_fen = discount_fen + 1"),
+    ("redeemed_where_and_when_allowed", "UPDATE vault.coupon_terms SET merchants = '{999}'"),
+    ("redeemed_where_and_when_allowed", "UPDATE vault.coupon_terms SET stores = '{999}'"),
+    ("redeemed_where_and_when_allowed", "UPDATE vault.coupon_terms SET starts_after_days = 3000"),
+    ("redeemed_where_and_when_allowed", "UPDATE vault.coupon_terms SET valid_from = '2199-01-01'"),
+    ("redeemed_where_and_when_allowed", "UPDATE vault.coupon_terms t SET windows = ARRAY[ROW(ARRAY[1 + extract(isodow FROM r.at AT TIME ZONE vault.zone())"
+                                        "::integer % 7], 'any', 0, 1440)::vault.usable_window] FROM vault.redemption r WHERE r.terms = t.terms"),
+    ("an_order_carries_what_it_may", "UPDATE vault.redemption SET order_no = '7', order_amount_fen = discount_fen"),
+    ("an_order_carries_what_it_may", "UPDATE vault.redemption SET order_no = '7'; UPDATE vault.coupon_terms SET stacking_group = 'one'"),
     ("void_is_the_negative", "DELETE FROM vault.redemption_void"),
     ("one_redemption_per_credential", "UPDATE vault.credential SET state = 'claimed' WHERE state = 'redeemed'"),
     ("one_redemption_per_credential", "DELETE FROM vault.credential WHERE state = 'redeemed'"),

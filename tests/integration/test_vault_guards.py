@@ -17,6 +17,7 @@ from tests.support.everything import everything
 from tests.support.ledger import open_ledger
 
 #: Guard and attack, by table. An attack meets at least one row.
+WINDOWS = "UPDATE vault.coupon_terms SET windows = ARRAY[ROW"
 ATTACKS: dict[str, list[tuple[str, str]]] = {
     "journal": [
         ("journal_points", "UPDATE vault.journal SET d_peer = d_peer - 1 WHERE op = 1"),
@@ -77,10 +78,13 @@ ATTACKS: dict[str, list[tuple[str, str]]] = {
     "redemption": [
         ("redemption_once", "INSERT INTO vault.redemption SELECT (jsonb_populate_record(r, jsonb_build_object('id',"
                             " gen_random_uuid()))).* FROM vault.redemption r LIMIT 1"),
-        ("redemption_sponsor", "UPDATE vault.redemption SET sponsor_fen = discount_fen + 1"),
-        # A negative discount has no sponsor's share between 0 and it either: its own guard is seen without that one.
-        ("redemption_discount", "ALTER TABLE vault.redemption DROP CONSTRAINT redemption_sponsor;"
-                                "UPDATE vault.redemption SET discount_fen = -1, sponsor_fen = 0"),
+        ("redemption_shares", "UPDATE vault.redemption SET sponsor_fen = sponsor_fen + 1"),
+        ("redemption_shares", "UPDATE vault.redemption SET platform_fen = -1, merchant_fen = merchant_fen + 1"),
+        # A negative discount has no shares of it either: its own guard is seen without that one.
+        ("redemption_discount", "ALTER TABLE vault.redemption DROP CONSTRAINT redemption_shares;"
+                                "UPDATE vault.redemption SET discount_fen = -1"),
+        ("redemption_discount", "UPDATE vault.redemption SET order_amount_fen = discount_fen - 1"),
+        ("redemption_order_no", "UPDATE vault.redemption SET order_no = ''"),
         ("redemption_b", "UPDATE vault.redemption SET b = (b + 1) % 1024"),
     ],
     "redemption_void": [
@@ -90,9 +94,20 @@ ATTACKS: dict[str, list[tuple[str, str]]] = {
         ("redemption_void_reason", "UPDATE vault.redemption_void SET reason = ''"),
     ],
     "coupon_terms": [
-        ("coupon_terms_funded", "UPDATE vault.coupon_terms SET fen_budget = NULL, sponsor_bp = 1"),
+        ("coupon_terms_funded", "UPDATE vault.coupon_terms SET fen_budget = NULL"),
+        ("coupon_terms_shares", "UPDATE vault.coupon_terms SET platform_bp = platform_bp + 1"),
+        ("coupon_terms_shares", "UPDATE vault.coupon_terms SET platform_bp = -1, sponsor_bp = 10001, merchant_bp = 0"),
+        ("coupon_terms_windows", f"{WINDOWS}('{0}', 'any', 0, 1440)::vault.usable_window]"),
+        ("coupon_terms_windows", f"{WINDOWS}('{1}', NULL, 0, 1440)::vault.usable_window]"),
+        ("coupon_terms_windows", f"{WINDOWS}('{1}', 'any', 60, 60)::vault.usable_window]"),
+        ("coupon_terms_most_per_order", "UPDATE vault.coupon_terms SET most_per_order = 0"),
+        ("coupon_terms_group", "UPDATE vault.coupon_terms SET stacking_group = ''"),
         ("coupon_terms_bounded", "UPDATE vault.coupon_terms SET kind = 'discount', cap_fen = 0, pay_bp = 1"),
         ("coupon_terms_limits", "UPDATE vault.coupon_terms SET person_limits = person_limits || person_limits"),
+    ],
+    "calendar_day": [
+        ("calendar_day_kind", "INSERT INTO vault.calendar_day VALUES ('2027-01-30', 'holiday')"),
+        ("calendar_day_kind", "INSERT INTO vault.calendar_day VALUES ('2027-01-29', 'workday')"),
     ],
     "earn_terms": [
         ("earn_terms_points", "UPDATE vault.earn_terms SET points = 0"),

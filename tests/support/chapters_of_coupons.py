@@ -191,7 +191,8 @@ async def locking(life: TownLife) -> None:
     await life.claim(1, "last")
     await lock(life, 2, 60)
     owner, coupon, by = life.locks[-1]
-    order = {"coupon_id": coupon, "lock_id": by, "at": COUNTER, "amount": None, "void_id": client_id(life.now)}
+    order = {"coupon_id": coupon, "lock_id": by, "at": COUNTER, "amount": None, "order_no": None,
+             "void_id": client_id(life.now)}  # fmt: skip
     taken = next(iter(life.oracle.redemptions))  # the id of another resident's redemption
     await sees(life, "invalid_item", life.trial.ask(call("redeem_locked", owner, taken, **order)))
     await sees(life, "done", lock(life, 1, 60))

@@ -29,6 +29,7 @@ WHO, PICK = [0, 1, 2], list(range(12))
 STRANGER = [0, 0, 0, 0, 0, 1]
 POINTS = [10, 1, 3, 25, 60, 100, 10, 25, 10**6, 0]
 ORDERS = [7777, None, 5000, 1, 4999, 12_345, 39_999, 0]
+ORDER_NOS = [None, None, "7", "7", "8", "x" * 64, "x" * 65]
 #: How old an id is; the window's edges are met exactly.
 AGES = [
     *[NOW] * 20, timedelta(hours=30), timedelta(hours=48), timedelta(hours=48, milliseconds=1), timedelta(minutes=-5),
@@ -124,21 +125,23 @@ async def grant(life: TownLife, who: int, which: str, age: timedelta, source: st
     await life.grant(who, which, age, source)
 
 
-@deed(3, coupons, pick=PICK, counter=[*[COUNTER] * 5, COUNTERS[1], COUNTERS[3]], code_ok=[True, True, True, False],
+@deed(3, coupons, pick=PICK, counter=[*[COUNTER] * 5, *COUNTERS[1:]], code_ok=[True, True, True, False],
       own=[False, False, False, False, True], fresh=[True, False])  # fmt: skip
 async def scan(life: TownLife, pick: int, counter: Acceptor, code_ok: bool, own: bool, fresh: bool) -> None:
     await life.scan(pick, counter, code_ok, own, fresh=fresh)
 
 
-@deed(4, coupons, pick=PICK, amount=ORDERS)
-async def counter(life: TownLife, pick: int, amount: int | None) -> None:
-    await life.counter(pick, COUNTER, amount)
+@deed(5, coupons, pick=PICK, amount=ORDERS, order_no=ORDER_NOS)
+async def counter(life: TownLife, pick: int, amount: int | None, order_no: str | None) -> None:
+    await life.counter(pick, COUNTER, amount, order_no)
 
 
 @deed(2, lambda life: life.tickets, pick=PICK, elsewhere=[None, None, None, COUNTERS[1]], amount=ORDERS,
-      ticket_s=[300, 300, 0])  # fmt: skip
-async def redeem(life: TownLife, pick: int, elsewhere: Acceptor | None, amount: int | None, ticket_s: int) -> None:
-    await life.redeem(pick, amount, ticket_s, elsewhere=elsewhere)
+      ticket_s=[300, 300, 0], order_no=ORDER_NOS)  # fmt: skip
+async def redeem(
+    life: TownLife, pick: int, elsewhere: Acceptor | None, amount: int | None, ticket_s: int, order_no: str | None
+) -> None:
+    await life.redeem(pick, amount, ticket_s, elsewhere=elsewhere, order_no=order_no)
 
 
 @deed(4, coupons, pick=PICK, age=AGES, life_s=[900, 60, 900, 1, 900, 0, 901], stranger=STRANGER)
@@ -151,9 +154,12 @@ async def unlock_coupon(life: TownLife, pick: int, age: timedelta, job: bool, st
     await life.unlock(pick, age, job, stale)
 
 
-@deed(5, lambda life: life.locks, pick=PICK, age=AGES, at=[COUNTER, COUNTER, COUNTERS[3]], amount=ORDERS)
-async def redeem_locked(life: TownLife, pick: int, age: timedelta, at: Acceptor, amount: int | None) -> None:
-    await life.redeem_locked(pick, at, amount, age)
+@deed(5, lambda life: life.locks, pick=PICK, age=AGES, at=[COUNTER, COUNTER, COUNTERS[2], COUNTERS[3]], amount=ORDERS,
+      order_no=ORDER_NOS)  # fmt: skip
+async def redeem_locked(
+    life: TownLife, pick: int, age: timedelta, at: Acceptor, amount: int | None, order_no: str | None
+) -> None:
+    await life.redeem_locked(pick, at, amount, age, order_no=order_no)
 
 
 @deed(1, coupons, pick=PICK, age=AGES, stranger=STRANGER, reason=TEXTS)

@@ -174,6 +174,7 @@ class Ledger:
             cap_fen=0,
             threshold_fen=0,
             sponsor_bp=10_000,
+            merchant_bp=0,
             person_limits=(),
             valid_days=30,
             valid_until=None,
@@ -183,6 +184,7 @@ class Ledger:
             claim_from=None,
             claim_until=None,
         )
+        changes.setdefault("merchant_bp", 10_000 - changes.get("platform_bp", 0) - changes.get("sponsor_bp", 10_000))
         template = changes.get("template_id", number)
         limit = PersonLimit(limit_id=f"template:{template}", cap=per_person, action="issue")
         terms = structs.replace(plain, **{"person_limits": (limit,), **changes})
@@ -223,6 +225,7 @@ class Ledger:
         at: Acceptor = COUNTER,
         *,
         amount: int | None = None,
+        order_no: str | None = None,
         ticket_s: float = 300,
         vault: Vault | None = None,
     ) -> Done[Redeemed]:
@@ -233,6 +236,7 @@ class Ledger:
             acceptor=at,
             ticket_expires_at=self.now() + timedelta(seconds=ticket_s),
             order_amount_fen=amount,
+            order_no=order_no,
         )
 
     async def scanned(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
 from tests.support.oracle_points import Limited, of_text
-from tests.support.oracle_state import LONGEST_LOCK, Call, Judgement, Spent, Wallet, city_day, share, take
+from tests.support.oracle_state import CITY, LONGEST_LOCK, Call, Judgement, Spent, Wallet, city_day, share, take
 
 FOR_EVER = 36_500
 DEAREST_ORDER_FEN = 10**11
@@ -19,6 +20,7 @@ WRONG_CODES = 5
 class Coupon:
     owner: int
     terms: Any
+    first_day: date
     expires_on: date
     reserved: int
     paid: Spent
@@ -58,14 +60,25 @@ class Redemption:
     terms: Any
     at: Any
     void: UUID
+    order: str | None
+    amount: int | None
     discount: int
-    sponsor: int
+    paid: int
     day: date
     void_until: datetime
 
 
-def most_sponsored(terms: Any) -> int:
-    return share(terms.cap_fen if terms.kind == "discount" else terms.face_value_fen, terms.sponsor_bp)
+def borne(terms: Any, fen: int) -> tuple[int, int, int]:
+    """What the platform, the sponsor and the merchant bear of it: whole fen, the rest by the largest fractions."""
+    due = [Fraction(fen * one, 10_000) for one in (terms.platform_bp, terms.sponsor_bp, terms.merchant_bp)]
+    parts = [int(one) for one in due]
+    for place in sorted(range(3), key=lambda one: (parts[one] - due[one], one))[: fen - sum(parts)]:
+        parts[place] += 1
+    return parts[0], parts[1], parts[2]
+
+
+def most_paid(terms: Any) -> int:
+    return sum(borne(terms, terms.cap_fen if terms.kind == "discount" else terms.face_value_fen)[:2])
 
 
 def discount_of(terms: Any, amount: int | None) -> tuple[set[str], int]:
@@ -88,11 +101,33 @@ class CouponRules(Limited):
     coupons: dict[UUID, Coupon] = field(default_factory=dict, kw_only=True)
     credentials: dict[UUID, Credential] = field(default_factory=dict, kw_only=True)
     redemptions: dict[UUID, Redemption] = field(default_factory=dict, kw_only=True)
+    voided: set[UUID] = field(default_factory=set, kw_only=True)
     shut: set[tuple[str, int]] = field(default_factory=set, kw_only=True)
+    special_days: dict[date, str] = field(default_factory=dict, kw_only=True)
 
     def _suspended(self, at: Any) -> set[str]:
         parties = ("merchant", at.merchant_id), ("store", at.store_id), ("terminal", at.terminal_id)
         return {"merchant_suspended"} if self.shut & {*parties, ("staff", at.staff_id)} else set()
+
+    def _out_of_time(self, coupon: Coupon, at: datetime) -> set[str]:
+        """A reason, when no window is open at this instant or the first day has not come."""
+        here = at.astimezone(CITY)
+        clock = timedelta(hours=here.hour, minutes=here.minute, seconds=here.second)
+        weekend = here.isoweekday() in (6, 7)
+        kind = self.special_days.get(here.date(), "holiday" if weekend else "workday")
+        fits = [
+            one for one in coupon.terms.windows
+            if here.isoweekday() in one.weekdays and one.day in ("any", kind)
+            and timedelta(minutes=one.from_minute) <= clock < timedelta(minutes=one.until_minute)
+        ]  # fmt: skip
+        closed = (coupon.terms.windows and not fits) or here.date() < coupon.first_day
+        return {"outside_window"} if closed else set()
+
+    @staticmethod
+    def _elsewhere(terms: Any, at: Any) -> bool:
+        """Whether the terms name others than this merchant, or other stores."""
+        merchants, stores = terms.merchants or (at.merchant_id,), terms.stores or (at.store_id,)
+        return at.merchant_id not in merchants or at.store_id not in stores
 
     @staticmethod
     def _uses(terms: Any, action: str, points: int, fen: int) -> list[tuple[Any, int]]:
@@ -112,17 +147,18 @@ class CouponRules(Limited):
         today, terms = city_day(at), self.templates.get(call.args["terms"])
         if terms is None:
             return Judgement({"terms_not_found"})
+        first = max(today + timedelta(days=terms.starts_after_days), terms.valid_from or today)
         days = [
-            today + timedelta(days=terms.valid_days or FOR_EVER),
+            first + timedelta(days=terms.valid_days or FOR_EVER),
             *([terms.valid_until] if terms.valid_until else []),
         ]
-        expires, price, reserved = min(days), 0 if granted else terms.price_points, most_sponsored(terms)
+        expires, price, reserved = min(days), 0 if granted else terms.price_points, most_paid(terms)
         uses = self._uses(terms, "issue", price, terms.face_value_fen)
         takes = (terms.stock_budget, 1), (terms.fen_budget, reserved)
         early = terms.claim_from is not None and at < terms.claim_from
         late = terms.claim_until is not None and at >= terms.claim_until
         why = self._over(wallet, uses, today) | self.budgets.reasons(*takes)
-        why |= {"outside_window"} if ((early or late) and not granted) or expires < today else set()
+        why |= {"outside_window"} if ((early or late) and not granted) or expires < first else set()
         if price and take(dict(wallet.lots), price, today) is None:
             why |= {"insufficient_points"}
 
@@ -130,13 +166,14 @@ class CouponRules(Limited):
             self.budgets.move(*takes)
             self._use(wallet, uses, today)
             paid = (take(wallet.lots, price, today) or []) if price else []
-            self.coupons[call.id] = Coupon(call.owner, terms, expires, reserved, Spent(paid))
+            self.coupons[call.id] = Coupon(call.owner, terms, first, expires, reserved, Spent(paid))
             wallet.write("claim", points=(-price, 0, price), coupons=(-1, 1, 0, 0), fen=(-reserved, reserved, 0))
             if price:
                 wallet.bury(today)
             return {
                 "coupon_id": call.id,
                 "price_points": price,
+                "usable_from": first,
                 "expires_on": expires,
                 "granted": call.args.get("source"),
             }
@@ -149,13 +186,13 @@ class CouponRules(Limited):
         coupon, wallet = self.coupons[shown.coupon], self.wallets[shown.owner]
         elsewhere = shown.at is not None and (shown.at.merchant_id, shown.at.terminal_id) != (
             counter.merchant_id, counter.terminal_id)  # fmt: skip
-        foreign = coupon.terms.merchants and counter.merchant_id not in coupon.terms.merchants
+        foreign = self._elsewhere(coupon.terms, counter)
         bad = (
             shown.state in ("burnt", "redeemed") or shown.epoch != wallet.epoch or shown.expires_at <= at
             or not code_ok or own == shown.owner or coupon.now(at) != "issued" or coupon.expires_on < city_day(at)
             or foreign or elsewhere or wallet.frozen(at) == "frozen"
         )  # fmt: skip
-        return {"not_valid"} if bad else self._suspended(counter)
+        return {"not_valid"} if bad else self._suspended(counter) or self._out_of_time(coupon, at)
 
     def scanned(self, id: UUID, counter: Any, redemption: UUID, void: UUID) -> UUID:
         """The code is this counter's from here on; the redemption's id that it always had."""
@@ -189,11 +226,9 @@ class CouponRules(Limited):
         if coupon is None:
             return Judgement({"coupon_not_usable"} | self._suspended(call.args["at"]))
         inside = coupon.state == "locked" and coupon.lock_id == call.args["lock_id"] and coupon.now(at) == "locked"
-        merchants = coupon.terms.merchants
         why = set() if inside else {"lock_expired", "coupon_not_usable"}
         made = self.redemptions.get(call.id)
         why |= {"invalid_item"} if made is not None and made.owner != call.owner else set()
-        why |= {"not_valid"} if merchants and call.args["at"].merchant_id not in merchants else set()
         return self._burn(wallet, call, at, call.args["coupon_id"], why, None)
 
     def _burn(
@@ -202,26 +237,51 @@ class CouponRules(Limited):
         coupon, counter, today = self.coupons[coupon_id], call.args["at"], city_day(at)
         terms = coupon.terms
         unfit, discount = discount_of(terms, call.args["amount"])
-        sponsor = min(share(discount, terms.sponsor_bp), coupon.reserved)
+        crowded, discount = self._on_order(call, terms, discount)
+        platform, sponsor, merchant = borne(terms, max(discount, 0))
+        paid = platform + sponsor
         uses = self._uses(terms, "redeem", 0, discount)
-        why = why | unfit | self._suspended(counter) | self._over(wallet, uses, today)
+        why = why | unfit | crowded | self._suspended(counter) | self._over(wallet, uses, today)
+        why |= self._out_of_time(coupon, at) | ({"not_valid"} if self._elsewhere(terms, counter) else set())
         why |= {"coupon_not_usable"} if shown and coupon.now(at) != "issued" else set()
         why |= {"coupon_expired"} if coupon.expires_on < today else set()
 
         def effect() -> dict[str, Any]:
             void = shown.void if shown else call.args["void_id"]
             coupon.become("redeemed", redemption=call.id)
-            coupon.reserved -= sponsor
+            coupon.reserved -= paid
             if shown:
                 shown.state = "redeemed"
             self._use(wallet, uses, today)
             until = at + timedelta(seconds=terms.void_window_s)
             self.redemptions[call.id] = Redemption(
-                call.owner, coupon_id, terms, counter, void, discount, sponsor, today, until)  # fmt: skip
-            wallet.write("redeem", coupons=(0, -1, 1, 0), fen=(0, -sponsor, sponsor))
-            return {"coupon_id": coupon_id, "discount_fen": discount, "sponsor_fen": sponsor, "void_until": until}
+                call.owner, coupon_id, terms, counter, void, call.args["order_no"], call.args["amount"], discount, paid,
+                today, until)  # fmt: skip
+            wallet.write("redeem", coupons=(0, -1, 1, 0), fen=(0, -paid, paid))
+            return {"coupon_id": coupon_id, "order_no": call.args["order_no"], "discount_fen": discount,
+                    "platform_fen": platform, "sponsor_fen": sponsor, "merchant_fen": merchant,
+                    "void_until": until}  # fmt: skip
 
         return Judgement(why, effect)
+
+    def _on_order(self, call: Call, terms: Any, discount: int) -> tuple[set[str], int]:
+        """Whether the coupon fits on the order beside his others there, and what it still saves."""
+        order, here = call.args["order_no"], call.args["at"].merchant_id
+        if order is None:
+            return ({"order_no_required"} if terms.stacking_group else set()), discount
+        others = [
+            one for id, one in self.redemptions.items()
+            if (one.owner, one.at.merchant_id, one.order) == (call.owner, here, order) and id not in self.voided
+        ]  # fmt: skip
+        alike = [
+            one.terms for one in others if terms.stacking_group and one.terms.stacking_group == terms.stacking_group
+        ]
+        crowded = len(alike) >= min(one.most_per_order for one in [terms, *alike])
+        amounts = [one for one in [call.args["amount"], *(one.amount for one in others)] if one is not None]
+        if amounts:
+            left = min(amounts) - sum(one.discount for one in others)
+            crowded, discount = crowded or left < min(discount, 1), min(discount, left)
+        return ({"not_stackable"} if crowded else set()) | of_text(order, 64), discount
 
     def _void(self, wallet: Wallet, call: Call, at: datetime) -> Judgement:
         made, counter, today = self.redemptions[call.args["redemption"]], call.args["at"], city_day(at)
@@ -233,14 +293,15 @@ class CouponRules(Limited):
 
         def effect() -> dict[str, Any]:
             coupon.become("issued")
-            coupon.reserved += made.sponsor
+            self.voided.add(call.args["redemption"])
+            coupon.reserved += made.paid
             if made.terms.grace_days:
                 coupon.expires_on = max(coupon.expires_on, today + timedelta(days=made.terms.grace_days))
             self._use(wallet, self._uses(made.terms, "redeem", 0, made.discount), made.day, -1)
-            wallet.write("void", coupons=(0, 1, -1, 0), fen=(0, made.sponsor, -made.sponsor))
+            wallet.write("void", coupons=(0, 1, -1, 0), fen=(0, made.paid, -made.paid))
             if coupon.expires_on < today:
                 self._end(wallet, coupon, "expire_coupon", "expired")
-            return {"coupon_id": made.coupon, "discount_fen": made.discount, "sponsor_fen": made.sponsor}
+            return {"coupon_id": made.coupon, "discount_fen": made.discount}
 
         return Judgement(why, effect)
 

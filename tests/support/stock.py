@@ -66,8 +66,8 @@ FILL = (
          jsonb_build_array(jsonb_build_array(t.stock_budget, CASE WHEN p.gathered_a THEN 0 ELSE s.k % p.slots_a END, 1))
            || CASE WHEN p.reserved IS NULL THEN '[]'::jsonb ELSE jsonb_build_array(jsonb_build_array(t.fen_budget,
                 CASE WHEN p.gathered_b THEN 0 ELSE s.k % p.slots_b END, p.reserved)) END,
-         jsonb_build_object('coupon_id', s.coupon, 'template_id', t.template, 'price_points', 0, 'expires_on',
-         p.expires_on),
+         jsonb_build_object('coupon_id', s.coupon, 'template_id', t.template, 'price_points', 0,
+         'usable_from', vault.today(), 'expires_on', p.expires_on),
          sha256(uuid_send(s.coupon)), vault.now()
        FROM stock s JOIN vault.wallet w ON w.b = s.owner & 1023 AND w.owner = s.owner, plan p, vault.coupon_terms t
        WHERE t.terms = p.terms""",
@@ -196,12 +196,12 @@ class Stock:
     async def _plan(self, connection: asyncpg.Connection, count: int, claimed: bool) -> None:
         """Tops budgets up by twice what is taken, as half of one lies in reserve, and notes how to take it."""
         terms = await connection.fetchrow(
-            "SELECT t.*, vault.most_sponsored(t) AS sponsored FROM vault.coupon_terms t"
+            "SELECT t.*, vault.most_paid(t) AS paid FROM vault.coupon_terms t"
             " WHERE template = $1 ORDER BY version DESC LIMIT 1",
             self._template,
         )
         assert terms is not None and terms["price_points"] == 0, "the stock needs a template that costs no points"
-        reserved = terms["sponsored"] if terms["fen_budget"] and terms["sponsored"] else None
+        reserved = terms["paid"] if terms["fen_budget"] and terms["paid"] else None
         for budget, amount in ((terms["stock_budget"], 1), (terms["fen_budget"] if reserved else None, reserved or 0)):
             if budget is not None:
                 said = await connection.fetchval(
@@ -262,7 +262,9 @@ def redeem_item(piece: Piece) -> Item:
         terminal=who.terminal_id,
         staff=who.staff_id,
         ticket_expires_at=datetime.now(UTC) + LASTS,
-        hash=intent_hash(f"merchant:{who.merchant_id}/terminal:{who.terminal_id}", "redeem", piece.redemption_id, None),
+        hash=intent_hash(
+            f"merchant:{who.merchant_id}/terminal:{who.terminal_id}", "redeem", piece.redemption_id, None, None
+        ),
     )
 
 

@@ -13,7 +13,7 @@ from tests.support.oracle_coupons import Credential
 from tests.support.oracle_points import Campaign
 from tests.support.oracle_state import CITY, Wallet, city_day, month_end
 from tests.support.trial import Trial, call, changed, client_id, job_id
-from wallet import Acceptor, CouponTerms, EarnTerms, PersonLimit, Refused
+from wallet import Acceptor, CouponTerms, EarnTerms, PersonLimit, Refused, UsableWindow
 
 NOW = timedelta(0)
 #: points, months of validity, limits (measure, period, cap), points in the budget
@@ -33,6 +33,14 @@ TEMPLATES: dict[str, dict[str, Any]] = {
               "void_window_s": 3 * 86_400},
     "gift": {"price_points": 40, "claim_until": datetime(2027, 1, 1, tzinfo=CITY),
              "limits": (("issue", "count", "total", 3), ("issue", "points", "day", 30))},
+    "lunch": {"windows": (UsableWindow(day="workday", from_minute=660, until_minute=810),
+                          UsableWindow(weekdays=(6,), until_minute=720)), "stores": (11, 21)},
+    "later": {"starts_after_days": 2, "valid_days": 1, "valid_from": date(2027, 2, 3)},
+    "late": {"starts_after_days": 1, "valid_until": date(2027, 2, 28)},
+    "shared": {"kind": "discount", "pay_bp": 5000, "cap_fen": 999, "platform_bp": 3333, "sponsor_bp": 3333,
+               "stacking_group": "meal"},
+    "pair": {"face_value_fen": 700, "stacking_group": "meal", "most_per_order": 2, "platform_bp": 1,
+             "sponsor_bp": 2500},
     "last": {"face_value_fen": 777, "sponsor_bp": 5000, "stock": 3, "valid_days": 0, "return_stock": True},
 }  # fmt: skip
 
@@ -240,23 +248,25 @@ class TownLife:
         return credential
 
     async def redeem(
-        self, pick: int, amount: int | None = None, ticket_s: int = 300, *, elsewhere: Acceptor | None = None
-    ) -> None:
+        self, pick: int, amount: int | None = None, ticket_s: int = 300, *, elsewhere: Acceptor | None = None,
+        order_no: str | None = None,
+    ) -> None:  # fmt: skip
         owner, shown, redemption, at = self.tickets[pick % len(self.tickets)]
         place = elsewhere or at
         until = self.now + timedelta(seconds=ticket_s)
         await self.trial.ask(
-            call("redeem", owner, redemption, credential=shown, at=place, ticket_until=until, amount=amount)
-        )
+            call("redeem", owner, redemption, credential=shown, at=place, ticket_until=until, amount=amount,
+                 order_no=order_no)
+        )  # fmt: skip
 
-    async def counter(self, pick: int, counter: Acceptor, amount: int | None) -> None:
+    async def counter(self, pick: int, counter: Acceptor, amount: int | None, order_no: str | None = None) -> None:
         """Shown, scanned and redeemed in one go, with the order's amount only where the terms want one."""
         before = len(self.tickets)
         await self.scan(pick, counter)
         if len(self.tickets) > before:
             terms = self._coupon(pick)[1].terms
             wanted = terms.kind == "discount" or terms.threshold_fen > 0
-            await self.redeem(before, amount if wanted else None)
+            await self.redeem(before, amount if wanted else None, order_no=order_no)
 
     async def unlock(self, pick: int, age: timedelta = NOW, job: bool = False, stale: bool = False) -> None:
         owner, coupon, lock = self.locks[pick % len(self.locks)]
@@ -265,11 +275,12 @@ class TownLife:
                   lock_id=client_id(self.now) if stale else lock, reason="x")  # fmt: skip
 
     async def redeem_locked(
-        self, pick: int, counter: Acceptor, amount: int | None, age: timedelta = NOW, void_id: UUID | None = None
-    ) -> None:
+        self, pick: int, counter: Acceptor, amount: int | None, age: timedelta = NOW, void_id: UUID | None = None,
+        order_no: str | None = None,
+    ) -> None:  # fmt: skip
         owner, coupon, lock = self.locks[pick % len(self.locks)]
         await self.app(self._who(owner, 0), "redeem_locked", age, coupon_id=coupon, lock_id=lock, at=counter,
-                       amount=amount, void_id=void_id or client_id(self.now))  # fmt: skip
+                       amount=amount, order_no=order_no, void_id=void_id or client_id(self.now))  # fmt: skip
 
     async def void(self, pick: int, reason: str) -> None:
         id = list(self.oracle.redemptions)[pick % len(self.oracle.redemptions)]
@@ -322,6 +333,11 @@ class TownLife:
     async def _acceptor(self, kind: str, id: int, open: bool) -> None:
         store = COUNTER.store_id if kind == "terminal" else None
         await self.ledger.app.set_acceptor(kind, id, COUNTER.merchant_id, store, open)
+
+    async def arrange(self, year: int, holidays: list[date], workdays: list[date]) -> None:
+        """China's days of a year, as they were published."""
+        await self.ledger.worker.put_calendar_year(year, holidays, workdays)
+        self.oracle.special_days = dict.fromkeys(holidays, "holiday") | dict.fromkeys(workdays, "workday")
 
     async def log_out(self, who: int) -> None:
         owner = self.people[who % 3]

@@ -82,6 +82,8 @@ def each_otherwise(first: Call, at: datetime) -> Iterator[Call]:
 def otherwise(name: str, value: Any, at: datetime) -> Any:
     if name == "at":
         return SECOND_TERMINAL
+    if name == "order_no":
+        return f"{value}y"
     if name == "kind":
         return "frozen" if value == "debit_frozen" else "debit_frozen"
     by_type: dict[type, Callable[[], Any]] = {
@@ -109,12 +111,12 @@ async def send(vault: Vault, one: Call) -> Any:
     if one.op == "redeem":
         return await vault.redeem(
             owner=one.owner, credential_id=args["credential"], redemption_id=one.id, acceptor=args["at"],
-            ticket_expires_at=args["ticket_until"], order_amount_fen=args["amount"],
+            ticket_expires_at=args["ticket_until"], order_amount_fen=args["amount"], order_no=args["order_no"],
         )  # fmt: skip
     if one.op == "redeem_locked":
         return await vault.redeem_locked(
             owner=one.owner, id=one.id, void_id=args["void_id"], coupon_id=args["coupon_id"], lock_id=args["lock_id"],
-            acceptor=args["at"], order_amount_fen=args["amount"],
+            acceptor=args["at"], order_amount_fen=args["amount"], order_no=args["order_no"],
         )  # fmt: skip
     if one.op == "void":
         return await vault.void(args["redemption"], acceptor=args["at"], reason=args["reason"])

@@ -100,6 +100,22 @@ CREATE FUNCTION vault.named_limits(limits vault.person_limit[]) RETURNS vault.pe
   FROM unnest(limits) WITH ORDINALITY l (limit_id, action, measure, period, cap, k)
 $$;
 
+-- When coupons can be used: on these weekdays (1 is Monday) and on days of this kind, from a minute of the city's day until before
+-- another. workday: a day on which China works, the weekend days that make up for a holiday included; holiday: any other day.
+CREATE TYPE vault.usable_window AS (
+  weekdays     smallint[],
+  day          text,
+  from_minute  smallint,
+  until_minute smallint
+);
+
+CREATE FUNCTION vault.windows_ok(windows vault.usable_window[]) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT cardinality(windows) <= 16
+     AND coalesce(bool_and(coalesce(cardinality(w.weekdays) BETWEEN 1 AND 7 AND w.weekdays <@ '{1,2,3,4,5,6,7}'
+       AND w.day IN ('any', 'workday', 'holiday') AND w.from_minute >= 0 AND w.from_minute < w.until_minute AND w.until_minute <= 1440, false)), true)
+  FROM unnest(windows) w
+$$;
+
 -- Whoever changes what is append-only is told so.
 CREATE FUNCTION vault.append_only() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

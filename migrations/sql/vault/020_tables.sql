@@ -76,20 +76,38 @@ CREATE TABLE vault.coupon_terms (
   pay_bp         integer  NOT NULL CONSTRAINT coupon_terms_pay CHECK (pay_bp BETWEEN 0 AND 10000),
   cap_fen        bigint   NOT NULL CONSTRAINT coupon_terms_cap_fen CHECK (cap_fen BETWEEN 0 AND 100000000000),
   threshold_fen  bigint   NOT NULL CONSTRAINT coupon_terms_threshold CHECK (threshold_fen BETWEEN 0 AND 100000000000),
-  sponsor_bp     integer  NOT NULL CONSTRAINT coupon_terms_sponsor CHECK (sponsor_bp BETWEEN 0 AND 10000),
+  platform_bp    integer  NOT NULL,
+  sponsor_bp     integer  NOT NULL,
+  merchant_bp    integer  NOT NULL,
   person_limits  vault.person_limit[] NOT NULL CONSTRAINT coupon_terms_limits CHECK (vault.limits_ok(person_limits)),
+  starts_after_days integer NOT NULL CONSTRAINT coupon_terms_starts CHECK (starts_after_days BETWEEN 0 AND 3660),
   valid_days     integer  NOT NULL CONSTRAINT coupon_terms_days CHECK (valid_days BETWEEN 0 AND 3660),
+  valid_from     date,
   valid_until    date,
+  windows        vault.usable_window[] NOT NULL CONSTRAINT coupon_terms_windows CHECK (vault.windows_ok(windows)),
   merchants      bigint[] NOT NULL,
+  stores         bigint[] NOT NULL,
+  stacking_group text     CONSTRAINT coupon_terms_group CHECK (length(stacking_group) BETWEEN 1 AND 40),
+  most_per_order smallint NOT NULL CONSTRAINT coupon_terms_most_per_order CHECK (most_per_order BETWEEN 1 AND 100),
   void_window_s  integer  NOT NULL CONSTRAINT coupon_terms_void CHECK (void_window_s BETWEEN 0 AND 31536000),
   grace_days     integer  NOT NULL CONSTRAINT coupon_terms_grace CHECK (grace_days BETWEEN 0 AND 3660),
   return_stock   boolean  NOT NULL,
   claim_from     timestamptz,
   claim_until    timestamptz,
   UNIQUE (template, version),
-  CONSTRAINT coupon_terms_funded CHECK (sponsor_bp = 0 OR fen_budget IS NOT NULL),
+  -- Who bears what a customer saves, together all of it. What the merchant does not bear is paid to him out of the budget.
+  CONSTRAINT coupon_terms_shares CHECK (least(platform_bp, sponsor_bp, merchant_bp) >= 0 AND platform_bp + sponsor_bp + merchant_bp = 10000),
+  CONSTRAINT coupon_terms_funded CHECK (merchant_bp = 10000 OR fen_budget IS NOT NULL),
   -- The most a redemption can cost is known at the claim: a percentage always has a cap.
   CONSTRAINT coupon_terms_bounded CHECK (kind <> 'discount' OR (cap_fen > 0 AND pay_bp < 10000))
+);
+
+-- Where China's working days differ from other weeks': a weekend day on which one works, or a weekday that is a holiday. A day that
+-- is not here is judged by its weekday.
+CREATE TABLE vault.calendar_day (
+  day  date PRIMARY KEY,
+  kind text NOT NULL,
+  CONSTRAINT calendar_day_kind CHECK (kind = CASE WHEN extract(isodow FROM day) >= 6 THEN 'workday' ELSE 'holiday' END)
 );
 
 -- One row per resident operation: the posting, the idempotency record, the statement line and the event (D1).
@@ -248,7 +266,8 @@ CREATE TABLE vault.redemption_ref (
   owner         bigint   NOT NULL
 );
 
--- credential_id is what was spent: the showing of the coupon, or the lock of a partner's order.
+-- credential_id is what was spent: the showing of the coupon, or the lock of a partner's order. order_no is the shop's own. What the
+-- customer saved was borne by the three together.
 CREATE TABLE vault.redemption (
   b                smallint    NOT NULL,
   id               uuid        NOT NULL,
@@ -261,16 +280,21 @@ CREATE TABLE vault.redemption (
   store_id         bigint      NOT NULL,
   terminal_id      bigint      NOT NULL,
   staff_id         bigint,
+  order_no         text        CONSTRAINT redemption_order_no CHECK (length(order_no) BETWEEN 1 AND 64),
   order_amount_fen bigint,
-  discount_fen     bigint      NOT NULL CONSTRAINT redemption_discount CHECK (discount_fen >= 0),
-  sponsor_fen      bigint      NOT NULL CONSTRAINT redemption_sponsor CHECK (sponsor_fen BETWEEN 0 AND discount_fen),
+  discount_fen     bigint      NOT NULL CONSTRAINT redemption_discount CHECK (discount_fen >= 0 AND (discount_fen <= order_amount_fen) IS NOT FALSE),
+  platform_fen     bigint      NOT NULL,
+  sponsor_fen      bigint      NOT NULL,
+  merchant_fen     bigint      NOT NULL,
   business_date    date        NOT NULL,
   at               timestamptz NOT NULL,
   void_until       timestamptz NOT NULL,
   PRIMARY KEY (b, id),
   CONSTRAINT redemption_b CHECK (b = (owner & 1023)),
+  CONSTRAINT redemption_shares CHECK (least(platform_fen, sponsor_fen, merchant_fen) >= 0 AND platform_fen + sponsor_fen + merchant_fen = discount_fen),
   CONSTRAINT redemption_once UNIQUE (b, owner, credential_id)
 );
+CREATE INDEX redemption_order ON vault.redemption (b, owner, merchant_id, order_no) WHERE order_no IS NOT NULL;
 CREATE INDEX redemption_shift ON vault.redemption (merchant_id, id DESC);
 CREATE INDEX redemption_void_until ON vault.redemption USING brin (void_until) WITH (pages_per_range = 32);
 

@@ -39,11 +39,21 @@ CREATE TYPE vault.item AS (
   document          text,
   request_no        text,
   memo              text,
+  order_no          text,
   round             integer,
   budget_a          bigint,
   slot_a            smallint,
   budget_b          bigint,
   slot_b            smallint
+);
+
+-- What a resident's coupons already did on one order of a shop: how many of the same stacking group, the fewest that one of them
+-- allows, what they saved together, and the order's amount as far as it is known.
+CREATE TYPE vault.order_so_far AS (
+  stacked          bigint,
+  most_per_order   smallint,
+  discount_fen     bigint,
+  order_amount_fen bigint
 );
 
 -- An item and every row its decision may depend on, read in one statement after the locks. A row that is not there is NULL.
@@ -59,6 +69,8 @@ CREATE TYPE vault.facts AS (
   t          vault.coupon_terms,
   e          vault.earn_terms,
   r          vault.redemption,
+  o          vault.order_so_far,
+  day_kind   text,
   used       bigint[],
   accepting  boolean,
   month_open boolean,

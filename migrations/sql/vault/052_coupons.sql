@@ -1,10 +1,5 @@
 -- What the operations on coupons decide; rules as in 050_points.sql. A coupon is returned as it shall be afterwards.
 
--- The most the sponsor can owe for one coupon of these terms.
-CREATE FUNCTION vault.most_sponsored(t vault.coupon_terms) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
-  SELECT vault.share_of(CASE (t).kind WHEN 'discount' THEN (t).cap_fen ELSE (t).face_value_fen END, (t).sponsor_bp)
-$$;
-
 -- A lock whose life is over counts as lifted, whether or not a job has booked that.
 CREATE FUNCTION vault.state_of(c vault.coupon, p_at timestamptz) RETURNS text LANGUAGE sql IMMUTABLE AS $$
   SELECT CASE WHEN (c).state = 'locked' AND (c).locked_until <= p_at THEN 'issued' ELSE (c).state END
@@ -34,7 +29,7 @@ BEGIN
   RETURN m;
 END $$;
 
--- Claim (price 0) or exchange for points: stock −1 / out +1, the sponsor's share from the budget into reserved, points to the template.
+-- Claim (price 0) or exchange for points: stock −1 / out +1, what may be paid for it from the budget into reserved, points to the template.
 -- By the worker's door it is a grant: the house gives the coupon and says out of what (`reason`). It costs no points and has no hours,
 -- as its reason has its own; stock, budget and each person's limits bound it like any claim.
 CREATE FUNCTION vault.decide_claim(f vault.facts, p_at timestamptz, p_internal boolean) RETURNS vault.movement LANGUAGE plpgsql AS $$
@@ -44,6 +39,7 @@ DECLARE
   t vault.coupon_terms := f.t;
   v_today date := vault.city_day(p_at);
   v_price bigint := CASE WHEN p_internal THEN 0 ELSE t.price_points END;
+  v_first date;
   v_expires date;
   v_reserved bigint;
   v_limits record;
@@ -54,8 +50,9 @@ BEGIN
   ELSIF t.terms IS NULL THEN
     RETURN vault.refusal(15);
   END IF;
-  v_expires := least(v_today + CASE WHEN t.valid_days > 0 THEN t.valid_days ELSE 36500 END, t.valid_until);
-  IF NOT p_internal AND (t.claim_from > p_at OR t.claim_until <= p_at) OR v_expires < v_today THEN
+  v_first := vault.first_day(t, v_today);
+  v_expires := least(v_first + CASE WHEN t.valid_days > 0 THEN t.valid_days ELSE 36500 END, t.valid_until);
+  IF NOT p_internal AND (t.claim_from > p_at OR t.claim_until <= p_at) OR v_expires < v_first THEN
     RETURN vault.refusal(16);
   END IF;
   v_limits := vault.count_limits(t.person_limits, f.used, 'issue', i.owner, v_today, 1, v_price, t.face_value_fen);
@@ -68,7 +65,7 @@ BEGIN
       RETURN vault.refusal(10);
     END IF;
   END IF;
-  v_reserved := vault.most_sponsored(t);
+  v_reserved := vault.most_paid(t);
   m := vault.check_slots(f, 1, v_reserved);
   IF m.st <> 0 THEN
     RETURN m;
@@ -86,30 +83,10 @@ BEGIN
   m.coupon := ROW(i.b, i.owner, i.id, t.terms, 'issued', v_expires, v_reserved, NULL, NULL, NULL, p_at);
   m.peer := t.template;
   m.terms := t.terms;
-  m.detail := jsonb_build_object('coupon_id', i.id, 'template_id', t.template, 'price_points', v_price, 'expires_on', v_expires)
+  m.detail := jsonb_build_object('coupon_id', i.id, 'template_id', t.template, 'price_points', v_price, 'usable_from', v_first,
+    'expires_on', v_expires)
     || CASE WHEN p_internal THEN jsonb_build_object('granted', i.reason) ELSE '{}' END;
   RETURN m;
-END $$;
-
--- The discount of one redemption, in fen, and the refusal when the order amount does not fit the terms (D32).
-CREATE FUNCTION vault.discount_of(t vault.coupon_terms, p_order_fen bigint, OUT st smallint, OUT discount_fen bigint)
-LANGUAGE plpgsql IMMUTABLE AS $$
-BEGIN
-  st := 0;
-  IF (t).threshold_fen = 0 AND (t).kind <> 'discount' THEN
-    IF p_order_fen IS NOT NULL THEN
-      st := 34;
-    END IF;
-    discount_fen := (t).face_value_fen;
-  ELSIF p_order_fen IS NULL OR p_order_fen <= 0 OR p_order_fen > 100000000000 THEN
-    st := 33;
-  ELSIF p_order_fen < (t).threshold_fen THEN
-    st := 32;
-  ELSIF (t).kind = 'discount' THEN
-    discount_fen := least(vault.share_of(p_order_fen, 10000 - (t).pay_bp), (t).cap_fen);
-  ELSE
-    discount_fen := least((t).face_value_fen, p_order_fen);
-  END IF;
 END $$;
 
 -- May this item redeem the coupon at all? By a showing that its terminal has claimed, or by the lock of a partner's order. 0: yes.
@@ -143,11 +120,13 @@ BEGIN
       RETURN 36;
     ELSIF c.locked_until <= p_at THEN
       RETURN 42;
-    ELSIF cardinality((f.t).merchants) > 0 AND i.merchant <> ALL ((f.t).merchants) THEN
-      RETURN 20;
     END IF;
   END IF;
-  RETURN CASE WHEN c.expires_on < vault.city_day(p_at) THEN 35 ELSE 0 END;
+  RETURN CASE
+    WHEN NOT vault.is_accepted_at(f.t, i.merchant, i.store) THEN 20
+    WHEN c.expires_on < vault.city_day(p_at) THEN 35
+    WHEN NOT vault.is_usable_at(f.t, c, f.day_kind, p_at) THEN 16
+    ELSE 0 END;
 END $$;
 
 -- Redeem: the showing or lock is spent, out −1 / used +1, reserved −a / payable(merchant) +a; it takes no slot.
@@ -162,13 +141,13 @@ DECLARE
   v_spent uuid := coalesce(i.lock, (f.cr).id);
   v_discount record;
   v_limits record;
-  v_sponsor bigint;
+  v_share record;
   v_void_until timestamptz;
 BEGIN
   IF v_status <> 0 THEN
     RETURN vault.refusal(v_status);
   END IF;
-  v_discount := vault.discount_of(t, i.order_amount_fen);
+  v_discount := vault.discount_of(t, i, f.o);
   IF v_discount.st <> 0 THEN
     RETURN vault.refusal(v_discount.st);
   END IF;
@@ -176,15 +155,16 @@ BEGIN
   IF v_limits.reached THEN
     RETURN vault.refusal(14);
   END IF;
-  v_sponsor := least(vault.share_of(v_discount.discount_fen, t.sponsor_bp), c.reserved_fen);
+  v_share := vault.funding_of(t, v_discount.discount_fen);
   v_void_until := p_at + make_interval(secs => t.void_window_s);
-  m := vault.fen_legs(vault.coupon_legs(m, 0, -1, 1, 0), 0, -v_sponsor, v_sponsor);
+  m := vault.fen_legs(vault.coupon_legs(m, 0, -1, 1, 0), 0, -v_share.paid_fen, v_share.paid_fen);
   m.allowances := v_limits.allowances;
   m.redemption := ROW(i.b, i.id, i.owner, v_spent, coalesce((f.cr).void_id, i.void), c.id, t.terms, i.merchant, i.store, i.terminal,
-    i.staff, i.order_amount_fen, v_discount.discount_fen, v_sponsor, v_today, p_at, v_void_until);
+    i.staff, i.order_no, i.order_amount_fen, v_discount.discount_fen, v_share.platform_fen, v_share.sponsor_fen, v_share.merchant_fen, v_today,
+    p_at, v_void_until);
   c.state := 'redeemed';
   c.redemption_id := i.id;
-  c.reserved_fen := c.reserved_fen - v_sponsor;
+  c.reserved_fen := c.reserved_fen - v_share.paid_fen;
   c.lock_id := NULL;
   c.locked_until := NULL;
   m.coupon := c;
@@ -192,7 +172,9 @@ BEGIN
   m.terms := t.terms;
   m.ref := c.id;
   m.detail := jsonb_build_object('coupon_id', c.id, 'credential_id', v_spent, 'merchant_id', i.merchant, 'store_id', i.store,
-    'order_amount_fen', i.order_amount_fen, 'discount_fen', v_discount.discount_fen, 'sponsor_fen', v_sponsor, 'void_until', v_void_until);
+    'order_no', i.order_no, 'order_amount_fen', i.order_amount_fen, 'discount_fen', v_discount.discount_fen,
+    'platform_fen', v_share.platform_fen, 'sponsor_fen', v_share.sponsor_fen, 'merchant_fen', v_share.merchant_fen,
+    'void_until', v_void_until);
   RETURN m;
 END $$;
 
@@ -206,6 +188,7 @@ DECLARE
   t vault.coupon_terms := f.t;
   r vault.redemption := f.r;
   v_today date := vault.city_day(p_at);
+  v_paid bigint := r.platform_fen + r.sponsor_fen;
 BEGIN
   IF f.accepting IS NOT TRUE THEN
     RETURN vault.refusal(21);
@@ -216,10 +199,10 @@ BEGIN
   ELSIF c.state <> 'redeemed' OR c.redemption_id IS DISTINCT FROM r.id THEN
     RETURN vault.refusal(36);
   END IF;
-  m := vault.fen_legs(vault.coupon_legs(m, 0, 1, -1, 0), 0, r.sponsor_fen, -r.sponsor_fen);
+  m := vault.fen_legs(vault.coupon_legs(m, 0, 1, -1, 0), 0, v_paid, -v_paid);
   m.allowances := (vault.count_limits(t.person_limits, NULL, 'redeem', i.owner, r.business_date, -1, 0, r.discount_fen)).allowances;
   c.expires_on := CASE WHEN t.grace_days > 0 THEN greatest(c.expires_on, v_today + t.grace_days) ELSE c.expires_on END;
-  c.reserved_fen := c.reserved_fen + r.sponsor_fen;
+  c.reserved_fen := c.reserved_fen + v_paid;
   c.redemption_id := NULL;
   c.state := 'issued';
   IF c.expires_on < v_today THEN
@@ -234,7 +217,8 @@ BEGIN
   m.terms := r.terms;
   m.ref := r.id;
   m.detail := jsonb_build_object('coupon_id', c.id, 'redemption_id', r.id, 'reason', i.reason, 'expires_on', c.expires_on,
-    'state', c.state, 'merchant_id', r.merchant_id, 'store_id', r.store_id, 'discount_fen', r.discount_fen, 'sponsor_fen', r.sponsor_fen);
+    'state', c.state, 'merchant_id', r.merchant_id, 'store_id', r.store_id, 'order_no', r.order_no,
+    'discount_fen', r.discount_fen, 'platform_fen', r.platform_fen, 'sponsor_fen', r.sponsor_fen, 'merchant_fen', r.merchant_fen);
   RETURN m;
 END $$;
 

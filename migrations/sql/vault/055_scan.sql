@@ -1,5 +1,5 @@
 -- The scan of a code at a counter. A terminal claims the credential, or gets one uniform "not valid" (D27, D30); the reason goes to
--- the scan log only. A claim is replayed by its natural key: the same terminal gets the same redemption id again. Whose the handle is
+-- the scan log only. A genuine code where it may be used, at a time when it may not, is told so; it is not claimed. A claim is replayed by its natural key: the same terminal gets the same redemption id again. Whose the handle is
 -- was read from a directory before; here it is judged again, so that a directory that is wrong misleads nobody.
 
 CREATE FUNCTION vault.decide_scan(f vault.facts, p_at timestamptz) RETURNS vault.outcome LANGUAGE plpgsql AS $$
@@ -30,14 +30,18 @@ BEGIN
     WHEN vault.state_of(c, p_at) <> 'issued' THEN 'coupon_' || c.state
     WHEN c.expires_on < vault.city_day(p_at) THEN 'coupon_expired'
     WHEN cardinality(t.merchants) > 0 AND i.merchant <> ALL (t.merchants) THEN 'wrong_merchant'
+    WHEN cardinality(t.stores) > 0 AND i.store <> ALL (t.stores) THEN 'wrong_store'
     WHEN cr.state = 'claimed' AND (cr.merchant_id <> i.merchant OR cr.terminal_id <> i.terminal) THEN 'claimed_elsewhere'
     WHEN f.accepting IS NOT TRUE THEN 'merchant_suspended'
+    WHEN NOT vault.is_usable_at(t, c, f.day_kind, p_at) THEN 'outside_window'
     ELSE 'usable'
   END;
   o.scan := ROW(w.b, w.owner, cr.id, i.merchant, i.store, i.terminal, i.staff, v_result, p_at,
     v_result = 'usable' AND cr.state = 'open', i.redemption, i.void, v_result = 'wrong_code' AND cr.state = 'open');
   IF v_result = 'merchant_suspended' THEN
     o.status := 21;
+  ELSIF v_result = 'outside_window' THEN
+    o.status := 16;
   ELSIF v_result = 'usable' THEN
     o.status := 0;
     o.answer := jsonb_build_object('owner', w.owner, 'credential_id', cr.id, 'coupon_id', c.id, 'terms', t.terms,

@@ -9,7 +9,7 @@ BEGIN
   SELECT array_agg(ROW(x.n, x.op, CASE WHEN vault.cell(x.b) = vault.cell(p_b) THEN x.b END, x.owner, x.id, x.hash, x.terms, x.earned_on,
       x.coupon, x.credential, x.redemption, x.void, x.merchant, x.store, x.terminal, x.staff, x.own_resident, x.order_amount_fen,
       x.ticket_expires_at, x.handle, x.code_ok, x.points, x.payee, x.posting, x.lock, x.life_s, x.validity_months, x.freeze_kind,
-      x.until, x.authority, x.actor, x.approver, x.reason, x.document, x.request_no, x.memo,
+      x.until, x.authority, x.actor, x.approver, x.reason, x.document, x.request_no, x.memo, x.order_no,
       CASE WHEN x.owner IS NULL THEN 1 ELSE x.nth END, NULL, NULL, NULL, NULL)::vault.item ORDER BY x.n)
   INTO v_items
   FROM (SELECT i.*, row_number() OVER (PARTITION BY i.owner ORDER BY i.n) AS nth FROM jsonb_populate_recordset(NULL::vault.item, p_items) i) x;
@@ -51,7 +51,7 @@ END $$;
 -- `p_low` and `p_high` bound the ids of the batch, so that the months it does not reach are not even opened.
 CREATE FUNCTION vault.read_facts(p_items vault.item[], p_round integer, p_day date, p_low uuid, p_high uuid)
 RETURNS SETOF vault.facts LANGUAGE sql STABLE AS $$
-  SELECT i, w, j, NULL::vault.journal, NULL::vault.hold, NULL::vault.refunded, cr, c, t, e, r,
+  SELECT i, w, j, NULL::vault.journal, NULL::vault.hold, NULL::vault.refunded, cr, c, t, e, r, NULL::vault.order_so_far, NULL::text,
     CASE WHEN i.op IN (1, 2, 3) THEN (
       SELECT array_agg(coalesce(u.used, 0) ORDER BY l.k)
       FROM unnest(CASE i.op WHEN 1 THEN e.person_limits ELSE t.person_limits END) WITH ORDINALITY l (limit_id, action, measure, period, cap, k)
@@ -83,7 +83,8 @@ $$;
 CREATE FUNCTION vault.read_points_facts(p_items vault.item[], p_round integer, p_low uuid, p_high uuid)
 RETURNS SETOF vault.facts LANGUAGE sql STABLE AS $$
   SELECT i, w, j, NULL::vault.journal, NULL::vault.hold, NULL::vault.refunded, NULL::vault.credential, NULL::vault.coupon,
-    NULL::vault.coupon_terms, NULL::vault.earn_terms, NULL::vault.redemption, NULL::bigint[], NULL::boolean,
+    NULL::vault.coupon_terms, NULL::vault.earn_terms, NULL::vault.redemption, NULL::vault.order_so_far, NULL::text, NULL::bigint[],
+    NULL::boolean,
     EXISTS (SELECT FROM vault.journal_month x WHERE x.lower_id <= i.id AND x.upper_id > i.id),
     NULL::integer, NULL::integer, NULL::vault.slot, NULL::vault.slot
   FROM unnest(p_items) i

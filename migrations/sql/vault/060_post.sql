@@ -131,6 +131,14 @@ BEGIN
       ELSIF (f.i).op IN (5, 6, 16) AND f.a_at IS NULL THEN
         f.c := NULL;  -- claimed after this call was resolved: its slots are not locked, so it is not there yet
       END IF;
+      IF (f.i).op IN (3, 20) THEN
+        IF (f.i).order_no IS NOT NULL THEN
+          f.o := vault.read_order(f.i, (f.t).stacking_group);
+        END IF;
+        IF cardinality((f.t).windows) > 0 THEN
+          f.day_kind := vault.kind_of_day(vault.city_day(v_at));
+        END IF;
+      END IF;
       o := vault.decide(f, v_at, p_internal);
       IF o.status = 11 AND vault.is_exhausted(CASE WHEN ((f.a).budget = (o.answer ->> 'budget')::bigint) THEN f.a ELSE f.bb END) THEN
         o.status := 12;

@@ -73,7 +73,7 @@ _KINDS: Final = (
     FactKind(
         "redemption_made", "核销优惠券", "核销一张优惠券", "积分钱包账本",
         {
-            "discount_fen": _amount("优惠金额", FEN), "sponsor_fen": _amount("补贴金额", FEN),
+            "discount_fen": _amount("优惠金额", FEN), "subsidy_fen": _amount("补贴金额", FEN),
             "terms_id": _code("券模板编号"), "merchant_id": _code("商户编号"), "store_id": _code("门店编号"),
         },
     ),
