@@ -9,7 +9,7 @@ FORBIDDEN = {"operation_not_permitted", "merchant_suspended", "ticket_foreign", 
 UNKNOWN = {"terms_not_found", "redemption_not_found", "posting_not_found"}
 ASKED_WRONGLY = {
     "idempotency_mismatch", "idempotency_key_expired", "invalid_item", "order_amount_required", "order_amount_refused",
-    "capture_too_large", "two_people_required",
+    "capture_too_large", "two_people_required", "order_no_required",
 }  # fmt: skip
 TRY_AGAIN = {"budget_busy"}
 

@@ -7,7 +7,7 @@ import inspect
 import msgspec
 import pytest
 
-from wallet import items
+from wallet import items, terms
 
 ANSWERS = [
     one
@@ -42,10 +42,18 @@ def test_a_resident_has_a_bucket(resident: int, bucket: int) -> None:
     assert items.bucket_of(resident) == bucket
 
 
-def test_terms_default_to_two_years_and_no_grace() -> None:
-    terms = items.EarnTerms(id=1, points_budget=2, points=3)
-    assert (terms.validity_months, terms.person_limits) == (24, ())
-    assert items.CouponTerms.__struct_defaults__[-1] == 0
+def test_terms_default_to_two_years_and_to_no_condition_that_nobody_wrote() -> None:
+    earning = terms.EarnTerms(id=1, points_budget=2, points=3)
+    assert (earning.validity_months, earning.person_limits) == (24, ())
+    coupon = terms.CouponTerms
+    defaults = dict(zip(coupon.__struct_fields__[::-1], coupon.__struct_defaults__[::-1], strict=False))
+    named = {name: value for name, value in defaults.items() if value is not msgspec.NODEFAULT}
+    assert named == {
+        "platform_bp": 0, "starts_after_days": 0, "valid_from": None, "windows": (), "stores": (),
+        "stacking_group": None, "most_per_order": 1, "grace_days": 0,
+    }  # fmt: skip
+    always = terms.UsableWindow()
+    assert (always.weekdays, always.day, always.from_minute, always.until_minute) == (tuple(range(1, 8)), "any", 0, 1440)
 
 
 @pytest.mark.parametrize("name", [name for name, _ in items._NUMBERS])
