@@ -79,7 +79,9 @@ def entry_title(row: Entry) -> str:
 
 def benefit_reply(benefit: Benefit) -> BenefitReply:
     """What a coupon gives, as residents and merchants both read it."""
-    return BenefitReply(str(benefit.template_id), benefit.title, benefit.terms_text, benefit.needs_order_amount)
+    return BenefitReply(
+        str(benefit.template_id), benefit.title, benefit.terms_text, benefit.needs_order_amount, benefit.needs_order_no
+    )
 
 
 def award_text(given: Given) -> str:

@@ -179,7 +179,7 @@ class Worker:
         """Months ahead, and what has been kept long enough; returns how many rows and months."""
         vault = self._services.vault
         made = await vault.ensure_partitions(MONTHS_AHEAD)
-        made += await working_days.tell(vault, self._services.clock.today())
+        await working_days.tell(vault, self._services.clock.today())
         await self._services.administrators.lockout.purge()
         await self._services.sessions.purge()
         made += await outbox.purge()

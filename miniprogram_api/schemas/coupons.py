@@ -12,12 +12,14 @@ CouponState = Literal["issued", "locked", "redeemed", "expired", "voided"]
 
 
 class BenefitReply(Struct, frozen=True):
-    """What a coupon gives. `needs_order_amount`: the counter must tell the order's amount."""
+    """What a coupon gives. `needs_order_amount`, `needs_order_no`: the counter must tell the order's amount, and the
+    shop's number of it."""
 
     id: str
     title: str
     terms: str
     needs_order_amount: bool
+    needs_order_no: bool
 
 
 class ClaimRequest(Struct, frozen=True, forbid_unknown_fields=True):

@@ -28,6 +28,7 @@ from server.incentives.models import BudgetRequest, CampaignVersion, CouponTempl
 from server.incentives.rules import Rule
 from server.incentives.simulation import Effects
 from server.incentives.templates import TemplateView
+from server.incentives.usable import usable_times
 from server.web.routing import Call
 
 
@@ -70,9 +71,13 @@ def campaign_version_reply(version: CampaignVersion, text: str) -> CampaignVersi
 def template_version_reply(version: CouponTemplateVersion, text: str) -> CouponTemplateVersionReply:
     return CouponTemplateVersionReply(
         **_version(version, text), kind=version.kind, face_value_fen=version.face_value_fen, pay_bp=version.pay_bp,  # type: ignore[arg-type]
-        cap_fen=version.cap_fen, threshold_fen=version.threshold_fen, sponsor_bp=version.sponsor_bp,
-        price_points=version.price_points, valid_days=version.valid_days, valid_until=version.valid_until,
-        merchants=[str(item) for item in version.merchants], void_window_s=version.void_window_s,
+        cap_fen=version.cap_fen, threshold_fen=version.threshold_fen, platform_bp=version.platform_bp,
+        sponsor_bp=version.sponsor_bp, merchant_bp=version.merchant_bp, price_points=version.price_points,
+        starts_after_days=version.starts_after_days, valid_days=version.valid_days, valid_from=version.valid_from,
+        valid_until=version.valid_until, windows=usable_times(version.windows),
+        merchants=[str(item) for item in version.merchants], stores=[str(item) for item in version.stores],
+        stacking_group=version.stacking_group, most_per_order=version.most_per_order, goods_name=version.goods_name,
+        goods_quantity=version.goods_quantity, notice=version.notice, void_window_s=version.void_window_s,
         grace_days=version.grace_days, return_stock=version.return_stock, claimable=version.claimable,
     )  # fmt: skip
 

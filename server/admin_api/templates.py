@@ -147,9 +147,14 @@ def _draft(body: CouponTemplateRequest) -> TemplateDraft:
     return TemplateDraft(
         title=body.title.strip(), document=body.document.strip(), kind=body.kind, stock=body.stock,
         starts_at=body.starts_at, ends_at=body.ends_at, face_value_fen=body.face_value_fen, pay_bp=body.pay_bp,
-        cap_fen=body.cap_fen, threshold_fen=body.threshold_fen, sponsor_bp=body.sponsor_bp,
-        price_points=body.price_points, limits=ONE_EACH if body.limits is None else limits_of(body.limits),
-        valid_days=body.valid_days, valid_until=body.valid_until, merchants=tuple(int(item) for item in body.merchants),
+        cap_fen=body.cap_fen, threshold_fen=body.threshold_fen, platform_bp=body.platform_bp,
+        sponsor_bp=body.sponsor_bp, merchant_bp=body.merchant_bp, price_points=body.price_points,
+        limits=ONE_EACH if body.limits is None else limits_of(body.limits), starts_after_days=body.starts_after_days,
+        valid_days=body.valid_days, valid_from=body.valid_from, valid_until=body.valid_until,
+        windows=tuple(body.windows), merchants=tuple(int(item) for item in body.merchants),
+        stores=tuple(int(item) for item in body.stores), stacking_group=body.stacking_group,
+        most_per_order=body.most_per_order, goods_name=body.goods_name.strip(), goods_quantity=body.goods_quantity,
+        notice=body.notice.strip(),
         void_window_s=body.void_window_s, grace_days=body.grace_days, return_stock=body.return_stock,
         budget_fen=body.budget_fen, claimable=body.claimable,
     )  # fmt: skip

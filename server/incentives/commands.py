@@ -13,6 +13,7 @@ from server.incentives.effects import most_points
 from server.incentives.errors import LimitNotCounted
 from server.incentives.rules import Rule, RuleRefused, check, read
 from server.incentives.rules.needs import kind_of
+from server.incentives.usable import UsableTime, check_windows
 from server.kit.audit import Actor
 from server.kit.errors import InvalidField
 
@@ -22,6 +23,10 @@ MAX_PRICE_POINTS = 1_000_000
 MAX_FEN = 100_000_000
 MAX_PLANNED = 1_000_000_000_000
 MAX_MERCHANTS = 2_000
+MAX_DAYS = 3_660
+MAX_PER_ORDER = 100
+MAX_GOODS = 1_000
+WHOLE_BP = 10_000
 DEFAULT_VOID_WINDOW_S = 1_800
 MAX_VOID_WINDOW_S = 7 * 86_400
 MAX_GRACE_DAYS = 365
@@ -170,8 +175,10 @@ class CampaignDraft:
 @dataclass(frozen=True, slots=True)
 class TemplateDraft:
     """A version of a coupon template as its editor wants it. `stock`: coupons; `budget_fen`: by default enough for
-    all of them; a later version leaves both out. `grace_days`: the least life after a void; `claimable`: residents may
-    claim it themselves; a coupon that is only given has no price."""
+    all of them; a later version leaves both out. `merchant_bp`: by default what platform and sponsor do not bear.
+    `goods_name`: of an exchange, else the title names what is given. `grace_days`: the least life after a void;
+    `claimable`: residents may claim it themselves; a coupon that is only given has no price. Other fields as in
+    `models.CouponTemplateVersion`."""
 
     title: str
     document: str
@@ -183,12 +190,23 @@ class TemplateDraft:
     pay_bp: int = 0
     cap_fen: int = 0
     threshold_fen: int = 0
+    platform_bp: int = 0
     sponsor_bp: int = 10_000
+    merchant_bp: int | None = None
     price_points: int = 0
     limits: tuple[Limit, ...] = ONE_EACH
+    starts_after_days: int = 0
     valid_days: int = 30
+    valid_from: date | None = None
     valid_until: date | None = None
+    windows: tuple[UsableTime, ...] = ()
     merchants: tuple[int, ...] = field(default=())
+    stores: tuple[int, ...] = field(default=())
+    stacking_group: str | None = None
+    most_per_order: int = 1
+    goods_name: str = ""
+    goods_quantity: int = 0
+    notice: str = ""
     void_window_s: int = DEFAULT_VOID_WINDOW_S
     grace_days: int = 0
     return_stock: bool = False
@@ -204,17 +222,13 @@ class TemplateDraft:
         if self.stock is not None:
             _within("stock", self.stock, 1, MAX_PLANNED)
         self._check_worth()
-        _within("sponsor_bp", self.sponsor_bp, 0, 10_000)
+        self._check_shares()
         _within("price_points", self.price_points, 0, MAX_PRICE_POINTS if self.claimable else 0)
         check_limits(self.limits, ("issue", "redeem"))
         _within("void_window_s", self.void_window_s, 0, MAX_VOID_WINDOW_S)
         _within("grace_days", self.grace_days, 0, MAX_GRACE_DAYS)
-        _within("valid_days", self.valid_days, 0 if self.valid_until else 1, 3_660)
-        if len(self.merchants) > MAX_MERCHANTS or len(set(self.merchants)) != len(self.merchants):
-            raise InvalidField(field="merchants")
         _window(self.starts_at, self.ends_at)
-        if self.valid_until is not None and not self.ends_at.date() <= self.valid_until <= LAST_DAY.date():
-            raise InvalidField(field="valid_until")
+        self._check_use()
         if self.budget_fen is not None:
             _within("budget_fen", self.budget_fen, self.share_fen(), MAX_PLANNED if self.share_fen() else -1)
         if (self.stock or 0) * self.share_fen() > MAX_PLANNED:
@@ -231,22 +245,61 @@ class TemplateDraft:
         if self.kind == "amount_off" and 0 < self.threshold_fen < self.face_value_fen:
             raise InvalidField(field="threshold_fen")
 
+    def _check_shares(self) -> None:
+        _within("platform_bp", self.platform_bp, 0, WHOLE_BP)
+        _within("sponsor_bp", self.sponsor_bp, 0, WHOLE_BP - self.platform_bp)
+        rest = WHOLE_BP - self.platform_bp - self.sponsor_bp
+        if self.merchant_bp is not None and self.merchant_bp != rest:
+            raise InvalidField(field="merchant_bp")
+
+    def _check_use(self) -> None:
+        for name, ids in (("merchants", self.merchants), ("stores", self.stores)):
+            if len(ids) > MAX_MERCHANTS or len(set(ids)) != len(ids):
+                raise InvalidField(field=name)
+        check_windows(self.windows)
+        _within("valid_days", self.valid_days, 0 if self.valid_until else 1, MAX_DAYS)
+        _within("starts_after_days", self.starts_after_days, 0, MAX_DAYS)
+        last = LAST_DAY.date() if self.valid_until is None else self.valid_until
+        if not self.ends_at.date() <= last <= LAST_DAY.date():
+            raise InvalidField(field="valid_until")
+        # Whoever claims in the last minute can still use it.
+        if self.ends_at.date() + timedelta(days=self.starts_after_days) > last:
+            raise InvalidField(field="starts_after_days")
+        if self.valid_from is not None and not FIRST_DAY.date() <= self.valid_from <= last:
+            raise InvalidField(field="valid_from")
+        if self.stacking_group is not None:
+            _filled("stacking_group", self.stacking_group, 40)
+        _within("most_per_order", self.most_per_order, 1, MAX_PER_ORDER if self.stacking_group else 1)
+        if self.goods_name:
+            _filled("goods_name", self.goods_name, 40)
+        exchanges = self.kind == "exchange" and self.goods_name
+        _within("goods_quantity", self.goods_quantity, 1 if exchanges else 0, MAX_GOODS if exchanges else 0)
+        if self.goods_name and not exchanges:
+            raise InvalidField(field="goods_name")
+        if self.notice:
+            _filled("notice", self.notice, 300)
+
     def share_fen(self) -> int:
-        """The most one coupon can cost its sponsor, in fen, rounded up."""
+        """The most that can be paid for one coupon, by platform and sponsor together, in fen, rounded up."""
         worth = self.cap_fen if self.kind == "discount" else self.face_value_fen
-        return -(-worth * self.sponsor_bp // 10_000)
+        return -(-worth * (self.platform_bp + self.sponsor_bp) // WHOLE_BP)
 
     def columns(self) -> dict[str, object]:
         """What it says, as columns of `coupon_template_version`."""
         names = (
             "title", "document", "kind", "starts_at", "ends_at", "face_value_fen", "pay_bp", "cap_fen", "threshold_fen",
-            "sponsor_bp", "price_points", "valid_days", "valid_until", "void_window_s", "grace_days", "return_stock",
+            "price_points", "starts_after_days", "valid_days", "valid_from", "valid_until", "stacking_group",
+            "most_per_order", "goods_name", "goods_quantity", "notice", "void_window_s", "grace_days", "return_stock",
             "claimable",
         )  # fmt: skip
-        columns = {name: getattr(self, name) for name in names} | {"merchants": sorted(self.merchants)}
-        columns["limits"] = [msgspec.to_builtins(one) for one in self.limits]
-        # Who has nothing to pay is no sponsor: the vault demands a money budget of every other.
-        return columns | ({} if self.share_fen() else {"sponsor_bp": 0})
+        # Who has nothing to pay bears nothing: the vault demands a money budget of every other.
+        platform_bp, sponsor_bp = (self.platform_bp, self.sponsor_bp) if self.share_fen() else (0, 0)
+        return {name: getattr(self, name) for name in names} | {
+            "merchants": sorted(self.merchants), "stores": sorted(self.stores),
+            "windows": [msgspec.to_builtins(one) for one in self.windows],
+            "limits": [msgspec.to_builtins(one) for one in self.limits],
+            "platform_bp": platform_bp, "sponsor_bp": sponsor_bp, "merchant_bp": WHOLE_BP - platform_bp - sponsor_bp,
+        }  # fmt: skip
 
     def units(self) -> dict[str, str]:
         """The budgets that it draws on by unit, each with the field that states it; no money without a sponsor."""

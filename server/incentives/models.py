@@ -148,10 +148,13 @@ class CouponTemplate(Planned):
 class CouponTemplateVersion(Version):
     """What a coupon is worth and for whom. kind: amount_off | discount | exchange.
 
-    `pay_bp`: what the customer pays of the order in basis points (8500 is 8.5折); `sponsor_bp`: the sponsor's part of
-    the benefit; `cap_fen`: the most a discount takes off; `merchants`: ids, empty: any; `valid_days`: from the claim;
-    `grace_days`: the least life of a coupon that a void gives back; `claimable`: residents may claim it themselves,
-    else it is only given (grants, voucher codes, prizes).
+    `pay_bp`: what the customer pays of the order in basis points (8500 is 8.5折); `platform_bp`, `sponsor_bp`,
+    `merchant_bp`: who bears what he saves; `cap_fen`: the most a discount takes off; `merchants`, `stores`: ids, empty:
+    any; `starts_after_days`: from the claim, `valid_days` from there; `windows`: see `usable.UsableTime`;
+    `stacking_group`: of which one order carries at most `most_per_order`; `goods_name`, `goods_quantity`: what an
+    exchange gives, by default one of the title; `notice`: what else one must know; `grace_days`: the least life of a
+    coupon that a void gives back; `claimable`: residents may claim it themselves, else it is only given (grants,
+    voucher codes, prizes).
     """
 
     template: fields.ForeignKeyRelation[CouponTemplate] = fields.ForeignKeyField(
@@ -162,11 +165,22 @@ class CouponTemplateVersion(Version):
     pay_bp = fields.IntField(default=0)
     cap_fen = fields.BigIntField(default=0)
     threshold_fen = fields.BigIntField(default=0)
+    platform_bp = fields.IntField(default=0)
     sponsor_bp = fields.IntField(default=0)
+    merchant_bp = fields.IntField(default=10_000)
     price_points = fields.BigIntField(default=0)
+    starts_after_days = fields.IntField(default=0)
     valid_days = fields.IntField()
+    valid_from: fields.Field[date | None] = fields.DateField(null=True)
     valid_until: fields.Field[date | None] = fields.DateField(null=True)
+    windows: fields.Field[list[dict[str, Any]]] = fields.JSONField(default=list)
     merchants: fields.Field[list[int]] = fields.JSONField(default=list)
+    stores: fields.Field[list[int]] = fields.JSONField(default=list)
+    stacking_group: fields.Field[str | None] = fields.CharField(max_length=40, null=True)
+    most_per_order = fields.IntField(default=1)
+    goods_name = fields.CharField(max_length=40, default="")
+    goods_quantity = fields.IntField(default=0)
+    notice = fields.CharField(max_length=300, default="")
     void_window_s = fields.IntField()
     grace_days = fields.IntField(default=0)
     return_stock = fields.BooleanField(default=False)

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 from server.incentives.budgets import STOCK_CACHE_S, BudgetBoard
 from server.incentives.campaigns import person_limits
+from server.incentives.commands import WHOLE_BP
 from server.incentives.course import Course, View
 from server.incentives.errors import TemplateNotFound
 from server.incentives.models import CouponTemplate, CouponTemplateVersion
 from server.incentives.rows import EDITABLE, Kind
+from server.incentives.usable import in_vault, usable_times
 from server.incentives.wording import benefit_text, template_text
 from server.kit.clock import Clock
 from server.kit.db import fetch
@@ -43,12 +45,19 @@ class Benefit:
     threshold_fen: int
     price_points: int
     merchants: tuple[int, ...]
+    stores: tuple[int, ...]
+    stacking_group: str | None
     void_window_s: int
 
     @property
     def needs_order_amount(self) -> bool:
         """Whether the counter must tell the order's amount (D32)."""
         return self.kind == "discount" or self.threshold_fen > 0
+
+    @property
+    def needs_order_no(self) -> bool:
+        """Whether the counter must tell the order's number, as not every coupon goes with every other."""
+        return self.stacking_group is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +120,8 @@ class TemplateService(Course[CouponTemplate, CouponTemplateVersion]):
                 terms_text=template_text(version, self._clock.zone), kind=version.kind,
                 face_value_fen=version.face_value_fen, pay_bp=version.pay_bp, cap_fen=version.cap_fen,
                 threshold_fen=version.threshold_fen, price_points=version.price_points,
-                merchants=tuple(version.merchants), void_window_s=version.void_window_s,
+                merchants=tuple(version.merchants), stores=tuple(version.stores), stacking_group=version.stacking_group,
+                void_window_s=version.void_window_s,
             )  # fmt: skip
         return self._benefits[version.id]
 
@@ -131,12 +141,16 @@ class TemplateService(Course[CouponTemplate, CouponTemplateVersion]):
     async def _put_terms(self, row: CouponTemplate, version: CouponTemplateVersion, budgets: dict[str, int]) -> None:
         terms = CouponTerms(
             id=version.id, template_id=row.id, version=version.number, kind=version.kind,
-            stock_budget=budgets["coupons"], fen_budget=budgets["fen"] if version.sponsor_bp else None,
+            stock_budget=budgets["coupons"], fen_budget=budgets["fen"] if version.merchant_bp < WHOLE_BP else None,
             price_points=version.price_points, face_value_fen=version.face_value_fen, pay_bp=version.pay_bp,
-            cap_fen=version.cap_fen, threshold_fen=version.threshold_fen, sponsor_bp=version.sponsor_bp,
-            merchant_bp=10_000 - version.sponsor_bp,
-            person_limits=person_limits(f"template:{row.id}", "issue", version.limits), valid_days=version.valid_days,
-            valid_until=version.valid_until, merchants=tuple(version.merchants), void_window_s=version.void_window_s,
+            cap_fen=version.cap_fen, threshold_fen=version.threshold_fen, platform_bp=version.platform_bp,
+            sponsor_bp=version.sponsor_bp, merchant_bp=version.merchant_bp,
+            person_limits=person_limits(f"template:{row.id}", "issue", version.limits),
+            starts_after_days=version.starts_after_days,
+            valid_days=version.valid_days, valid_from=version.valid_from, valid_until=version.valid_until,
+            windows=tuple(in_vault(one) for one in usable_times(version.windows)), merchants=tuple(version.merchants),
+            stores=tuple(version.stores), stacking_group=version.stacking_group,
+            most_per_order=version.most_per_order, void_window_s=version.void_window_s,
             return_stock=version.return_stock, claim_from=version.starts_at,
             claim_until=version.ends_at if version.claimable else version.starts_at,
             grace_days=version.grace_days,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,7 +11,10 @@ import msgspec
 from server.incentives.effects import most_points
 from server.incentives.models import CampaignVersion, CouponTemplateVersion
 from server.incentives.rules import NO_NAMES, Names, Rule, text
+from server.incentives.usable import usable_times, windows_text
 
+#: Up to so many merchants or stores are told by their numbers.
+NUMBERS_TOLD = 10
 _PERIODS = {"total": "", "day": "每日", "week": "每周", "month": "每月"}
 
 
@@ -73,7 +76,8 @@ def benefit_text(template: CouponTemplateVersion) -> str:
         return f"{condition}减{yuan(template.face_value_fen)}" if condition else f"立减{yuan(template.face_value_fen)}"
     if template.kind == "discount":
         return f"{condition}{tenths(template.pay_bp)}，最高优惠{yuan(template.cap_fen)}"
-    return f"凭券兑换「{template.title}」1份"
+    worth = f"（价值{yuan(template.face_value_fen)}）" if template.face_value_fen else ""
+    return f"凭券兑换「{template.goods_name or template.title}」{template.goods_quantity or 1}份{worth}"
 
 
 def template_text(template: CouponTemplateVersion, zone: ZoneInfo) -> str:
@@ -81,23 +85,75 @@ def template_text(template: CouponTemplateVersion, zone: ZoneInfo) -> str:
     price = f"使用{template.price_points}积分兑换" if template.price_points else "免费领取"
     if not template.claimable:
         price = "定向发放，不开放领取"
-    until = template.valid_until
-    fixed = f"{until.year}年{until.month}月{until.day}日" if until else ""
-    if template.valid_days and fixed:
-        validity = f"领取后{template.valid_days}天内有效，且不晚于{fixed}"
-    else:
-        validity = f"有效期至{fixed}" if fixed else f"领取后{template.valid_days}天内有效"
-    grace = [f"核销被撤销的，券退回后至少可用{template.grace_days}天"] if template.grace_days else []
     return "；".join(
         [
             benefit_text(template),
             price,
             *limits_text(template.limits),
-            validity,
-            *grace,
-            f"限{len(template.merchants)}家指定商户使用" if template.merchants else "参与活动的商户均可使用",
+            _validity(template),
+            *windows_text(usable_times(template.windows)),
+            *_places(template),
+            *_stacking(template),
+            *_returns(template),
+            _shares(template),
             f"{'领取' if template.claimable else '发放'}时间：{_period(template.starts_at, template.ends_at, zone)}",
             "领完即止" if template.claimable else "发完即止",
             "仅限本人使用，不可转让、不兑换现金",
         ]
-    ) + "。"  # fmt: skip
+    ) + f"。{f'须知：{template.notice}' if template.notice else ''}"  # fmt: skip
+
+
+def _day(day: date) -> str:
+    return f"{day.year}年{day.month}月{day.day}日"
+
+
+def _validity(template: CouponTemplateVersion) -> str:
+    """From which day, and until when."""
+    after, first, last = template.starts_after_days, template.valid_from, template.valid_until
+    begins = f"领取后第{after}天起可用" if after else ""
+    if first:
+        begins += f"，且不早于{_day(first)}" if after else f"{_day(first)}起可用"
+    life = f"{'起用' if begins else '领取'}后{template.valid_days}天内有效" if template.valid_days else ""
+    ends = (f"且不晚于{_day(last)}" if life else f"有效期至{_day(last)}") if last else ""
+    return "，".join(one for one in (begins, life, ends) if one)
+
+
+def _places(template: CouponTemplateVersion) -> list[str]:
+    """Which merchants and stores; their numbers as long as there are few."""
+    told = [
+        f"限{len(ids)}家指定{noun}使用" + (f"（编号{'、'.join(map(str, ids))}）" if len(ids) <= NUMBERS_TOLD else "")
+        for noun, ids in (("商户", template.merchants), ("门店", template.stores)) if ids
+    ]  # fmt: skip
+    return told or ["参与活动的商户均可使用"]
+
+
+def _stacking(template: CouponTemplateVersion) -> list[str]:
+    """How many of its group an order carries."""
+    group, most = template.stacking_group, template.most_per_order
+    return [f"同一订单最多使用{most}张“{group}”类优惠券"] if group else []
+
+
+def _returns(template: CouponTemplateVersion) -> list[str]:
+    """What happens to a coupon whose redemption is taken back, and to one that nobody used."""
+    window, grace = template.void_window_s, template.grace_days
+    return [
+        f"核销后{_duration(window)}内可由商户撤销并退券" if window else "核销后不可撤销",
+        *([f"核销被撤销的，券退回后至少可用{grace}天"] if grace else []),
+        *(["过期未用的券退回库存"] if template.return_stock else []),
+    ]
+
+
+def _duration(seconds: int) -> str:
+    days, rest = divmod(seconds, 86_400)
+    hours, rest = divmod(rest, 3_600)
+    parts = ((days, "天"), (hours, "小时"), (rest // 60, "分钟"), (rest % 60, "秒"))
+    return "".join(f"{amount}{unit}" for amount, unit in parts if amount)
+
+
+def _shares(template: CouponTemplateVersion) -> str:
+    """Who bears what the customer saves."""
+    shares = (("平台", template.platform_bp), ("补贴方", template.sponsor_bp), ("商户", template.merchant_bp))
+    told = [(who, yuan(bp).removesuffix("元")) for who, bp in shares if bp]  # of 10000, as fen are of a hundred yuan
+    if len(told) == 1:
+        return f"优惠由{told[0][0]}承担"
+    return f"优惠由{'、'.join(f'{who}承担{percent}%' for who, percent in told)}"

@@ -52,6 +52,9 @@ class Benefit(Protocol):
     @property
     def needs_order_amount(self) -> bool: ...
 
+    @property
+    def needs_order_no(self) -> bool: ...
+
 
 class Benefits(Protocol):
     """Words what coupon terms give; the room of incentives keeps them."""

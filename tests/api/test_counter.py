@@ -30,7 +30,10 @@ from tests.support.play import (
 from tests.support.town import Town
 from wallet.credentials import code_of
 
-NOT_VALID = {"result": "not_valid", "benefit": None, "ticket": None, "expires_in": None, "check": None}
+NOT_VALID = {
+    "result": "not_valid", "benefit": None, "ticket": None, "expires_in": None, "check": None, "usable_at": None,
+    "message": None,
+}  # fmt: skip
 REDEEM = "/merchant/redemptions"
 
 

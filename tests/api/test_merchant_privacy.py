@@ -10,7 +10,7 @@ from tests.support.play import NOODLE_STORE, NOODLES, books_balance, send, show,
 from tests.support.privacy import MerchantBodies, forbidden_key, walk
 from tests.support.town import Town
 
-BENEFIT = {"id", "title", "terms", "needs_order_amount"}
+BENEFIT = {"id", "title", "terms", "needs_order_amount", "needs_order_no"}
 VERIFY = {"result", "benefit", "ticket", "expires_in", "check", "usable_at", "message"}
 MONEY = {"order_no", "order_amount_fen", "discount_fen", "platform_fen", "sponsor_fen", "merchant_fen"}
 RECEIPT = {"id", "benefit", *MONEY, "redeemed_at", "void_until", "check"}

@@ -44,7 +44,8 @@ PASSING = {
     "sold_out", "terms_closed", "limit_reached", "account_frozen", "not_due", "coupon_not_usable", "coupon_expired",
     "outside_window", "invalid_item", "posting_not_found", "capture_too_large", "account_not_frozen", "lock_expired",
     "credential_spent", "ticket_expired", "void_window_closed", "idempotency_key_expired", "budget_busy",
-    "order_amount_refused", "order_amount_required", "below_threshold",
+    "order_amount_refused", "order_amount_required", "below_threshold", "order_no_required", "not_stackable",
+    "not_valid",
 }  # fmt: skip
 
 WISHES = [
@@ -189,7 +190,7 @@ class Crowd:
             return None
         shown.state, shown.at, shown.redemption, shown.void = "claimed", COUNTER, row["redemption_id"], row["void_id"]
         return {"id": shown.redemption, "credential": credential, "at": COUNTER, "ticket_until": until,
-                "amount": dice.choice((None, None, 7777))}  # fmt: skip
+                "amount": dice.choice((None, None, 7777)), "order_no": dice.choice((None, "1", "2"))}  # fmt: skip
 
     async def _void(self, owner: int, op: str, dice: random.Random) -> Any:
         if not (made := self.of(owner, "redemption")):
@@ -215,7 +216,8 @@ class Crowd:
             "refund": lambda: {"posting_id": it, "points": dice.choice((1, 3, 30)), "reason": "x"},
             "lock_coupon": lambda: {"coupon_id": it, "life_s": dice.choice((1, 900)), "request_no": "r", "actor": 9},
             "redeem_locked": lambda: {"coupon_id": it[0], "lock_id": it[1], "void_id": client_id(self.life.now),
-                                      "at": COUNTER, "amount": dice.choice((None, None, 7777))},
+                                      "at": COUNTER, "amount": dice.choice((None, None, 7777)),
+                                      "order_no": dice.choice((None, "1", "2"))},
             "unlock_coupon": lambda: {"coupon_id": it[0], "lock_id": it[1], "reason": "x",
                                       "door": dice.choice(("app", "worker"))},
             "void_coupon": lambda: {"coupon_id": it, "reason": "x", "actor": 9},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from server.incentives.commands import CampaignDraft, Limit, TemplateDraft
 from server.incentives.errors import LimitNotCounted, SecondPersonRequired
 from server.incentives.models import CampaignVersion, CouponTemplateVersion
+from server.incentives.usable import UsableTime
 from server.incentives.wording import benefit_text, campaign_text, limits_text, template_text, tenths, yuan
 from server.kit.errors import AppError, InvalidField
 from tests.support.incentives import per_person, points_rule
@@ -27,6 +29,7 @@ DISCOUNT = TemplateDraft("图书券", "澄信办〔2026〕3号", "discount", STA
 EXCHANGE = TemplateDraft(
     "环保袋", "澄信办〔2026〕4号", "exchange", STARTS, ENDS, 10, face_value_fen=500, price_points=80
 )
+LUNCH = UsableTime(day="workday", from_time="11:00", until_time="13:30")
 
 
 @pytest.mark.parametrize("draft", [CAMPAIGN, AMOUNT_OFF, DISCOUNT, EXCHANGE])
@@ -59,12 +62,63 @@ def test_a_campaign_that_cannot_be_names_its_field(field: str, value: object) ->
         (DISCOUNT, "pay_bp", 10_000), (DISCOUNT, "face_value_fen", 1),
         (EXCHANGE, "threshold_fen", 1), (EXCHANGE, "price_points", -1),
         (AMOUNT_OFF, "grace_days", -1), (AMOUNT_OFF, "grace_days", 366),
+        (AMOUNT_OFF, "platform_bp", 10_001), (AMOUNT_OFF, "merchant_bp", 1), (AMOUNT_OFF, "stores", (7, 7)),
+        (AMOUNT_OFF, "starts_after_days", -1), (AMOUNT_OFF, "valid_from", date(1999, 12, 31)),
+        (AMOUNT_OFF, "stacking_group", " "), (AMOUNT_OFF, "most_per_order", 2), (AMOUNT_OFF, "notice", "换\n行"),
+        (AMOUNT_OFF, "goods_name", "米"), (AMOUNT_OFF, "goods_quantity", 1), (EXCHANGE, "goods_quantity", 1),
     ],
 )  # fmt: skip
 def test_a_template_that_cannot_be_names_its_field(draft: TemplateDraft, field: str, value: object) -> None:
     with pytest.raises(InvalidField) as refusal:
         replace(draft, **{field: value}).check()  # type: ignore[arg-type]
     assert refusal.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"platform_bp": 4_000}, "sponsor_bp"), ({"platform_bp": 4_000, "sponsor_bp": 6_001}, "sponsor_bp"),
+        ({"platform_bp": 1, "sponsor_bp": 1, "merchant_bp": 9_999}, "merchant_bp"),
+        ({"valid_until": date(2027, 1, 5), "starts_after_days": 6}, "starts_after_days"),
+        ({"valid_until": date(2027, 1, 5), "valid_from": date(2027, 1, 6)}, "valid_from"),
+        ({"stacking_group": "餐饮", "most_per_order": 0}, "most_per_order"),
+        ({"windows": (UsableTime(),)}, "windows[0]"),
+        ({"windows": (UsableTime(weekdays=()),)}, "windows[0].weekdays"),
+        ({"windows": (UsableTime(weekdays=(2, 1)),)}, "windows[0].weekdays"),
+        ({"windows": (UsableTime(weekdays=(1, 8)),)}, "windows[0].weekdays"),
+        ({"windows": (LUNCH, UsableTime(from_time="13:30", until_time="11:00"))}, "windows[1].until_time"),
+        ({"windows": (LUNCH, LUNCH)}, "windows"),
+    ],
+)  # fmt: skip
+def test_fields_that_do_not_go_together_are_named(changes: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidField) as refusal:
+        replace(AMOUNT_OFF, **changes).check()
+    assert refusal.value.field == field
+
+
+def test_who_bears_nothing_of_a_coupon_that_costs_nothing() -> None:
+    shares = {"platform_bp": 4_000, "sponsor_bp": 3_500}
+    columns = replace(AMOUNT_OFF, **shares, merchant_bp=2_500).columns()  # type: ignore[arg-type]
+    assert [columns[name] for name in ("platform_bp", "sponsor_bp", "merchant_bp")] == [4_000, 3_500, 2_500]
+    assert replace(AMOUNT_OFF, **shares).planned() == {"coupons": 10, "fen": 15_000}  # type: ignore[arg-type]
+    free = replace(EXCHANGE, face_value_fen=0, **shares).columns()  # type: ignore[arg-type]
+    assert [free[name] for name in ("platform_bp", "sponsor_bp", "merchant_bp")] == [0, 0, 10_000]
+
+
+def test_the_terms_of_a_coupon_tell_hours_places_orders_shares_and_the_notice() -> None:
+    draft = replace(
+        AMOUNT_OFF, starts_after_days=2, valid_days=7, valid_from=date(2026, 12, 8), stores=(11,),
+        windows=(LUNCH, UsableTime(weekdays=(6, 7), until_time="12:00")), stacking_group="餐饮", most_per_order=2,
+        platform_bp=4_000, sponsor_bp=3_333, void_window_s=90_060, return_stock=True, notice="堂食、外带均可。",
+    )  # fmt: skip
+    draft.check()
+    assert template_text(CouponTemplateVersion(**draft.columns()), CITY) == (
+        "满100元减20元；免费领取；每人限领1张；领取后第2天起可用，且不早于2026年12月8日，起用后7天内有效；"
+        "可用时段：工作日（含调休上班日）11:00至13:30，或周六、周日00:00至12:00；限1家指定门店使用（编号11）；"
+        "同一订单最多使用2张“餐饮”类优惠券；核销后1天1小时1分钟内可由商户撤销并退券；过期未用的券退回库存；"
+        "优惠由平台承担40%、补贴方承担33.33%、商户承担26.67%；领取时间：2026年12月1日00:00至2026年12月31日23:59；"
+        "领完即止；仅限本人使用，不可转让、不兑换现金。须知：堂食、外带均可。"
+    )
 
 
 @pytest.mark.parametrize(
@@ -130,13 +184,16 @@ def test_a_benefit_reads_as_its_rule_says() -> None:
     assert text(replace(AMOUNT_OFF, threshold_fen=0)) == "立减20元"
     assert text(DISCOUNT) == "8.5折，最高优惠30.01元"
     assert text(replace(DISCOUNT, threshold_fen=5_000)) == "满50元8.5折，最高优惠30.01元"
-    assert text(EXCHANGE) == "凭券兑换「环保袋」1份"
+    assert text(EXCHANGE) == "凭券兑换「环保袋」1份（价值5元）"
+    goods = replace(EXCHANGE, goods_name="棉布袋", goods_quantity=2, face_value_fen=0)
+    assert text(goods) == "凭券兑换「棉布袋」2份"
 
 
 def test_the_terms_of_a_coupon_tell_price_limit_validity_scope_and_window() -> None:
     draft = replace(EXCHANGE, limits=per_person(2, action="issue"), valid_until=date(2027, 1, 31), merchants=(3, 4))
     assert template_text(CouponTemplateVersion(**draft.columns()), CITY) == (
-        "凭券兑换「环保袋」1份；使用80积分兑换；每人限领2张；领取后30天内有效，且不晚于2027年1月31日；限2家指定商户使用；"
+        "凭券兑换「环保袋」1份（价值5元）；使用80积分兑换；每人限领2张；领取后30天内有效，且不晚于2027年1月31日；"
+        "限2家指定商户使用（编号3、4）；核销后30分钟内可由商户撤销并退券；优惠由补贴方承担；"
         "领取时间：2026年12月1日00:00至2026年12月31日23:59；领完即止；仅限本人使用，不可转让、不兑换现金。"
     )
 

@@ -56,7 +56,9 @@ ALTER TABLE coupon_template_version
     ADD CONSTRAINT coupon_template_version_filled CHECK (length(btrim(title)) > 0 AND length(btrim(document)) > 0),
     ADD CONSTRAINT coupon_template_version_window CHECK (ends_at > starts_at),
     ADD CONSTRAINT coupon_template_version_amounts CHECK (face_value_fen >= 0 AND cap_fen >= 0 AND threshold_fen >= 0 AND price_points >= 0),
-    ADD CONSTRAINT coupon_template_version_shares CHECK (sponsor_bp BETWEEN 0 AND 10000 AND pay_bp BETWEEN 0 AND 10000),
+    ADD CONSTRAINT coupon_template_version_pay CHECK (pay_bp BETWEEN 0 AND 10000),
+    ADD CONSTRAINT coupon_template_version_shares CHECK (least(platform_bp, sponsor_bp, merchant_bp) >= 0
+        AND platform_bp + sponsor_bp + merchant_bp = 10000),
     ADD CONSTRAINT coupon_template_version_kind CHECK (CASE kind
         WHEN 'amount_off' THEN face_value_fen > 0 AND pay_bp = 0 AND cap_fen = 0
         WHEN 'discount' THEN face_value_fen = 0 AND pay_bp BETWEEN 1 AND 9999 AND cap_fen > 0
@@ -65,7 +67,13 @@ ALTER TABLE coupon_template_version
     ADD CONSTRAINT coupon_template_version_validity CHECK (valid_days BETWEEN 0 AND 3660 AND (valid_days > 0 OR valid_until IS NOT NULL)),
     ADD CONSTRAINT coupon_template_version_void_window CHECK (void_window_s BETWEEN 0 AND 604800),
     ADD CONSTRAINT coupon_template_version_grace CHECK (grace_days BETWEEN 0 AND 365),
-    ADD CONSTRAINT coupon_template_version_merchants CHECK (jsonb_typeof(merchants) = 'array');
+    ADD CONSTRAINT coupon_template_version_places CHECK (jsonb_typeof(merchants) = 'array' AND jsonb_typeof(stores) = 'array'),
+    ADD CONSTRAINT coupon_template_version_days CHECK (starts_after_days BETWEEN 0 AND 3660 AND (valid_from <= valid_until) IS NOT FALSE),
+    ADD CONSTRAINT coupon_template_version_windows CHECK (jsonb_typeof(windows) = 'array' AND jsonb_array_length(windows) <= 16),
+    ADD CONSTRAINT coupon_template_version_orders CHECK (most_per_order BETWEEN 1 AND 100
+        AND (stacking_group IS NOT NULL OR most_per_order = 1) AND (length(btrim(stacking_group)) > 0) IS NOT FALSE),
+    ADD CONSTRAINT coupon_template_version_goods CHECK ((goods_quantity > 0) = (goods_name <> '')
+        AND goods_quantity BETWEEN 0 AND 1000 AND (kind = 'exchange' OR goods_quantity = 0));
 
 -- Limits are counted per person in the ledger (D17); each way of counting stands in the list once.
 CREATE FUNCTION incentive_limits_ok(limits jsonb, actions text[]) RETURNS boolean LANGUAGE sql IMMUTABLE

@@ -8,12 +8,14 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from server.incentives.rules import Rule
+from server.incentives.usable import UsableTime
 
 Title = Annotated[str, Meta(min_length=1, max_length=60)]
 Document = Annotated[str, Meta(min_length=1, max_length=100)]
 Instant = Annotated[datetime, Meta(tz=True)]
 Positive = Annotated[int, Meta(ge=1, le=1_000_000_000_000)]
 NotNegative = Annotated[int, Meta(ge=0, le=1_000_000_000_000)]
+Days = Annotated[int, Meta(ge=0, le=3660)]
 BasisPoints = Annotated[int, Meta(ge=0, le=10_000)]
 MerchantId = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,17}$")]
 Period = Literal["total", "day", "week", "month"]
@@ -49,10 +51,14 @@ class CampaignRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CouponTemplateRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """`pay_bp`: what the customer pays, 8500 is 8.5折; `stock` and `budget_fen` (by default enough for the whole stock)
-    are planned once: a later version leaves them out. `limits`: by default one per person; `grace_days`: a coupon
-    that a void gives back lives at least so long; `claimable`: residents may claim it themselves, else it is only
-    given: by a grant job, for a voucher code, as a prize."""
+    """`pay_bp`: what the customer pays, 8500 is 8.5折; `platform_bp`, `sponsor_bp`, `merchant_bp`: who bears what he
+    saves, together 10000, the merchant by default the rest; `stores`: beside `merchants`, empty: any;
+    `starts_after_days`: usable from so many days after the claim, and for `valid_days` days from there; `windows`: the
+    times at which it can be used, none: always; `stacking_group`: one order carries at most `most_per_order` of it;
+    `goods_name`, `goods_quantity`: what an exchange gives; `notice`: what else one must know. `stock` and `budget_fen`
+    (by default enough for the whole stock) are planned once: a later version leaves them out. `limits`: by default one
+    per person; `grace_days`: a coupon that a void gives back lives at least so long; `claimable`: residents may claim
+    it themselves, else it is only given: by a grant job, for a voucher code, as a prize."""
 
     title: Title
     document: Document
@@ -64,12 +70,23 @@ class CouponTemplateRequest(Struct, frozen=True, forbid_unknown_fields=True):
     pay_bp: BasisPoints = 0
     cap_fen: NotNegative = 0
     threshold_fen: NotNegative = 0
+    platform_bp: BasisPoints = 0
     sponsor_bp: BasisPoints = 10_000
+    merchant_bp: BasisPoints | None = None
     price_points: NotNegative = 0
     limits: Annotated[list[LimitBody], Meta(max_length=8)] | None = None
-    valid_days: Annotated[int, Meta(ge=0, le=3660)] = 30
+    starts_after_days: Days = 0
+    valid_days: Days = 30
+    valid_from: date | None = None
     valid_until: date | None = None
+    windows: Annotated[list[UsableTime], Meta(max_length=16)] = []
     merchants: Annotated[list[MerchantId], Meta(max_length=2_000)] = []
+    stores: Annotated[list[MerchantId], Meta(max_length=2_000)] = []
+    stacking_group: Annotated[str, Meta(min_length=1, max_length=40)] | None = None
+    most_per_order: Annotated[int, Meta(ge=1, le=100)] = 1
+    goods_name: Annotated[str, Meta(max_length=40)] = ""
+    goods_quantity: Annotated[int, Meta(ge=0, le=1_000)] = 0
+    notice: Annotated[str, Meta(max_length=300)] = ""
     void_window_s: Annotated[int, Meta(ge=0, le=604_800)] = 1_800
     grace_days: Annotated[int, Meta(ge=0, le=365)] = 0
     return_stock: bool = False
@@ -176,11 +193,22 @@ class CouponTemplateVersionReply(VersionReply, frozen=True, kw_only=True):
     pay_bp: int
     cap_fen: int
     threshold_fen: int
+    platform_bp: int
     sponsor_bp: int
+    merchant_bp: int
     price_points: int
+    starts_after_days: int
     valid_days: int
+    valid_from: date | None
     valid_until: date | None
+    windows: list[UsableTime]
     merchants: list[str]
+    stores: list[str]
+    stacking_group: str | None
+    most_per_order: int
+    goods_name: str
+    goods_quantity: int
+    notice: str
     void_window_s: int
     grace_days: int
     return_stock: bool

@@ -136,7 +136,7 @@ class GrantJobs:
         left = {state.unit: state.left for state in states}
         terms = await CouponTemplateVersion.get(id=template.live_version)
         worth = terms.cap_fen if terms.kind == "discount" else terms.face_value_fen
-        fen = recipients * -(-worth * terms.sponsor_bp // 10_000)
+        fen = recipients * -(-worth * (terms.platform_bp + terms.sponsor_bp) // 10_000)
         return Plan(recipients, left["coupons"], fen, left.get("fen"))
 
     async def order(self, order: Order, signed: Signed) -> JobView:

@@ -104,7 +104,7 @@ def condition_text(part: Condition, kind: str, names: Names) -> str:
         case Between(first_day=first, last_day=last):
             return f"发生在{_days_text(first, last)}"
         case Weekly():
-            return f"发生在{_weekly_text(part)}"
+            return f"发生在{weekly_text(part)}"
         case FirstTime():
             return "此前从未有过同类记录"
         case MerchantCategoryIn(categories=codes):
@@ -180,7 +180,8 @@ def _days_text(first: date | None, last: date | None) -> str:
     return f"{day_text(first)}至{day_text(last)}"
 
 
-def _weekly_text(window: Weekly) -> str:
+def weekly_text(window: Weekly) -> str:
+    """The days and hours of a window."""
     days = "、".join(WEEKDAYS[number - 1] for number in window.weekdays)
     every = window.weekdays == (1, 2, 3, 4, 5, 6, 7)
     if window.day == "any":
