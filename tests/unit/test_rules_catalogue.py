@@ -27,7 +27,11 @@ def posting(op: Op, detail: dict[str, Any]) -> Posting:
 
 @pytest.mark.parametrize(
     ("op", "detail"),
-    [(Op.REDEEM, {"store_id": 3, "discount_fen": 500, "platform_fen": 100, "sponsor_fen": 300}), (Op.VOID, {}), (Op.EXPIRE_POINTS, {})],
+    [
+        (Op.REDEEM, {"store_id": 3, "discount_fen": 500, "platform_fen": 100, "sponsor_fen": 300}),
+        (Op.VOID, {}),
+        (Op.EXPIRE_POINTS, {}),
+    ],
 )
 def test_facts_of_value_carry_what_the_catalogue_says(op: Op, detail: dict[str, Any]) -> None:
     told = value_facts._fact(posting(op, detail))
