@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Final
 
+from server.incentives.usable import UsableTime
 from server.people.id_number import check_character
 
 REGION: Final = "329900"
@@ -122,11 +123,17 @@ class SampleTemplate:
     pay_bp: int = 0
     cap_fen: int = 0
     threshold_fen: int = 0
+    platform_bp: int = 0
     sponsor_bp: int = 10_000
     price_points: int = 0
     per_person: int = 1
     valid_days: int = 30
+    windows: tuple[UsableTime, ...] = ()
     merchants: tuple[str, ...] = ()
+    stacking_group: str | None = None
+    goods_name: str = ""
+    goods_quantity: int = 0
+    notice: str = ""
     starts_in_days: int = -1
     ends_in_days: int = 180
 
@@ -189,6 +196,13 @@ _TEMPLATES: Final = (
     SampleTemplate(
         "park", "景区门票兑换券", "澄信办〔2026〕13号", "exchange", 3_000,
         face_value_fen=4_000, price_points=80, valid_days=60, merchants=("scenic-1",),
+        goods_name="景区成人门票", goods_quantity=1, notice="入园当日凭码换票，节假日请提前预约。",
+    ),
+    SampleTemplate(
+        "lunch", "工作日午餐立减五元", "澄信办〔2026〕18号", "amount_off", 10_000,
+        face_value_fen=500, threshold_fen=1_500, platform_bp=5_000, sponsor_bp=3_000, price_points=20, per_person=3,
+        windows=(UsableTime(day="workday", from_time="11:00", until_time="13:30"),), merchants=("restaurant-1",),
+        stacking_group="餐饮",
     ),
     SampleTemplate(
         "market", "惠民超市五元券", "澄信办〔2026〕14号", "amount_off", 50_000,
