@@ -120,7 +120,8 @@ class CouponRules(Limited):
             if here.isoweekday() in one.weekdays and one.day in ("any", kind)
             and timedelta(minutes=one.from_minute) <= clock < timedelta(minutes=one.until_minute)
         ]  # fmt: skip
-        closed = (coupon.terms.windows and not fits) or here.date() < coupon.first_day
+        waits = coupon.terms.starts_after_days > 0 or coupon.terms.valid_from is not None
+        closed = (coupon.terms.windows and not fits) or (waits and here.date() < coupon.first_day)
         return {"outside_window"} if closed else set()
 
     @staticmethod

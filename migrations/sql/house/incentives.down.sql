@@ -60,7 +60,12 @@ ALTER TABLE coupon_template_version
     DROP CONSTRAINT coupon_template_version_validity,
     DROP CONSTRAINT coupon_template_version_void_window,
     DROP CONSTRAINT coupon_template_version_grace,
-    DROP CONSTRAINT coupon_template_version_merchants,
+    DROP CONSTRAINT coupon_template_version_pay,
+    DROP CONSTRAINT coupon_template_version_places,
+    DROP CONSTRAINT coupon_template_version_days,
+    DROP CONSTRAINT coupon_template_version_windows,
+    DROP CONSTRAINT coupon_template_version_orders,
+    DROP CONSTRAINT coupon_template_version_goods,
     DROP CONSTRAINT coupon_template_version_limits,
     DROP CONSTRAINT coupon_template_version_of_template;
 ALTER TABLE campaign_version

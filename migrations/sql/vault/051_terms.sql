@@ -124,7 +124,7 @@ BEGIN
     RETURN true;
   END IF;
   v_at := p_at AT TIME ZONE vault.zone();
-  IF v_at::date < vault.first_day(t, vault.city_day(c.issued_at)) THEN
+  IF (t.starts_after_days > 0 OR t.valid_from IS NOT NULL) AND v_at::date < vault.first_day(t, vault.city_day(c.issued_at)) THEN
     RETURN false;
   END IF;
   v_minute := extract(hour FROM v_at) * 60 + extract(minute FROM v_at);
