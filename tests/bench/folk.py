@@ -19,8 +19,8 @@ from server.kit.ids import uuid7, uuid8
 from server.people.tokens import TokenKeys, sign_access
 from tests.support.databases import Database, connected
 from tests.support.rawhttp import render
-from wallet import Vault
-from wallet.items import EarnTerms, Item, Op, bucket_of, intent_hash
+from wallet import EarnTerms, Vault
+from wallet.items import Item, Op, bucket_of, intent_hash
 
 FIRST_RESIDENT = 1 << 41
 FIRST_TERMS = 1 << 42

@@ -174,7 +174,9 @@ async def void(life: TownLife, pick: int, reason: str) -> None:
 
 @deed(3, coupons, pick=PICK, op=["expire_coupon", "release_subsidy"], stranger=STRANGER)
 async def coupon_job(life: TownLife, pick: int, op: str, stranger: int) -> None:
-    await life.coupon_job(pick, op, stranger)
+    held = [place for place, one in enumerate(life.oracle.coupons.values()) if one.redemption and one.reserved]
+    chosen = held[pick % len(held)] if held and op == "release_subsidy" else pick
+    await life.coupon_job(chosen, op, stranger)
 
 
 @deed(4, lambda life: life.trial.past, pick=PICK)
