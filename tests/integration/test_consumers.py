@@ -162,5 +162,5 @@ def redeemed(resident: int, at: datetime) -> Posting:
     return Posting(
         resident_id=resident, id=uuid4(), seq=1, op=int(Op.REDEEM), status=0, points=0, points_held=0, points_peer=0,
         payable_fen=500, peer=3, terms_id=4, ref=None, at=at,
-        detail={"store_id": 1, "discount_fen": 500, "sponsor_fen": 500},
+        detail={"store_id": 1, "discount_fen": 500, "platform_fen": 200, "sponsor_fen": 300},
     )  # fmt: skip
