@@ -8,11 +8,13 @@ from typing import Any, Literal
 
 import msgspec
 
+from server.incentives.commands import CampaignDraft
 from server.incentives.course import Course, View
+from server.incentives.drafting import Draft
 from server.incentives.effects import most_points
 from server.incentives.errors import CampaignNotFound
 from server.incentives.models import Campaign, CampaignVersion
-from server.incentives.names import names_of
+from server.incentives.names import check_known, names_of
 from server.incentives.rows import Kind
 from server.incentives.rules import Rule
 from server.incentives.wording import campaign_text
@@ -47,6 +49,11 @@ class CampaignService(Course[Campaign, CampaignVersion]):
         rules = [msgspec.convert(version.rule, Rule) for version in versions]
         names = await names_of(rules, self._clock.today())
         return [campaign_text(version, self._clock.zone, names) for version in versions]
+
+    async def _check(self, draft: Draft) -> None:
+        await super()._check(draft)
+        if isinstance(draft, CampaignDraft):
+            await check_known(draft.rule, self._clock.today())
 
     async def live(self) -> list[LiveCampaign]:
         """The campaigns that give now, soonest to end first; at most 100."""

@@ -77,21 +77,25 @@ class Course(ABC, Generic[L, V]):
     async def _put_terms(self, row: L, version: V, budgets: dict[str, int]) -> None:
         """Write a version's terms into the vault; again is a no-op."""
 
+    async def _check(self, draft: Draft) -> None:
+        """Refuse what cannot be, before anything is written."""
+        draft.check()
+
     # Versions
 
     async def create(self, draft: Draft, signed: Signed) -> View[L, V]:
         """Write a first draft. Raises InvalidField for what cannot be."""
-        draft.check()
+        await self._check(draft)
         return await self._write(signed, lambda tx: self._drafting.create(tx, draft, signed))
 
     async def edit(self, row_id: int, draft: Draft, signed: Signed, revision: int | None = None) -> View[L, V]:
         """Replace the draft's content. Raises AlreadyLive without a draft, RevisionChanged on an old `revision`."""
-        draft.check()
+        await self._check(draft)
         return await self._write(signed, lambda tx: self._drafting.edit(tx, row_id, draft, signed, revision))
 
     async def revise(self, row_id: int, draft: Draft, signed: Signed) -> View[L, V]:
         """Draft a new version of what was approved. Raises DraftOpen when one is being worked on."""
-        draft.check()
+        await self._check(draft)
         return await self._write(signed, lambda tx: self._drafting.revise(tx, row_id, draft, signed))
 
     async def copy(self, row_id: int, signed: Signed, number: int | None = None) -> View[L, V]:

@@ -1,4 +1,4 @@
-"""What the city calls the codes that rules name: bands, coupon templates, lotteries."""
+"""What the city calls the codes that rules name, and whether they exist: bands, coupon templates, lotteries."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
-from server.incentives.rules import Names, Rule, mentions
+from server.incentives.rules import Names, Rule, RuleRefused, mentions
 from server.kit.db import fetch
-from server.people.city_lists import bands_on
+from server.people.city_lists import bands_on, towns
 
 _TEMPLATES = """
 SELECT DISTINCT ON (template_id) template_id AS id, title FROM coupon_template_version
@@ -29,3 +29,19 @@ async def names_of(rules: Iterable[Rule], today: date) -> Names:
 
 def _by_id(rows: list[dict[str, Any]]) -> dict[str, str]:
     return {str(row["id"]): row["title"] for row in rows}
+
+
+async def check_known(rule: Rule, today: date) -> None:
+    """Raise RuleRefused when the rule names what does not exist: a template, a lottery, a band or town off the city's
+    lists, or categories of merchants, which nothing tells yet."""
+    named = mentions(rule)
+    if named.template_id and not await fetch("SELECT FROM coupon_template WHERE id = $1", int(named.template_id)):
+        raise RuleRefused("rule.effect.template_id", "没有这个券模板")
+    if named.lottery_id and not await fetch("SELECT FROM lottery WHERE id = $1", int(named.lottery_id)):
+        raise RuleRefused("rule.effect.lottery_id", "没有这个抽奖")
+    if named.categories:
+        raise RuleRefused("rule.condition", "商户类别尚未登记，暂不能用作条件")
+    if named.bands and (unknown := named.bands - {band.code for band in await bands_on(today)}):
+        raise RuleRefused("rule.condition", f"没有这个信用等级：{'、'.join(sorted(unknown))}")
+    if named.towns and (unknown := named.towns - set(await towns())):
+        raise RuleRefused("rule.condition", f"没有这个镇街：{'、'.join(sorted(unknown))}")

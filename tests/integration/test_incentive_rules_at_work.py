@@ -207,3 +207,22 @@ async def test_what_a_rule_may_not_ask_is_refused_with_its_field_and_reason(room
     with pytest.raises(InvalidField) as missing:
         await room.house.campaigns.create(draft, MAKER)
     assert missing.value.field == "limits[0].measure"
+
+
+@pytest.mark.parametrize(
+    ("effect", "condition", "field"),
+    [
+        ({"kind": "coupon", "template_id": "999999"}, None, "rule.effect.template_id"),
+        ({"kind": "lottery_ticket", "lottery_id": "999999"}, None, "rule.effect.lottery_id"),
+        (points(5), {"kind": "band_in", "bands": ["ZZZ"]}, "rule.condition"),
+        (points(5), {"kind": "town_in", "towns": ["无此镇"]}, "rule.condition"),
+        (points(5), {"kind": "merchant_category_in", "categories": ["food"]}, "rule.condition"),
+    ],
+)
+async def test_a_rule_that_names_what_does_not_exist_is_refused_at_save(
+    room: Room, effect: dict[str, Any], condition: dict[str, Any] | None, field: str
+) -> None:
+    draft = room.house.campaign(rule=rule_of(when("redemption_made", effect, condition)))
+    with pytest.raises(RuleRefused) as refused:
+        await room.house.campaigns.create(draft, MAKER)
+    assert refused.value.field == field
