@@ -19,6 +19,7 @@ from wallet.items import (
     FreezeChanged,
     Held,
     Op,
+    PlaceLimit,
     PointsExpired,
     Redeemed,
     Refunded,
@@ -33,7 +34,7 @@ from wallet.queries import BudgetView, CouponView, RedemptionView
 from wallet.setup import IssuedHandle
 from wallet.statements import BalanceAt, Entry, Freeze, HoldView, Lot, WalletView
 from wallet.statuses import STATUSES, Status
-from wallet.terms import CouponTerms, EarnTerms, PersonLimit, UsableWindow
+from wallet.terms import CouponTerms, EarnTerms, PersonLimit, ScopedLimit, UsableWindow
 from wallet.vault import Vault
 
 __all__ = [
@@ -64,6 +65,7 @@ __all__ = [
     "Lot",
     "Op",
     "PersonLimit",
+    "PlaceLimit",
     "PointsExpired",
     "QueueFull",
     "Redeemed",
@@ -72,6 +74,7 @@ __all__ = [
     "Refused",
     "Released",
     "ScannedCredential",
+    "ScopedLimit",
     "Spent",
     "Status",
     "TermsConflict",

@@ -34,29 +34,35 @@ from wallet.posting import Done, Poster
 class Coupons(Poster, Directories):
     """The coupons half of the vault's face; see `wallet.vault.Vault`."""
 
-    async def claim(self, resident_id: int, id: UUID, *, template_id: int, terms_id: int) -> Done[Claimed]:
-        """Claims a coupon, or exchanges points for it. `id` is the client's UUIDv7 and becomes the coupon's id."""
+    async def claim(
+        self, resident_id: int, id: UUID, *, template_id: int, terms_id: int, town: str | None = None
+    ) -> Done[Claimed]:
+        """Claims a coupon, or exchanges points for it. `id` is the client's UUIDv7 and becomes the coupon's id. `town`:
+        where the resident lives, as the house knows it now, for limits by town."""
         item = Item(
             Op.CLAIM,
             b=bucket_of(resident_id),
             owner=resident_id,
             id=id,
             terms=terms_id,
+            town=town,
             hash=intent_hash(f"resident:{resident_id}", "claim", template_id),
         )
         return await self._post(item, Claimed)
 
-    async def grant(self, resident_id: int, id: UUID, *, template_id: int, terms_id: int, source: str) -> Done[Claimed]:
+    async def grant(
+        self, resident_id: int, id: UUID, *, template_id: int, terms_id: int, source: str, town: str | None = None
+    ) -> Done[Claimed]:
         """Worker only: gives a coupon that nobody claimed. `id` is a UUIDv8 and becomes the coupon's id; `source` says
         out of what it is given, 1 to 120 characters without personal data, and is kept in the ledger. It costs no
-        points and is bound to no time to claim; stock, the sponsor's budget and each person's limits hold as for a
-        claim."""
+        points and is bound to no time to claim; stock, the sponsor's budget and all limits hold as for a claim."""
         item = Item(
             Op.CLAIM,
             b=bucket_of(resident_id),
             owner=resident_id,
             id=id,
             terms=terms_id,
+            town=town,
             reason=source,
             hash=intent_hash("job", "grant", template_id, source),
         )
@@ -106,11 +112,13 @@ class Coupons(Poster, Directories):
         ticket_expires_at: datetime,
         order_amount_fen: int | None,
         order_no: str | None = None,
+        counted: bool = False,
     ) -> Done[Redeemed]:
         """Redeems a claimed credential exactly once; the same ticket and order again give the same receipt (D21).
+        `counted`: as the scan said; wrong, it costs a second call and nothing else.
         `order_no`: the shop's own, 1 to 64 characters; terms with a stacking group want it."""
         item = _redemption(owner, redemption_id, acceptor, order_no, order_amount_fen)
-        item.credential, item.ticket_expires_at = credential_id, ticket_expires_at
+        item.credential, item.ticket_expires_at, item.counted = credential_id, ticket_expires_at, counted
         return await self._post(item, Redeemed)
 
     async def redeem_locked(

@@ -5,6 +5,7 @@ The vault stands alone (it knows nothing of the house's errors); `server.web.err
 
 from __future__ import annotations
 
+from wallet.items import PlaceLimit
 from wallet.statuses import STATUSES, Status
 
 
@@ -20,20 +21,21 @@ class VaultError(Exception):
 
 
 class Refused(VaultError):
-    """The vault's answer was a status other than done; see `wallet.statuses`."""
+    """The vault's answer was a status other than done; see `wallet.statuses`. `limit`: which limit of a place was
+    reached, when it was one."""
 
-    def __init__(self, answer: Status, *, replayed: bool = False) -> None:
+    def __init__(self, answer: Status, *, replayed: bool = False, limit: PlaceLimit | None = None) -> None:
         super().__init__(answer.code)
         self.answer = answer
         self.code, self.status, self.message = answer.code, answer.http, answer.message
-        self.replayed = replayed
+        self.replayed, self.limit = replayed, limit
         if answer.http == 503:
             self.retry_after_s = 1
 
     @classmethod
-    def of(cls, number: int, *, replayed: bool = False) -> Refused:
+    def of(cls, number: int, *, replayed: bool = False, limit: PlaceLimit | None = None) -> Refused:
         """The refusal for a status number as the vault returned it."""
-        return cls(STATUSES[number], replayed=replayed)
+        return cls(STATUSES[number], replayed=replayed, limit=limit)
 
 
 class _Fixed(VaultError):

@@ -81,13 +81,27 @@ class Item(msgspec.Struct, omit_defaults=True):
     request_no: str | None = None
     memo: str | None = None
     order_no: str | None = None
+    town: str | None = None
+    counted: bool = False
+
+
+class PlaceLimit(msgspec.Struct, frozen=True):
+    """A limit at one place in one period. `place`: a merchant's or store's id, a town, or nothing for the whole
+    campaign; a town that is not known is nothing, too."""
+
+    limit_id: str
+    place: str
+    period_start: date
 
 
 class Refill(msgspec.Struct, frozen=True):
-    """The budget a posting found too low in its slot, and what it needs there."""
+    """What a posting needs before it is sent again: room in a budget's slot, of this limit if it is a counter's;
+    counters that are not open yet; or, with neither, that its counters be looked for."""
 
-    budget: int
-    amount: int
+    budget: int | None = None
+    amount: int = 0
+    limit: PlaceLimit | None = None
+    missing: tuple[PlaceLimit, ...] = ()
 
 
 class Posted(msgspec.Struct, frozen=True, kw_only=True):
@@ -238,7 +252,7 @@ class FreezeChanged(Posted, frozen=True, kw_only=True):
 
 
 class ScannedCredential(msgspec.Struct, frozen=True, kw_only=True):
-    """A code that a terminal may now redeem. `owner` is the resident: for the ticket only, never for a merchant's
+    """A code that a terminal may now redeem. `counted`: whether its terms have limits at places. `owner` is the resident: for the ticket only, never for a merchant's
     eyes."""
 
     owner: int
@@ -247,6 +261,7 @@ class ScannedCredential(msgspec.Struct, frozen=True, kw_only=True):
     coupon_id: UUID
     terms: int
     expires_on: date
+    counted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,4 +305,4 @@ _NUMBERS = (
     ("own_resident", 2**63), ("order_amount_fen", 2**63), ("handle", 2**63), ("points", 2**63), ("payee", 2**63),
     ("actor", 2**63), ("approver", 2**63), ("life_s", 2**31), ("validity_months", 2**15),
 )  # fmt: skip
-_TEXTS = ("freeze_kind", "authority", "reason", "document", "request_no", "memo", "order_no")
+_TEXTS = ("freeze_kind", "authority", "reason", "document", "request_no", "memo", "order_no", "town")

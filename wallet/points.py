@@ -33,14 +33,21 @@ class Points(Poster):
     """The points half of the vault's face; see `wallet.vault.Vault`."""
 
     async def earn(
-        self, resident_id: int, id: UUID, terms_id: int, earned_on: date, points: int | None = None
+        self,
+        resident_id: int,
+        id: UUID,
+        terms_id: int,
+        earned_on: date,
+        points: int | None = None,
+        *,
+        town: str | None = None,
     ) -> Done[Earned]:
         """Worker only: points from a campaign under a job's UUIDv8: as many as the terms say, or fewer, when `points`
-        says how many."""
+        says how many. `town`: where the resident lives, as the house knows it now, for limits by town."""
         said = () if points is None else (points,)
         item = _item(
             Op.EARN, resident_id, id, "job", terms_id, earned_on, *said,
-            terms=terms_id, earned_on=earned_on, points=points,
+            terms=terms_id, earned_on=earned_on, points=points, town=town,
         )  # fmt: skip
         return await self._post(item, Earned)
 

@@ -1,10 +1,12 @@
 """One posting: an item goes through the lanes, and its answer becomes a result or a refusal.
 
-A budget whose slot is too low is laid out again and the same item sent once more, at most three times (D8).
+A budget whose slot is too low is laid out again and the same item sent once more, at most three times (D8). So is an
+item whose counters are not open yet, after they were opened, and one whose counters the vault has not looked for.
 """
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -14,7 +16,7 @@ import msgspec
 from wallet import statuses
 from wallet.cells import Cells
 from wallet.errors import Refused
-from wallet.items import Item, Refill, fits
+from wallet.items import Item, PlaceLimit, Refill, fits
 from wallet.lanes import Answer
 from wallet.setup import Setup
 
@@ -22,6 +24,8 @@ Result = TypeVar("Result", bound=msgspec.Struct)
 R = TypeVar("R")
 
 REFILL_ATTEMPTS = 3
+#: Beside refills: its counters are looked for, and opened. A day that ends meanwhile asks for both once more.
+COUNTER_ATTEMPTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +52,41 @@ class Poster(Setup):
         if not fits(item):
             raise Refused(statuses.INVALID)
         answer: Answer = await self._lanes.post(item)
-        for _ in range(REFILL_ATTEMPTS):
-            if answer.status != statuses.REFILL.number:
+        refills, counters = REFILL_ATTEMPTS, COUNTER_ATTEMPTS
+        while answer.status == statuses.REFILL.number:
+            wanted = msgspec.json.decode(answer.body or "", type=Refill)
+            if wanted.budget is not None:
+                refills -= 1
+            else:
+                counters -= 1
+            if min(refills, counters) < 0:
                 break
-            await self._refill(msgspec.json.decode(answer.body or "", type=Refill), item.b)
+            await self._prepare(wanted, item)
             answer = await self._lanes.post(item)
+        if answer.status == statuses.LIMIT_REACHED.number and answer.body:
+            raise Refused(statuses.LIMIT_REACHED, limit=msgspec.json.decode(answer.body, type=PlaceLimit))
         if answer.status != statuses.DONE.number or answer.body is None:
             raise Refused.of(answer.status, replayed=answer.replayed)
         return Done(msgspec.json.decode(answer.body, type=kind), answer.replayed)
 
-    async def _refill(self, refill: Refill, b: int) -> None:
-        """Makes room in the slots beside a bucket, or raises sold out: the whole of the budget, in all cells, holds
-        less than the amount. Nothing is remembered, so nobody is told so while there is enough; once the budget of a
-        single cell is gathered the posting itself knows."""
-        total = await self._value("SELECT vault.rebalance($1, $2, $3::smallint)", refill.budget, refill.amount, b)
-        if total is None or total < refill.amount:
-            raise Refused(statuses.SOLD_OUT)
+    async def _prepare(self, wanted: Refill, item: Item) -> None:
+        """Makes room in the slots beside the item's bucket, or raises sold out, or limit reached: the whole of the
+        budget, in all cells, holds less than the amount. Nothing is remembered, so nobody is told so while there is
+        enough; once the budget of a single cell is gathered the posting itself knows. Else has the item's counters
+        opened, or looked for."""
+        if wanted.budget is None:
+            for one in wanted.missing:
+                await self.open_counter(one)
+            item.counted = True
+            return
+        total = await self._value("SELECT vault.rebalance($1, $2, $3::smallint)", wanted.budget, wanted.amount, item.b)
+        if total is None or total < wanted.amount:
+            full = statuses.LIMIT_REACHED if wanted.limit else statuses.SOLD_OUT
+            raise Refused(full, limit=wanted.limit)
+
+    async def open_counter(self, limit: PlaceLimit) -> None:
+        """Opens the counter of a limit at a place for a period, as large as the limit's terms say; one that is open
+        stays as it is. `period_start` may be any day of the period."""
+        fresh = -1 - secrets.randbelow(2**62)
+        sql = "SELECT vault.open_counter($1, $2, $3, $4, $5::smallint)"
+        await self._value(sql, fresh, limit.limit_id, limit.place, limit.period_start, self._budget_slots)

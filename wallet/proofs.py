@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from wallet.proofs_of_counters import COUNTER_PROOFS
 from wallet.proofs_of_coupons import COUPON_PROOFS
 
 #: The tables that belong to residents.
@@ -221,7 +222,7 @@ _POINT_PROOFS: tuple[tuple[str, str, str], ...] = (
         "top-ups minus cuts = slots + reserve + what postings took and gave back",
         """
         SELECT g.budget, e.total, g.reserve + s.held AS remaining, t.taken FROM vault.budget g
-        CROSS JOIN LATERAL (SELECT coalesce(sum(CASE kind WHEN 'topup' THEN amount ELSE -amount END), 0) AS total
+        CROSS JOIN LATERAL (SELECT coalesce(sum(CASE kind WHEN 'cut' THEN -amount ELSE amount END), 0) AS total
                             FROM vault.budget_entry WHERE budget = g.budget) e
         CROSS JOIN LATERAL (SELECT coalesce(sum(avail), 0) AS held FROM vault.slot WHERE budget = g.budget) s
         LEFT JOIN taken t ON t.budget = g.budget
@@ -233,12 +234,13 @@ _POINT_PROOFS: tuple[tuple[str, str, str], ...] = (
         "what an entry took from budgets is what its legs say",
         """
         SELECT owner, id FROM (
-          SELECT j.*, g.unit AS unit_a, (takes -> 0 ->> 2)::bigint AS took_a,
-            h.unit AS unit_b, (takes -> 1 ->> 2)::bigint AS took_b
+          SELECT j.*, CASE WHEN g.budget < 0 THEN 'counter' ELSE g.unit END AS unit_a,
+            (takes -> 0 ->> 2)::bigint AS took_a,
+            CASE WHEN h.budget < 0 THEN 'counter' ELSE h.unit END AS unit_b, (takes -> 1 ->> 2)::bigint AS took_b
           FROM journal j LEFT JOIN vault.budget g ON g.budget = (takes -> 0 ->> 0)::bigint
           LEFT JOIN vault.budget h ON h.budget = (takes -> 1 ->> 0)::bigint
           WHERE takes IS NOT NULL OR op = 1 OR c_stock <> 0 OR f_budget <> 0) x
-        WHERE jsonb_array_length(takes) > 2 OR num_nulls(unit_a, took_a) = 1 OR num_nulls(unit_b, took_b) = 1
+        WHERE jsonb_path_exists(takes, '$[2 to last][0] ? (@ >= 0)') OR num_nulls(unit_a, took_a) = 1 OR num_nulls(unit_b, took_b) = 1
           OR CASE unit_a WHEN 'coupons' THEN took_a ELSE 0 END + CASE unit_b WHEN 'coupons' THEN took_b ELSE 0 END
              <> -coalesce(c_stock, 0)
           OR CASE unit_a WHEN 'fen' THEN took_a ELSE 0 END + CASE unit_b WHEN 'fen' THEN took_b ELSE 0 END
@@ -278,4 +280,4 @@ _POINT_PROOFS: tuple[tuple[str, str, str], ...] = (
     ),
 )
 
-PROOFS: tuple[Proof, ...] = tuple(Proof(*parts) for parts in (*_POINT_PROOFS, *COUPON_PROOFS))
+PROOFS: tuple[Proof, ...] = tuple(Proof(*parts) for parts in (*_POINT_PROOFS, *COUPON_PROOFS, *COUNTER_PROOFS))

@@ -246,7 +246,7 @@ class Queries(Due, Statements):
         """The exact state of budgets."""
         rows = await self._pool.fetch(
             """SELECT g.budget, g.unit,
-              (SELECT coalesce(sum(CASE e.kind WHEN 'topup' THEN e.amount ELSE -e.amount END), 0) FROM
+              (SELECT coalesce(sum(CASE e.kind WHEN 'cut' THEN -e.amount ELSE e.amount END), 0) FROM
               vault.budget_entry e
                WHERE e.budget = g.budget)::bigint AS total,
               (g.reserve + (SELECT coalesce(sum(s.avail), 0) FROM vault.slot s WHERE s.budget = g.budget))::bigint AS

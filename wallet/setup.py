@@ -129,10 +129,13 @@ class Setup:
         sql = "SELECT vault.put_calendar_year($1, $2::date[], $3::date[])"
         return bool(await self._value(sql, year, list(holidays), list(workdays)))
 
-    async def set_acceptor(self, kind: Party, id: int, merchant_id: int, store_id: int | None, open: bool) -> None:
+    async def set_acceptor(
+        self, kind: Party, id: int, merchant_id: int, store_id: int | None, open: bool, town: str | None = None
+    ) -> None:
         """Says whether a merchant, store, terminal or staff member may accept coupons; the next scan and redemption
-        obey it."""
-        await self._value("SELECT vault.set_acceptor($1, $2, $3, $4, $5)", kind, id, merchant_id, store_id, open)
+        obey it. `town`: of a store, for limits by town."""
+        sql = "SELECT vault.set_acceptor($1, $2, $3, $4, $5, $6)"
+        await self._value(sql, kind, id, merchant_id, store_id, open, town)
 
     async def issue_credentials(
         self, resident_id: int, coupon_id: UUID, ids: Sequence[UUID], handles: Sequence[int], ttls_s: Sequence[int]

@@ -24,6 +24,21 @@ class PersonLimit(msgspec.Struct, frozen=True, kw_only=True):
     period: Literal["total", "day", "week", "month"] = "total"
 
 
+class ScopedLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """How much may happen at one place, whoever does it: `cap` of `measure` per `period` and place (D17). Places of
+    scope campaign are all one; of scope town it is the resident's town when coupons are issued or points earned, and
+    the store's when coupons are redeemed; merchant and store are for redemptions. face_value_fen: what it is worth to
+    the customer; fen: what it costs the budget. `limit_id` as of a `PersonLimit`; the cap of the terms put last holds,
+    also for what older terms gave out."""
+
+    limit_id: str
+    cap: int
+    scope: Literal["campaign", "merchant", "store", "town"]
+    action: Literal["issue", "redeem", "earn"]
+    measure: Literal["count", "points", "face_value_fen", "fen"] = "count"
+    period: Literal["total", "day", "week", "month"] = "total"
+
+
 class EarnTerms(msgspec.Struct, frozen=True, kw_only=True):
     """An approved campaign version's earning, immutable once put. `points` is what one earning gives, or the most that
     it may give. A lot lives until the end of the month that lies `validity_months` after the day of earning."""
@@ -33,6 +48,7 @@ class EarnTerms(msgspec.Struct, frozen=True, kw_only=True):
     points: int
     validity_months: int = 24
     person_limits: tuple[PersonLimit, ...] = ()
+    scoped_limits: tuple[ScopedLimit, ...] = ()
 
 
 class UsableWindow(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +88,7 @@ class CouponTerms(msgspec.Struct, frozen=True, kw_only=True):
     sponsor_bp: int
     merchant_bp: int
     person_limits: tuple[PersonLimit, ...]
+    scoped_limits: tuple[ScopedLimit, ...] = ()
     starts_after_days: int = 0
     valid_days: int
     valid_from: date | None = None

@@ -29,10 +29,17 @@ _log = structlog.get_logger(__name__)
 
 
 class AcceptorRegister(Protocol):
-    """The part of the vault this room needs: an idempotent upsert of one open flag."""
+    """The part of the vault this room needs: an idempotent upsert of one open flag, and of a store's town."""
 
     async def set_acceptor(
-        self, kind: AcceptorKind, acceptor_id: int, merchant_id: int, store_id: int | None, is_open: bool, /
+        self,
+        kind: AcceptorKind,
+        acceptor_id: int,
+        merchant_id: int,
+        store_id: int | None,
+        is_open: bool,
+        town: str | None,
+        /,
     ) -> None: ...
 
 
@@ -44,6 +51,7 @@ class AcceptorState:
     store_id: int | None
     is_open: bool
     version: int
+    town: str | None = None
 
 
 class Acceptors:
@@ -62,7 +70,9 @@ class Acceptors:
         for _ in range(SETTLE_ROUNDS):
             if state is None:
                 return
-            await self._vault.set_acceptor(kind, acceptor_id, state.merchant_id, state.store_id, state.is_open)
+            await self._vault.set_acceptor(
+                kind, acceptor_id, state.merchant_id, state.store_id, state.is_open, state.town
+            )
             told, state = state, await _read(kind, acceptor_id)
             if state == told:
                 return
@@ -95,7 +105,7 @@ async def _read(kind: AcceptorKind, acceptor_id: int) -> AcceptorState | None:
         store = await Store.get_or_none(id=acceptor_id)
         if store is None:
             return None
-        return AcceptorState(store.merchant_id, store.id, store.status == "open", store.version)
+        return AcceptorState(store.merchant_id, store.id, store.status == "open", store.version, store.town)
     if kind == "terminal":
         terminal = await Terminal.get_or_none(id=acceptor_id)
         if terminal is None:

@@ -178,8 +178,9 @@ class CounterService:
             self._failures.count(BY_MERCHANT, merchant)
             return Verification("not_valid")
         ticket = Ticket(
-            claim.owner, claim.credential_id, claim.redemption_id, now + timedelta(seconds=self._ticket_ttl_s)
-        )
+            claim.owner, claim.credential_id, claim.redemption_id, now + timedelta(seconds=self._ticket_ttl_s),
+            claim.counted,
+        )  # fmt: skip
         return Verification(
             "usable",
             await self._benefits.benefit(claim.terms),
@@ -208,6 +209,7 @@ class CounterService:
                 redemption_id=ticket.redemption_id,
                 acceptor=_acceptor(caller),
                 ticket_expires_at=ticket.expires_at,
+                counted=ticket.counted,
                 order_amount_fen=order_amount_fen,
                 order_no=order_no,
             )

@@ -1,7 +1,7 @@
 """The ticket between "usable" and "redeemed": opaque to the merchant, stored nowhere (D29).
 
     ticket = base64url( key version 2 B | nonce 12 B | AES-256-GCM( claim ) )
-    claim  = owner 8 B | credential 16 B | redemption 16 B | expiry in µs 8 B
+    claim  = owner 8 B | credential 16 B | redemption 16 B | expiry in µs 8 B | counted 1 B
 
 It says which claim it speaks of. Whether the claim was this terminal's, and whether it still counts, the vault decides.
 """
@@ -22,19 +22,20 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from server.kit.crypto import Keyring
 from server.scenes.errors import TicketInvalid
 
-_BODY = struct.Struct(">q16s16sq")
+_BODY = struct.Struct(">q16s16sq?")
 _PURPOSE = b"chengxin ticket 1"
 _NONCE = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A claim on a credential, until `expires_at`."""
+    """A claim on a credential, until `expires_at`. `counted`: its terms have limits at places."""
 
     owner: int
     credential_id: UUID
     redemption_id: UUID
     expires_at: datetime
+    counted: bool = False
 
 
 class TicketOffice:
@@ -54,6 +55,7 @@ class TicketOffice:
             ticket.credential_id.bytes,
             ticket.redemption_id.bytes,
             int(ticket.expires_at.timestamp() * 1_000_000),
+            ticket.counted,
         )
         sealed = self._version + nonce + self._ciphers[self._version].encrypt(nonce, body, _PURPOSE)
         return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
@@ -64,9 +66,13 @@ class TicketOffice:
             sealed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
             cipher = self._ciphers[sealed[:2]]
             body = cipher.decrypt(sealed[2 : 2 + _NONCE], sealed[2 + _NONCE :], _PURPOSE)
-            owner, credential, redemption, expires_us = _BODY.unpack(body)
+            owner, credential, redemption, expires_us, counted = _BODY.unpack(body)
         except (binascii.Error, ValueError, KeyError, InvalidTag, struct.error):
             raise TicketInvalid(field="ticket") from None
         return Ticket(
-            owner, UUID(bytes=credential), UUID(bytes=redemption), datetime.fromtimestamp(expires_us / 1_000_000, UTC)
+            owner,
+            UUID(bytes=credential),
+            UUID(bytes=redemption),
+            datetime.fromtimestamp(expires_us / 1_000_000, UTC),
+            counted,
         )

@@ -22,7 +22,18 @@ from msgspec import structs
 
 from server.kit.ids import uuid7, uuid8
 from tests.support.databases import Database, connected
-from wallet import Acceptor, CouponTerms, Done, EarnTerms, PersonLimit, Redeemed, Refused, ScannedCredential, Vault
+from wallet import (
+    Acceptor,
+    CouponTerms,
+    Done,
+    EarnTerms,
+    PersonLimit,
+    Redeemed,
+    Refused,
+    ScannedCredential,
+    ScopedLimit,
+    Vault,
+)
 from wallet.audit import prove
 
 CITY = ZoneInfo("Asia/Shanghai")
@@ -33,6 +44,8 @@ SECOND_TERMINAL = Acceptor(merchant_id=1, store_id=11, terminal_id=112, staff_id
 OTHER_STORE = Acceptor(merchant_id=1, store_id=12, terminal_id=121, staff_id=1111)
 OTHER_MERCHANT = Acceptor(merchant_id=2, store_id=21, terminal_id=211, staff_id=2111)
 COUNTERS = (COUNTER, SECOND_TERMINAL, OTHER_STORE, OTHER_MERCHANT)
+#: Where each store is.
+TOWNS = {11: "南街", 12: "北街", 21: "北街"}
 _jobs = itertools.count(1)
 
 
@@ -142,13 +155,17 @@ class Ledger:
         per_person: int = 1000,
         budget: int | None = None,
         person_limits: tuple[PersonLimit, ...] = (),
+        scoped_limits: tuple[ScopedLimit, ...] = (),
     ) -> int:
         terms = self.number()
         budget = budget or await self.budget("points", total)
         limits = person_limits or (PersonLimit(limit_id=f"campaign:{terms}", cap=per_person, action="earn"),)
         await self.worker.put_earn_terms(
-            EarnTerms(id=terms, points_budget=budget, points=points, validity_months=months, person_limits=limits)
-        )
+            EarnTerms(
+                id=terms, points_budget=budget, points=points, validity_months=months, person_limits=limits,
+                scoped_limits=scoped_limits,
+            )
+        )  # fmt: skip
         return terms
 
     async def template(
@@ -193,14 +210,22 @@ class Ledger:
 
     # -- the way of one coupon ----------------------------------------------------------------------------------------
 
-    async def earn(self, resident: int, terms: int, *, id: UUID | None = None, on: date | None = None) -> Any:
-        return await self.worker.earn(resident, id or self.id8(), terms, on or self.today())
+    async def earn(
+        self, resident: int, terms: int, *, id: UUID | None = None, on: date | None = None, town: str | None = None
+    ) -> Any:
+        return await self.worker.earn(resident, id or self.id8(), terms, on or self.today(), town=town)
 
     async def claim(
-        self, resident: int, terms: CouponTerms, *, id: UUID | None = None, vault: Vault | None = None
+        self,
+        resident: int,
+        terms: CouponTerms,
+        *,
+        id: UUID | None = None,
+        town: str | None = None,
+        vault: Vault | None = None,
     ) -> Any:
         return await (vault or self.app).claim(
-            resident, id or self.id7(), template_id=terms.template_id, terms_id=terms.id
+            resident, id or self.id7(), template_id=terms.template_id, terms_id=terms.id, town=town
         )
 
     async def coupon(self, resident: int, terms: CouponTerms) -> UUID:
@@ -237,6 +262,7 @@ class Ledger:
             ticket_expires_at=self.now() + timedelta(seconds=ticket_s),
             order_amount_fen=amount,
             order_no=order_no,
+            counted=scanned.counted,
         )
 
     async def scanned(
@@ -327,7 +353,8 @@ async def open_ledger(database: Database, **vault: Any) -> AsyncIterator[Ledger]
         ledger = Ledger(database, app, worker, owner)
         for place in COUNTERS:
             await app.set_acceptor("merchant", place.merchant_id, place.merchant_id, None, True)
-            await app.set_acceptor("store", place.store_id, place.merchant_id, place.store_id, True)
+            town = TOWNS[place.store_id]
+            await app.set_acceptor("store", place.store_id, place.merchant_id, place.store_id, True, town)
             await app.set_acceptor("terminal", place.terminal_id, place.merchant_id, place.store_id, True)
             await app.set_acceptor("staff", place.staff_id or 0, place.merchant_id, None, True)
         yield ledger

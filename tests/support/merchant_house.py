@@ -60,13 +60,20 @@ class Register:
     before: list[Any] = field(default_factory=list)
 
     async def set_acceptor(
-        self, kind: AcceptorKind, acceptor_id: int, merchant_id: int, store_id: int | None, is_open: bool, /
+        self,
+        kind: AcceptorKind,
+        acceptor_id: int,
+        merchant_id: int,
+        store_id: int | None,
+        is_open: bool,
+        town: str | None,
+        /,
     ) -> None:
         if self.down:
             raise VaultUnavailable
         if self.before:
             await self.before.pop()()
-        await self.vault.set_acceptor(kind, acceptor_id, merchant_id, store_id, is_open)
+        await self.vault.set_acceptor(kind, acceptor_id, merchant_id, store_id, is_open, town)
 
     async def is_open(self, kind: str, acceptor_id: int) -> bool | None:
         sql = "SELECT open FROM vault.acceptor WHERE kind = $1 AND id = $2"

@@ -100,6 +100,36 @@ CREATE FUNCTION vault.named_limits(limits vault.person_limit[]) RETURNS vault.pe
   FROM unnest(limits) WITH ORDINALITY l (limit_id, action, measure, period, cap, k)
 $$;
 
+-- How much may happen at one place in one period, whoever does it (D17): `cap` of `measure`, counted under `limit_id`, which belongs
+-- to the campaign or template. scope says what a place is: campaign (all of it is one), town, and for redemptions merchant and store.
+-- fen: what it costs the budget; face_value_fen: what it is worth to the customer.
+CREATE TYPE vault.scoped_limit AS (
+  limit_id text,
+  scope    text,
+  action   text,
+  measure  text,
+  period   text,
+  cap      bigint
+);
+
+CREATE FUNCTION vault.scoped_limits_ok(limits vault.scoped_limit[], actions text[]) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT cardinality(limits) <= 8
+     AND count(DISTINCT l.limit_id) = cardinality(limits)
+     AND coalesce(bool_and(coalesce(length(l.limit_id) BETWEEN 1 AND 160 AND l.limit_id LIKE '%/' || l.scope || '/' || l.measure || '/' || l.period
+       AND l.action = ANY (actions) AND l.period IN ('total', 'day', 'week', 'month') AND l.cap BETWEEN 1 AND 1000000000000000
+       AND (l.scope IN ('campaign', 'town') OR l.scope IN ('merchant', 'store') AND l.action = 'redeem')
+       AND (l.measure = 'count' OR l.measure = 'points' AND l.action <> 'redeem' OR l.measure IN ('face_value_fen', 'fen') AND l.action <> 'earn'),
+       false)), true)
+  FROM unnest(limits) l
+$$;
+
+CREATE FUNCTION vault.named_limits(limits vault.scoped_limit[]) RETURNS vault.scoped_limit[] LANGUAGE sql IMMUTABLE AS $$
+  SELECT coalesce(array_agg(ROW(l.limit_id || '/' || l.scope || '/' || l.measure || '/' || l.period, l.scope, l.action, l.measure, l.period,
+                                l.cap)::vault.scoped_limit ORDER BY l.k), '{}')
+  FROM unnest(limits) WITH ORDINALITY l (limit_id, scope, action, measure, period, cap, k)
+$$;
+
 -- When coupons can be used: on these weekdays (1 is Monday) and on days of this kind, from a minute of the city's day until before
 -- another. workday: a day on which China works, the weekend days that make up for a holiday included; holiday: any other day.
 CREATE TYPE vault.usable_window AS (

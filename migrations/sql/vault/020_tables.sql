@@ -20,11 +20,11 @@ CREATE TABLE vault.wallet (
   CONSTRAINT wallet_lots CHECK (vault.lots_ok(lot_expiry, lot_points, points_avail))
 ) WITH (fillfactor = 60);
 
--- A budget in one unit; what its slots do not hold lies in the reserve. gathered: all of it is in slots 0. cells: how many cells
+-- A budget in one unit, or with a number below zero what is left of a counter; what its slots do not hold lies in the reserve. gathered: all of it is in slots 0. cells: how many cells
 -- it was last laid out for.
 CREATE TABLE vault.budget (
   budget   bigint   PRIMARY KEY,
-  unit     text     NOT NULL CONSTRAINT budget_unit CHECK (unit IN ('points', 'coupons', 'fen')),
+  unit     text     NOT NULL CONSTRAINT budget_unit CHECK (unit IN ('points', 'coupons', 'fen') OR unit = 'count' AND budget < 0),
   slots    smallint NOT NULL CONSTRAINT budget_slots CHECK (slots BETWEEN 1 AND 1024),
   gathered boolean  NOT NULL DEFAULT false,
   cells    smallint NOT NULL DEFAULT 1 CONSTRAINT budget_cells CHECK (cells BETWEEN 1 AND 1024),
@@ -41,27 +41,49 @@ CREATE TABLE vault.slot (
   CONSTRAINT slot_not_negative CHECK (avail >= 0)
 ) WITH (fillfactor = 40);
 
--- The only way a budget's total changes (D5). Two different people, a document number.
+-- The only way a budget's total changes (D5). Two different people, a document number. cap: what terms allow a counter, as two people
+-- approved the terms that the document names.
 CREATE TABLE vault.budget_entry (
   budget   bigint      NOT NULL REFERENCES vault.budget,
   id       uuid        NOT NULL,
-  kind     text        NOT NULL CONSTRAINT budget_entry_kind CHECK (kind IN ('topup', 'cut')),
-  amount   bigint      NOT NULL CONSTRAINT budget_entry_amount CHECK (amount > 0),
-  actor    bigint      NOT NULL,
-  approver bigint      NOT NULL,
+  kind     text        NOT NULL CONSTRAINT budget_entry_kind CHECK (kind IN ('topup', 'cut') AND budget > 0 OR kind = 'cap' AND budget < 0),
+  amount   bigint      NOT NULL CONSTRAINT budget_entry_amount CHECK (amount > 0 OR amount < 0 AND kind = 'cap'),
+  actor    bigint,
+  approver bigint,
   document text        NOT NULL CONSTRAINT budget_entry_document CHECK (length(document) BETWEEN 1 AND 100),
   at       timestamptz NOT NULL DEFAULT vault.now(),
   PRIMARY KEY (budget, id),
-  CONSTRAINT budget_entry_two_people CHECK (actor <> approver)
+  CONSTRAINT budget_entry_two_people CHECK (CASE kind WHEN 'cap' THEN num_nulls(actor, approver) = 2 ELSE coalesce(actor <> approver, false) END)
 );
 
--- Approved terms are written once and never changed (D16). What they limit per person is a list of limits (D17).
+-- What limits allow at one place in one period: the caps of the terms that were put last, as a limit belongs to its campaign or
+-- template and not to one version of its terms.
+CREATE TABLE vault.limit_cap (
+  limit_id text   PRIMARY KEY,
+  scope    text   NOT NULL,
+  measure  text   NOT NULL,
+  period   text   NOT NULL,
+  cap      bigint NOT NULL CONSTRAINT limit_cap_positive CHECK (cap > 0)
+);
+
+-- A limit at one place in one period: a budget with slots, opened when the first posting meets it. cap = what is left + all takes.
+CREATE TABLE vault.counter (
+  limit_id     text   NOT NULL REFERENCES vault.limit_cap,
+  place        text   NOT NULL CONSTRAINT counter_place CHECK (length(place) <= 80),
+  period_start date   NOT NULL,
+  budget       bigint NOT NULL UNIQUE REFERENCES vault.budget CONSTRAINT counter_budget CHECK (budget < 0),
+  cap          bigint NOT NULL CONSTRAINT counter_cap CHECK (cap >= 0),
+  PRIMARY KEY (limit_id, place, period_start)
+);
+
+-- Approved terms are written once and never changed (D16). What they limit, per person and per place, are lists of limits (D17).
 CREATE TABLE vault.earn_terms (
   terms           bigint   PRIMARY KEY,
   points_budget   bigint   NOT NULL REFERENCES vault.budget,
   points          bigint   NOT NULL CONSTRAINT earn_terms_points CHECK (points BETWEEN 1 AND 1000000000000),
   validity_months smallint NOT NULL CONSTRAINT earn_terms_validity CHECK (validity_months BETWEEN 1 AND 24),
-  person_limits   vault.person_limit[] NOT NULL CONSTRAINT earn_terms_limits CHECK (vault.limits_ok(person_limits))
+  person_limits   vault.person_limit[] NOT NULL CONSTRAINT earn_terms_limits CHECK (vault.limits_ok(person_limits)),
+  scoped_limits   vault.scoped_limit[] NOT NULL CONSTRAINT earn_terms_scoped CHECK (vault.scoped_limits_ok(scoped_limits, '{earn}'))
 );
 
 CREATE TABLE vault.coupon_terms (
@@ -80,6 +102,7 @@ CREATE TABLE vault.coupon_terms (
   sponsor_bp     integer  NOT NULL,
   merchant_bp    integer  NOT NULL,
   person_limits  vault.person_limit[] NOT NULL CONSTRAINT coupon_terms_limits CHECK (vault.limits_ok(person_limits)),
+  scoped_limits  vault.scoped_limit[] NOT NULL CONSTRAINT coupon_terms_scoped CHECK (vault.scoped_limits_ok(scoped_limits, '{issue,redeem}')),
   starts_after_days integer NOT NULL CONSTRAINT coupon_terms_starts CHECK (starts_after_days BETWEEN 0 AND 3660),
   valid_days     integer  NOT NULL CONSTRAINT coupon_terms_days CHECK (valid_days BETWEEN 0 AND 3660),
   valid_from     date,
@@ -216,13 +239,15 @@ CREATE TABLE vault.allowance (
   CONSTRAINT allowance_b CHECK (b = (owner & 1023))
 ) WITH (fillfactor = 70);
 
--- Who may accept coupons now: one row per merchant, store, terminal and staff member. Checked in the same call as the value.
+-- Who may accept coupons now: one row per merchant, store, terminal and staff member. Checked in the same call as the value. town: a
+-- store's, for limits by town.
 CREATE TABLE vault.acceptor (
   kind        text   NOT NULL CONSTRAINT acceptor_kind CHECK (kind IN ('merchant', 'store', 'terminal', 'staff')),
   id          bigint NOT NULL,
   merchant_id bigint NOT NULL,
   store_id    bigint,
   open        boolean NOT NULL,
+  town        text    CONSTRAINT acceptor_town CHECK (length(town) <= 80),
   PRIMARY KEY (kind, id)
 );
 
@@ -266,7 +291,7 @@ CREATE TABLE vault.redemption_ref (
   owner         bigint   NOT NULL
 );
 
--- credential_id is what was spent: the showing of the coupon, or the lock of a partner's order. order_no is the shop's own. What the
+-- counted: what it took from which counters, [[budget, amount], …]. credential_id is what was spent: the showing of the coupon, or the lock of a partner's order. order_no is the shop's own. What the
 -- customer saved was borne by the three together.
 CREATE TABLE vault.redemption (
   b                smallint    NOT NULL,
@@ -289,6 +314,7 @@ CREATE TABLE vault.redemption (
   business_date    date        NOT NULL,
   at               timestamptz NOT NULL,
   void_until       timestamptz NOT NULL,
+  counted          jsonb,
   PRIMARY KEY (b, id),
   CONSTRAINT redemption_b CHECK (b = (owner & 1023)),
   CONSTRAINT redemption_shares CHECK (least(platform_fen, sponsor_fen, merchant_fen) >= 0 AND platform_fen + sponsor_fen + merchant_fen = discount_fen),

@@ -29,12 +29,15 @@ BEGIN
   RETURN v_cells;
 END $$;
 
--- Returns false when the budget exists with another unit.
+-- Returns false when the budget exists with another unit. Numbers below zero are the counters'.
 CREATE FUNCTION vault.create_budget(p_budget bigint, p_unit text, p_slots smallint) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = vault, pg_temp AS $$
 DECLARE
   v_cells smallint[];
 BEGIN
+  IF (p_budget > 0) IS NOT TRUE THEN
+    RETURN false;
+  END IF;
   INSERT INTO vault.budget (budget, unit, slots) VALUES (p_budget, p_unit, p_slots) ON CONFLICT DO NOTHING;
   IF FOUND THEN
     v_cells := vault.add_slots(p_budget);
@@ -48,13 +51,13 @@ CREATE FUNCTION vault.set_budget_open(p_budget bigint, p_open boolean) RETURNS b
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = vault, pg_temp AS $$
 BEGIN
   PERFORM FROM vault.slot WHERE budget = p_budget ORDER BY pb, budget, slot FOR NO KEY UPDATE;
-  UPDATE vault.slot SET open = p_open WHERE budget = p_budget;
+  UPDATE vault.slot SET open = p_open WHERE budget = p_budget AND budget > 0;
   RETURN FOUND;
 END $$;
 
 -- Lays the whole of a budget out again over the cells there are now; the caller holds its locks. Half is leased to the slots of all
 -- cells and half stays in the reserve. A budget that is nearly gone is gathered in slots 0, so that the last units can be taken
--- whole: in equal parts while a part is enough for `p_amount`, and what is less than that in the cell that asks, `p_pb`.
+-- whole, and a counter sooner, as whole batches meet it while it is small: in equal parts while a part is enough for `p_amount`, and what is less than that in the cell that asks, `p_pb`.
 CREATE FUNCTION vault.lay_out(p_budget bigint, p_total bigint, p_amount bigint, p_pb smallint) RETURNS void
 LANGUAGE plpgsql SET search_path = vault, pg_temp AS $$
 DECLARE
@@ -65,7 +68,7 @@ DECLARE
   v_share bigint;
 BEGIN
   SELECT n * slots INTO v_slots FROM vault.budget WHERE budget = p_budget;
-  v_gather := p_total < 4 * v_slots * greatest(p_amount, 1);
+  v_gather := p_total < CASE WHEN p_budget < 0 THEN 64 ELSE 4 END * v_slots * greatest(p_amount, 1);
   v_share := CASE WHEN NOT v_gather THEN p_total / 2 / v_slots WHEN p_total / n >= p_amount THEN p_total / n ELSE 0 END;
   UPDATE vault.slot SET avail = CASE
     WHEN pb <> ALL (v_cells) OR v_gather AND slot > 0 THEN 0
@@ -117,7 +120,7 @@ DECLARE
   v_total bigint;
   v_old vault.budget_entry;
 BEGIN
-  IF (p_id IS NOT NULL AND p_amount BETWEEN 1 AND 1000000000000000 AND p_kind IN ('topup', 'cut') AND length(p_document) BETWEEN 1 AND 100) IS NOT TRUE THEN
+  IF (p_budget > 0 AND p_id IS NOT NULL AND p_amount BETWEEN 1 AND 1000000000000000 AND p_kind IN ('topup', 'cut') AND length(p_document) BETWEEN 1 AND 100) IS NOT TRUE THEN
     RETURN 'invalid';
   END IF;
   IF (p_actor <> p_approver) IS NOT TRUE THEN
@@ -154,7 +157,11 @@ BEGIN
     RETURN false;
   END IF;
   v_new.person_limits := vault.named_limits(v_new.person_limits);
+  v_new.scoped_limits := vault.named_limits(v_new.scoped_limits);
   INSERT INTO vault.earn_terms SELECT v_new.* ON CONFLICT DO NOTHING;
+  IF FOUND THEN
+    PERFORM vault.put_caps(v_new.scoped_limits, 'earn_terms:' || v_new.terms);
+  END IF;
   SELECT * INTO v_old FROM vault.earn_terms t WHERE t.terms = v_new.terms;
   RETURN v_old IS NOT DISTINCT FROM v_new;
 END $$;
@@ -171,15 +178,20 @@ BEGIN
     RETURN false;
   END IF;
   v_new.person_limits := vault.named_limits(v_new.person_limits);
+  v_new.scoped_limits := vault.named_limits(v_new.scoped_limits);
   INSERT INTO vault.coupon_terms SELECT v_new.* ON CONFLICT DO NOTHING;
+  IF FOUND THEN
+    PERFORM vault.put_caps(v_new.scoped_limits, 'coupon_terms:' || v_new.terms);
+  END IF;
   SELECT * INTO v_old FROM vault.coupon_terms t WHERE t.terms = v_new.terms;
   RETURN coalesce(v_old IS NOT DISTINCT FROM v_new, false);
 END $$;
 
-CREATE FUNCTION vault.set_acceptor(p_kind text, p_id bigint, p_merchant bigint, p_store bigint, p_open boolean) RETURNS void
+CREATE FUNCTION vault.set_acceptor(p_kind text, p_id bigint, p_merchant bigint, p_store bigint, p_open boolean, p_town text) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = vault, pg_temp AS $$
-  INSERT INTO vault.acceptor (kind, id, merchant_id, store_id, open) VALUES (p_kind, p_id, p_merchant, p_store, p_open)
-  ON CONFLICT (kind, id) DO UPDATE SET merchant_id = excluded.merchant_id, store_id = excluded.store_id, open = excluded.open
+  INSERT INTO vault.acceptor (kind, id, merchant_id, store_id, open, town) VALUES (p_kind, p_id, p_merchant, p_store, p_open, p_town)
+  ON CONFLICT (kind, id) DO UPDATE
+  SET merchant_id = excluded.merchant_id, store_id = excluded.store_id, open = excluded.open, town = excluded.town
 $$;
 
 -- Issues showings of a coupon: one credential and one directory row per handle. `handles` were drawn by the caller; one that is

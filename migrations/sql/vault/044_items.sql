@@ -1,7 +1,9 @@
 -- What a posting asks for, what is known about it, and what an operation decides.
 
--- One request. The last five fields are never a caller's: the round in which the item is decided (a second item of one resident must
--- find what the first one did), and the slots it may take from or give back to (D4).
+-- One request. town is the resident's, for limits by town; counted: that its terms limit what happens at places, so that the counters
+-- are looked for before the locks. The fields from round on are never a caller's: the round in which the item is decided (a second item of one resident must
+-- find what the first one did), the slots it may take from or give back to (D4), and the counters of its terms, in their order, with the
+-- day they are for, their places and their slots; a counter that is not open yet is NULL.
 CREATE TYPE vault.item AS (
   n                 integer,
   op                smallint,
@@ -40,11 +42,17 @@ CREATE TYPE vault.item AS (
   request_no        text,
   memo              text,
   order_no          text,
+  town              text,
+  counted           boolean,
   round             integer,
   budget_a          bigint,
   slot_a            smallint,
   budget_b          bigint,
-  slot_b            smallint
+  slot_b            smallint,
+  counted_on        date,
+  places            text[],
+  counters          bigint[],
+  counter_slots     smallint[]
 );
 
 -- What a resident's coupons already did on one order of a shop: how many of the same stacking group, the fewest that one of them
@@ -77,11 +85,12 @@ CREATE TYPE vault.facts AS (
   a_at       integer,
   b_at       integer,
   a          vault.slot,
-  bb         vault.slot
+  bb         vault.slot,
+  cs         vault.slot[]
 );
 
--- What an operation decided: legs per unit, what it takes from (or, negative, gives back to) its two slots, and the rows as they
--- shall be afterwards. NULL: untouched.
+-- What an operation decided: legs per unit, what it takes from (or, negative, gives back to) its two slots and its counters, and the
+-- rows as they shall be afterwards. NULL: untouched.
 CREATE TYPE vault.movement AS (
   st           smallint,
   d_avail      bigint,
@@ -99,6 +108,7 @@ CREATE TYPE vault.movement AS (
   ref          uuid,
   take_a       bigint,
   take_b       bigint,
+  counted      bigint[],
   lots         jsonb,
   detail       jsonb,
   lot_expiry   date[],

@@ -15,6 +15,7 @@ DECLARE
   v_points bigint := coalesce(i.points, t.points);
   v_expiry date;
   v_limits record;
+  v_places vault.movement;
 BEGIN
   IF t.terms IS NULL THEN
     RETURN vault.refusal(15);
@@ -30,6 +31,12 @@ BEGIN
   IF v_limits.reached THEN
     RETURN vault.refusal(14);
   END IF;
+  IF cardinality(t.scoped_limits) > 0 THEN
+    v_places := vault.check_counters(f, t.scoped_limits, 'earn', i.earned_on, v_points, 0, 0);
+    IF v_places.st <> 0 THEN
+      RETURN v_places;
+    END IF;
+  END IF;
   m := vault.check_slots(f, v_points, 0);
   IF m.st <> 0 THEN
     RETURN m;
@@ -37,6 +44,7 @@ BEGIN
   SELECT a.new_expiry, a.new_points INTO m.lot_expiry, m.lot_points
   FROM vault.add_lot((f.w).lot_expiry, (f.w).lot_points, v_expiry, v_points) a;
   m.allowances := v_limits.allowances;
+  m.counted := v_places.counted;
   m.d_avail := v_points;
   m.d_held := 0;
   m.d_peer := -v_points;

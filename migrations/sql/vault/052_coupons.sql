@@ -43,6 +43,7 @@ DECLARE
   v_expires date;
   v_reserved bigint;
   v_limits record;
+  v_places vault.movement;
   v_points record;
 BEGIN
   IF p_internal AND NOT vault.short_text(i.reason, 120) THEN
@@ -66,6 +67,12 @@ BEGIN
     END IF;
   END IF;
   v_reserved := vault.most_paid(t);
+  IF cardinality(t.scoped_limits) > 0 THEN
+    v_places := vault.check_counters(f, t.scoped_limits, 'issue', v_today, v_price, t.face_value_fen, v_reserved);
+    IF v_places.st <> 0 THEN
+      RETURN v_places;
+    END IF;
+  END IF;
   m := vault.check_slots(f, 1, v_reserved);
   IF m.st <> 0 THEN
     RETURN m;
@@ -80,6 +87,7 @@ BEGIN
     m.d_peer := v_price;
   END IF;
   m.allowances := v_limits.allowances;
+  m.counted := v_places.counted;
   m.coupon := ROW(i.b, i.owner, i.id, t.terms, 'issued', v_expires, v_reserved, NULL, NULL, NULL, p_at);
   m.peer := t.template;
   m.terms := t.terms;
@@ -141,6 +149,7 @@ DECLARE
   v_spent uuid := coalesce(i.lock, (f.cr).id);
   v_discount record;
   v_limits record;
+  v_places vault.movement;
   v_share record;
   v_void_until timestamptz;
 BEGIN
@@ -156,12 +165,19 @@ BEGIN
     RETURN vault.refusal(14);
   END IF;
   v_share := vault.funding_of(t, v_discount.discount_fen);
+  IF cardinality(t.scoped_limits) > 0 THEN
+    v_places := vault.check_counters(f, t.scoped_limits, 'redeem', v_today, 0, v_discount.discount_fen, v_share.paid_fen);
+    IF v_places.st <> 0 THEN
+      RETURN v_places;
+    END IF;
+  END IF;
   v_void_until := p_at + make_interval(secs => t.void_window_s);
   m := vault.fen_legs(vault.coupon_legs(m, 0, -1, 1, 0), 0, -v_share.paid_fen, v_share.paid_fen);
   m.allowances := v_limits.allowances;
+  m.counted := v_places.counted;
   m.redemption := ROW(i.b, i.id, i.owner, v_spent, coalesce((f.cr).void_id, i.void), c.id, t.terms, i.merchant, i.store, i.terminal,
     i.staff, i.order_no, i.order_amount_fen, v_discount.discount_fen, v_share.platform_fen, v_share.sponsor_fen, v_share.merchant_fen, v_today,
-    p_at, v_void_until);
+    p_at, v_void_until, CASE WHEN m.counted IS NOT NULL THEN vault.counted_of(i.counters, m.counted) END);
   c.state := 'redeemed';
   c.redemption_id := i.id;
   c.reserved_fen := c.reserved_fen - v_share.paid_fen;
@@ -201,6 +217,10 @@ BEGIN
   END IF;
   m := vault.fen_legs(vault.coupon_legs(m, 0, 1, -1, 0), 0, v_paid, -v_paid);
   m.allowances := (vault.count_limits(t.person_limits, NULL, 'redeem', i.owner, r.business_date, -1, 0, r.discount_fen)).allowances;
+  IF r.counted IS NOT NULL THEN
+    SELECT array_agg(-(x.taken ->> 1)::bigint ORDER BY x.k) INTO m.counted
+    FROM jsonb_array_elements(r.counted) WITH ORDINALITY x (taken, k);
+  END IF;
   c.expires_on := CASE WHEN t.grace_days > 0 THEN greatest(c.expires_on, v_today + t.grace_days) ELSE c.expires_on END;
   c.reserved_fen := c.reserved_fen + v_paid;
   c.redemption_id := NULL;

@@ -45,7 +45,8 @@ BEGIN
   ELSIF v_result = 'usable' THEN
     o.status := 0;
     o.answer := jsonb_build_object('owner', w.owner, 'credential_id', cr.id, 'coupon_id', c.id, 'terms', t.terms,
-      'redemption_id', CASE cr.state WHEN 'open' THEN i.redemption ELSE cr.redemption_id END, 'expires_on', c.expires_on);
+      'redemption_id', CASE cr.state WHEN 'open' THEN i.redemption ELSE cr.redemption_id END, 'expires_on', c.expires_on,
+      'counted', cardinality(t.scoped_limits) > 0);
   END IF;
   RETURN o;
 END $$;

@@ -11,6 +11,7 @@ DECLARE
   v_txid bigint := pg_current_xact_id()::text::bigint;
   v_kept record;
   v_takes jsonb;
+  v_counted jsonb;
 BEGIN
   IF m.take_a <> 0 THEN
     v_takes := jsonb_build_array(jsonb_build_array((f.a).budget, (f.a).slot, m.take_a));
@@ -18,6 +19,11 @@ BEGIN
   IF m.take_b <> 0 THEN
     v_takes := coalesce(v_takes, '[]') || jsonb_build_array(jsonb_build_array((f.bb).budget, (f.bb).slot, m.take_b));
   END IF;
+  FOR k IN 1..coalesce(cardinality(m.counted), 0) LOOP
+    IF m.counted[k] <> 0 THEN
+      v_counted := coalesce(v_counted, '[]') || jsonb_build_array(jsonb_build_array((f.cs[k]).budget, (f.cs[k]).slot, m.counted[k]));
+    END IF;
+  END LOOP;
   w.seq := w.seq + 1;
   w.points_avail := w.points_avail + coalesce(m.d_avail, 0);
   w.points_held := w.points_held + coalesce(m.d_held, 0);
@@ -27,7 +33,7 @@ BEGIN
   END IF;
   o.entry := ROW(w.b, w.owner, i.id, w.seq, i.op, m.st, m.d_avail, m.d_held, m.d_peer, m.c_stock, m.c_out, m.c_used, m.c_gone,
     m.f_budget, m.f_reserved, m.f_payable, m.peer, w.points_avail, w.points_held, coalesce(m.terms, i.terms), m.ref,
-    CASE WHEN i.op <> 4 THEN v_takes END, m.lots, m.detail, i.hash, p_at, v_txid);
+    CASE WHEN i.op = 4 OR v_takes IS NULL THEN v_counted WHEN v_counted IS NULL THEN v_takes ELSE v_takes || v_counted END, m.lots, m.detail, i.hash, p_at, v_txid);
   IF m.lot_expiry IS NOT NULL THEN
     v_kept := vault.drop_expired(m.lot_expiry, m.lot_points, vault.city_day(p_at));
     w.lot_expiry := v_kept.kept_expiry;

@@ -81,6 +81,8 @@ DECLARE
   v_facts refcursor;
   f vault.facts;
   o vault.outcome;
+  v_budget bigint;
+  v_place integer;
   v_allowed smallint[] := CASE WHEN p_internal THEN '{1,2,5,6,7,11,13,15}' ELSE '{2,3,4,8,9,10,11,12,14,15,16,17,18,20}' END;
   v_wallets vault.wallet[];
   v_journal vault.journal[];
@@ -124,6 +126,11 @@ BEGIN
           f.bb := p_slots[f.b_at];
         END IF;
       END IF;
+      IF (f.i).counters IS NOT NULL THEN
+        FOREACH v_budget IN ARRAY (f.i).counters LOOP
+          f.cs := array_append(f.cs, p_slots[array_position(p_budgets, v_budget)]);
+        END LOOP;
+      END IF;
       IF (f.i).op = 3 AND (f.i).lock IS NOT NULL THEN
         IF EXISTS (SELECT FROM vault.redemption_ref d WHERE d.redemption_id = (f.i).id AND (d.b, d.owner) <> ((f.i).b, (f.i).owner)) THEN
           f.i.id := NULL;  -- somebody else's redemption has this id
@@ -140,9 +147,9 @@ BEGIN
         END IF;
       END IF;
       o := vault.decide(f, v_at, p_internal);
-      IF o.status = 11 AND vault.is_exhausted(CASE WHEN ((f.a).budget = (o.answer ->> 'budget')::bigint) THEN f.a ELSE f.bb END) THEN
-        o.status := 12;
-        o.answer := NULL;
+      IF o.status = 11 AND o.answer ? 'budget' AND vault.is_exhausted(p_slots[array_position(p_budgets, (o.answer ->> 'budget')::bigint)]) THEN
+        o.status := CASE WHEN o.answer ? 'limit' THEN 14 ELSE 12 END;
+        o.answer := o.answer -> 'limit';
       END IF;
     END IF;
     IF (o.entry).id IS NOT NULL THEN
@@ -157,6 +164,12 @@ BEGIN
       IF (o.m).take_b <> 0 THEN
         p_slots[f.b_at].avail := p_slots[f.b_at].avail - (o.m).take_b;
       END IF;
+      FOR k IN 1..coalesce(cardinality((o.m).counted), 0) LOOP
+        IF (o.m).counted[k] <> 0 THEN
+          v_place := array_position(p_budgets, (f.i).counters[k]);
+          p_slots[v_place].avail := p_slots[v_place].avail - (o.m).counted[k];
+        END IF;
+      END LOOP;
       IF ((o.m).coupon).id IS NOT NULL THEN
         IF (f.i).op = 2 THEN
           v_new := v_new || (o.m).coupon;
@@ -220,7 +233,7 @@ BEGIN
     RAISE EXCEPTION 'a call has a bucket, a lane and at most 1024 items' USING ERRCODE = 'invalid_parameter_value';
   END IF;
   FOR k IN 1..coalesce(cardinality(v_items), 0) LOOP
-    v_resolves := v_resolves OR v_items[k].op IN (1, 2, 4, 5, 6, 16);
+    v_resolves := v_resolves OR v_items[k].op IN (1, 2, 4, 5, 6, 16) OR v_items[k].op = 3 AND v_items[k].counted IS TRUE;
     v_points_only := v_points_only AND v_items[k].op IN (7, 8, 9, 10, 11, 12, 13, 17, 18);
   END LOOP;
   IF v_resolves THEN
@@ -232,7 +245,8 @@ BEGIN
     SELECT array_agg(ROW(s.pb, s.budget, s.slot, s.avail, s.open)::vault.slot), array_agg(s.budget) INTO v_slots, v_budgets FROM (
       SELECT s.pb, s.budget, s.slot, s.avail, s.open FROM vault.slot s
       JOIN (SELECT x.budget_a AS budget, x.slot_a AS slot FROM unnest(v_items) x WHERE x.budget_a IS NOT NULL
-            UNION SELECT x.budget_b, x.slot_b FROM unnest(v_items) x WHERE x.budget_b IS NOT NULL) k
+            UNION SELECT x.budget_b, x.slot_b FROM unnest(v_items) x WHERE x.budget_b IS NOT NULL
+            UNION SELECT unnest(x.counters), unnest(x.counter_slots) FROM unnest(v_items) x WHERE x.counters IS NOT NULL) k
         ON s.pb = vault.cell(p_b) AND k.budget = s.budget AND k.slot = s.slot
       ORDER BY s.pb, s.budget, s.slot FOR NO KEY UPDATE OF s) s;
   END IF;

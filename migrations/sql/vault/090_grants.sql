@@ -12,6 +12,7 @@
 --   seal_next            -     x         seal_head_next         -     x
 --   note_proof           -     x
 --   fold_next            -     x         cell                   x     x
+--   open_counter         x     x
 --   put_calendar_year    -     x         usable_next            x     x
 
 REVOKE ALL ON SCHEMA vault FROM PUBLIC;
@@ -19,7 +20,7 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA vault FROM PUBLIC;
 GRANT USAGE ON SCHEMA vault TO chengxin_app, chengxin_worker;
 GRANT SELECT ON ALL TABLES IN SCHEMA vault TO chengxin_app, chengxin_worker;
 GRANT EXECUTE ON FUNCTION
-  vault.open_wallet, vault.create_budget, vault.set_budget_open, vault.put_budget_entry, vault.rebalance, vault.put_earn_terms,
+  vault.open_wallet, vault.create_budget, vault.open_counter, vault.set_budget_open, vault.put_budget_entry, vault.rebalance, vault.put_earn_terms,
   vault.put_coupon_terms, vault.set_acceptor, vault.now, vault.today, vault.zone, vault.cell, vault.lots_ok, vault.id_time, vault.id_version
   TO chengxin_app, chengxin_worker;
 GRANT EXECUTE ON FUNCTION vault.usable_next TO chengxin_app, chengxin_worker;
