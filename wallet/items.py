@@ -252,8 +252,8 @@ class FreezeChanged(Posted, frozen=True, kw_only=True):
 
 
 class ScannedCredential(msgspec.Struct, frozen=True, kw_only=True):
-    """A code that a terminal may now redeem. `counted`: whether its terms have limits at places. `owner` is the resident: for the ticket only, never for a merchant's
-    eyes."""
+    """A code that a terminal may now redeem. `counted`: whether its terms have limits at places. `owner` is the
+    resident: for the ticket only, never for a merchant's eyes."""
 
     owner: int
     credential_id: UUID

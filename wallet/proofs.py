@@ -240,7 +240,8 @@ _POINT_PROOFS: tuple[tuple[str, str, str], ...] = (
           FROM journal j LEFT JOIN vault.budget g ON g.budget = (takes -> 0 ->> 0)::bigint
           LEFT JOIN vault.budget h ON h.budget = (takes -> 1 ->> 0)::bigint
           WHERE takes IS NOT NULL OR op = 1 OR c_stock <> 0 OR f_budget <> 0) x
-        WHERE jsonb_path_exists(takes, '$[2 to last][0] ? (@ >= 0)') OR num_nulls(unit_a, took_a) = 1 OR num_nulls(unit_b, took_b) = 1
+        WHERE jsonb_path_exists(takes, '$[2 to last][0] ? (@ >= 0)')
+          OR num_nulls(unit_a, took_a) = 1 OR num_nulls(unit_b, took_b) = 1
           OR CASE unit_a WHEN 'coupons' THEN took_a ELSE 0 END + CASE unit_b WHEN 'coupons' THEN took_b ELSE 0 END
              <> -coalesce(c_stock, 0)
           OR CASE unit_a WHEN 'fen' THEN took_a ELSE 0 END + CASE unit_b WHEN 'fen' THEN took_b ELSE 0 END

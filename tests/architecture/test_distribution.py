@@ -42,6 +42,8 @@ DIRECTORIES = {
 EVERYWHERE = {
     "budget": "postings read how many slots it has; its reserve is touched by rebalancing alone",
     "budget_entry": "written by staff, read by proofs",
+    "limit_cap": "changes when terms are put",
+    "counter": "as budget: which one it is never changes, its slots lie by cell",
     "earn_terms": "immutable",
     "coupon_terms": "immutable",
     "acceptor": "changes when a merchant does",
@@ -80,6 +82,7 @@ READ_BEFORE = {"credential_handle": set[str](), "redemption_ref": {"post_round"}
 #: By staff, on what is everywhere or by cell.
 PREPARING = {
     "create_budget",
+    "open_counter",
     "set_budget_open",
     "put_budget_entry",
     "rebalance",

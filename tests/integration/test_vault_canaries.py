@@ -78,7 +78,7 @@ BROKEN: list[tuple[str, str]] = [
     ("discount_is_borne_in_shares", "UPDATE vault.redemption SET sponsor_fen = sponsor_fen - 1, merchant_fen = merchant_fen + 1"
                                     " WHERE sponsor_fen > 0"),
     ("discount_is_borne_in_shares", "ALTER TABLE vault.redemption DROP CONSTRAINT redemption_shares;"
-                                    "UPDATE vault.redemption SET discount_fen = discount_fen + 1"),
+                                    "UPDATE vault.redemption SET discount_fen = discount_fen + 1, merchant_fen = merchant_fen + 1"),
     ("redeemed_where_and_when_allowed", "UPDATE vault.coupon_terms SET merchants = '{999}'"),
     ("redeemed_where_and_when_allowed", "UPDATE vault.coupon_terms SET stores = '{999}'"),
     ("redeemed_where_and_when_allowed", "UPDATE vault.coupon_terms SET starts_after_days = 3000"),
@@ -94,6 +94,16 @@ BROKEN: list[tuple[str, str]] = [
     ("coupon_knows_its_redemption", "UPDATE vault.coupon SET redemption_id = gen_random_uuid() WHERE state = 'redeemed'"),
     ("allowances_are_the_journal", "UPDATE vault.allowance SET used = used + 1"),
     ("allowances_are_the_journal", "DELETE FROM vault.allowance"),
+    ("counters_are_what_terms_allow", "UPDATE vault.counter SET cap = cap + 1"),
+    ("counters_are_what_terms_allow", "DELETE FROM vault.counter"),
+    ("counters_are_what_terms_allow", "UPDATE vault.counter SET period_start = period_start + 1"),
+    ("counters_are_what_terms_allow", "UPDATE vault.limit_cap SET measure = 'points'"),
+    ("counters_are_the_journal", "UPDATE vault.counter SET place = '7'"),
+    ("counters_are_the_journal", "UPDATE vault.counter SET limit_id = 'other'"),
+    ("counters_are_the_journal", "UPDATE vault.journal SET takes = NULL WHERE op = 3 AND takes IS NOT NULL"),
+    ("counters_are_the_journal", "UPDATE vault.journal SET takes = jsonb_set(takes, '{-1,2}', '2') WHERE op = 4 AND takes IS NOT NULL"),
+    ("counters_are_the_journal", "UPDATE vault.redemption SET discount_fen = discount_fen + 1, merchant_fen = merchant_fen + 1"),
+    ("budget_is_its_entries", "UPDATE vault.slot SET avail = avail + 1 WHERE budget < 0"),
     ("folds_are_the_journal", "INSERT INTO vault.fold VALUES (0, 'payee', 1, 'points', 5)"),
     *(("folds_are_the_journal", f"UPDATE vault.fold_cursor SET folded_to = {2**62}; INSERT INTO vault.fold SELECT b, kind, account, unit,"
                                 f" sum(amount) FROM vault.fold_leg WHERE kind <> '{kind}' GROUP BY 1, 2, 3, 4")

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 import pytest_asyncio
 from msgspec import structs
@@ -72,7 +73,8 @@ async def test_two_hundred_at_once_meet_a_cap_of_fifty_at_a_store_and_exactly_fi
     assert sum(done) == 50
     elsewhere = await redeem(ledger, terms, OTHER_STORE)
     assert elsewhere.store_id == OTHER_STORE.store_id
-    assert {place: state for (_, place, _), state in (await counters(ledger)).items()} == {"11": (50, 0), "12": (50, 49)}
+    places = {place: state for (_, place, _), state in (await counters(ledger)).items()}
+    assert places == {"11": (50, 0), "12": (50, 49)}
     assert await ledger.broken() == []
 
 
@@ -85,14 +87,14 @@ async def test_two_hundred_claims_and_earnings_meet_the_cap_of_a_campaign_exactl
     claims = asyncio.gather(*(counted(ledger.claim(one, terms)) for one in residents))
     earnings = asyncio.gather(*(counted(ledger.earn(one, earning)) for one in residents))
     assert (sum(await claims), sum(await earnings)) == (77, 111)
-    assert {state for state in (await counters(ledger)).values()} == {(77, 0), (777, 0)}
+    assert set((await counters(ledger)).values()) == {(77, 0), (777, 0)}
     assert await ledger.broken() == []
 
 
 async def test_a_refusal_names_the_limit_and_writes_nothing_and_other_places_go_on(ledger: Ledger) -> None:
     await ledger.stop_clock(NOON)
     terms = await ledger.template(scoped_limits=(limit("merchant", "redeem", 1, period="month"),))
-    await redeem(ledger, terms)
+    first = await redeem(ledger, terms)
     resident = await ledger.resident()
     scanned, rows = await ledger.scanned(terms, resident), await ledger.rows(resident)
     with refusal("limit_reached") as refused:
@@ -101,8 +103,7 @@ async def test_a_refusal_names_the_limit_and_writes_nothing_and_other_places_go_
     assert refused.value.limit == PlaceLimit(name, "1", NOON.date().replace(day=1))
     assert await ledger.rows(resident) == rows
     await redeem(ledger, terms, OTHER_MERCHANT)
-    first = await ledger.owner.fetchrow("SELECT * FROM vault.redemption ORDER BY at, id LIMIT 1")
-    await ledger.app.void(first["id"], acceptor=COUNTER, reason="x")
+    await ledger.app.void(first.id, acceptor=COUNTER, reason="x")
     assert (await ledger.redeem(scanned)).replayed is False, "the same ticket succeeds when there is room again"
     assert await ledger.broken() == []
 
@@ -141,7 +142,7 @@ async def test_a_redemption_counts_what_it_saved_or_what_it_cost(ledger: Ledger,
     )
     redemption = await ledger.redeemed(terms, amount=3330)
     assert (redemption.discount_fen, redemption.platform_fen + redemption.sponsor_fen) == (333, 100)
-    assert [state for state in (await counters(ledger)).values()] == [(1000, 1000 - expected)]
+    assert list((await counters(ledger)).values()) == [(1000, 1000 - expected)]
     assert await ledger.broken() == []
 
 
@@ -154,7 +155,7 @@ async def test_a_claim_counts_its_price_its_worth_or_what_is_reserved(
     scoped = limit("campaign", "issue", 5000, measure=measure, period="day")
     terms = await ledger.template(price_points=30, sponsor_bp=5000, scoped_limits=(scoped,))
     await ledger.claim(await ledger.resident(points=30), terms)
-    assert [state for state in (await counters(ledger)).values()] == [(5000, 5000 - expected)]
+    assert list((await counters(ledger)).values()) == [(5000, 5000 - expected)]
     assert await ledger.broken() == []
 
 
@@ -214,7 +215,7 @@ async def test_a_new_version_changes_running_counters_by_the_difference_and_neve
 ) -> None:
     await ledger.stop_clock(NOON)
     terms = await ledger.template(scoped_limits=(limit("store", "redeem", 5, period="day"),))
-    past = await redeem(ledger, terms)
+    await redeem(ledger, terms)
     await ledger.stop_clock(NOON + timedelta(days=1))
     for _ in range(3):
         await redeem(ledger, terms)
@@ -234,9 +235,9 @@ async def test_a_new_version_changes_running_counters_by_the_difference_and_neve
     assert (await counters(ledger))[name, "11", day] == (6, 3)
     await redeem(ledger, terms, OTHER_STORE)  # older terms, but the cap of the newest
     assert (await counters(ledger))[name, "12", day] == (6, 5)
-    entries = await ledger.owner.fetch("SELECT kind, amount, actor FROM vault.budget_entry WHERE budget < 0 ORDER BY at")
-    assert {(row["kind"], row["actor"]) for row in entries} == {("cap", None)}
-    assert past.id and await ledger.broken() == []
+    entries = await ledger.owner.fetch("SELECT kind, actor FROM vault.budget_entry WHERE budget < 0")
+    assert {tuple(row) for row in entries} == {("cap", None)}
+    assert await ledger.broken() == []
 
 
 async def test_a_claim_that_a_limit_refuses_takes_neither_stock_nor_other_counters(ledger: Ledger) -> None:
@@ -310,9 +311,10 @@ async def test_staff_cannot_change_or_close_a_counter_and_only_known_limits_are_
         assert await app.fetchval(entry, budget, ledger.id7()) == "invalid"
         assert await app.fetchval("SELECT vault.create_budget(-5, 'points', 8::smallint)") is False
         await app.fetchval("SELECT vault.set_budget_open($1, false)", budget)
-        for number, name in ((-7, "unknown"), (7, "template:1/campaign/count/total"), (None, "template:1/campaign/count/total")):
-            assert await app.fetchval(opening, number, name) is None
-        assert await app.fetchval(opening, -7, "template:1/campaign/count/total") == budget
+        name = "template:1/campaign/count/total"
+        for number, of in ((-7, "unknown"), (7, name), (None, name)):
+            assert await app.fetchval(opening, number, of) is None
+        assert await app.fetchval(opening, -7, name) == budget
     await ledger.claim(await ledger.resident(), terms)
     assert list((await counters(ledger)).values()) == [(3, 1)]
     assert await ledger.broken() == []
@@ -320,11 +322,16 @@ async def test_staff_cannot_change_or_close_a_counter_and_only_known_limits_are_
 
 @pytest.mark.parametrize(
     ("scope", "action", "measure"),
-    [("merchant", "issue", "count"), ("store", "issue", "count"), ("campaign", "redeem", "points"), ("town", "earn", "fen"),
-     ("campaign", "earn", "count")],
-)  # fmt: skip
-async def test_a_limit_that_could_never_count_is_no_limit(ledger: Ledger, scope: str, action: str, measure: str) -> None:
-    with pytest.raises(Exception, match="scoped"):
+    [
+        ("merchant", "issue", "count"),
+        ("store", "issue", "count"),
+        ("campaign", "redeem", "points"),
+        ("town", "earn", "fen"),
+        ("campaign", "earn", "count"),
+    ],
+)
+async def test_what_could_never_count_is_no_limit(ledger: Ledger, scope: str, action: str, measure: str) -> None:
+    with pytest.raises(asyncpg.CheckViolationError, match="coupon_terms_scoped"):
         await ledger.template(scoped_limits=(limit(scope, action, 5, measure=measure),))
 
 

@@ -18,6 +18,7 @@ from tests.support.chapters_of_coupons import (
     starving,
     suspending,
 )
+from tests.support.chapters_of_places import crowding
 from tests.support.chapters_of_terms import sharing, stacking, timing, waiting
 from tests.support.ledger import COUNTER, Ledger
 from tests.support.oracle_state import CITY
@@ -236,7 +237,7 @@ async def naming(life: TownLife) -> None:
 CHAPTERS: dict[str, Chapter] = {
     one.__name__: one
     for one in (earning, spending, holding, refunding, adjusting, freezing, claiming, granting, starving, redeeming,
-                suspending, returning, locking, ending, timing, waiting, sharing, stacking, naming, meaning)
+                suspending, returning, locking, ending, timing, waiting, sharing, stacking, crowding, naming, meaning)
 }  # fmt: skip
 
 

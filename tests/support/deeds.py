@@ -12,7 +12,8 @@ from typing import Any
 
 from tests.support.ledger import COUNTER, COUNTERS
 from tests.support.oracle_state import CITY
-from tests.support.town_life import CAMPAIGNS, NOW, TEMPLATES, TownLife
+from tests.support.town_life import NOW, TownLife
+from tests.support.town_offers import CAMPAIGNS, TEMPLATES
 from wallet import Acceptor
 
 #: Nobody's clock goes past this day: the journal has months until then.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tests.support.ledger import COUNTER, Ledger, refusal
+from wallet import ScopedLimit
 
 #: Every operation that leaves a journal row.
 ALL_OPS = {*range(1, 19)}
@@ -17,7 +18,11 @@ async def everything(ledger: Ledger) -> int:
     resident = await ledger.resident(points=1000)
     await ledger.earn(resident, await ledger.campaign(points=50, months=1))
     await _points(ledger, resident)
-    terms = await ledger.template(price_points=10, sponsor_bp=5000)
+    bounded = [
+        ScopedLimit(limit_id="t", scope="campaign", action="issue", cap=100),
+        ScopedLimit(limit_id="t", scope="store", action="redeem", measure="face_value_fen", period="week", cap=90_000),
+    ]
+    terms = await ledger.template(price_points=10, sponsor_bp=5000, scoped_limits=tuple(bounded))
     await ledger.coupon(resident, terms)
     await ledger.redeem(await ledger.scanned(terms, resident))
     voided = await ledger.redeem(await ledger.scanned(terms, resident))

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
-from tests.support.oracle_points import Limited, of_text
+from tests.support.oracle_points import Counted, Places, of_text
 from tests.support.oracle_state import CITY, LONGEST_LOCK, Call, Judgement, Spent, Wallet, city_day, share, take
 
 FOR_EVER = 36_500
@@ -66,6 +66,7 @@ class Redemption:
     paid: int
     day: date
     void_until: datetime
+    counts: list[tuple[Counted, int, int]]
 
 
 def borne(terms: Any, fen: int) -> tuple[int, int, int]:
@@ -95,7 +96,7 @@ def discount_of(terms: Any, amount: int | None) -> tuple[set[str], int]:
 
 
 @dataclass
-class CouponRules(Limited):
+class CouponRules(Places):
     """`_<operation>`: every reason to refuse, and what it does. Counters in `shut` are suspended."""
 
     coupons: dict[UUID, Coupon] = field(default_factory=dict, kw_only=True)
@@ -155,10 +156,12 @@ class CouponRules(Limited):
         ]
         expires, price, reserved = min(days), 0 if granted else terms.price_points, most_paid(terms)
         uses = self._uses(terms, "issue", price, terms.face_value_fen)
+        amounts = {"count": 1, "points": price, "face_value_fen": terms.face_value_fen, "fen": reserved}
+        counts = self._counts(terms.scoped_limits, "issue", amounts, today, town=call.args.get("town"))
         takes = (terms.stock_budget, 1), (terms.fen_budget, reserved)
         early = terms.claim_from is not None and at < terms.claim_from
         late = terms.claim_until is not None and at >= terms.claim_until
-        why = self._over(wallet, uses, today) | self.budgets.reasons(*takes)
+        why = self._over(wallet, uses, today) | self.budgets.reasons(*takes) | self._full(counts)
         why |= {"outside_window"} if ((early or late) and not granted) or expires < first else set()
         if price and take(dict(wallet.lots), price, today) is None:
             why |= {"insufficient_points"}
@@ -166,6 +169,7 @@ class CouponRules(Limited):
         def effect() -> dict[str, Any]:
             self.budgets.move(*takes)
             self._use(wallet, uses, today)
+            self._count(counts)
             paid = (take(wallet.lots, price, today) or []) if price else []
             self.coupons[call.id] = Coupon(call.owner, terms, first, expires, reserved, Spent(paid))
             wallet.write("claim", points=(-price, 0, price), coupons=(-1, 1, 0, 0), fen=(-reserved, reserved, 0))
@@ -242,7 +246,10 @@ class CouponRules(Limited):
         platform, sponsor, merchant = borne(terms, max(discount, 0))
         paid = platform + sponsor
         uses = self._uses(terms, "redeem", 0, discount)
+        amounts = {"count": 1, "face_value_fen": max(discount, 0), "fen": paid}
+        counts = self._counts(terms.scoped_limits, "redeem", amounts, today, at=counter)
         why = why | unfit | crowded | self._suspended(counter) | self._over(wallet, uses, today)
+        why |= self._full(counts)
         why |= self._out_of_time(coupon, at) | ({"not_valid"} if self._elsewhere(terms, counter) else set())
         why |= {"coupon_not_usable"} if shown and coupon.now(at) != "issued" else set()
         why |= {"coupon_expired"} if coupon.expires_on < today else set()
@@ -254,10 +261,11 @@ class CouponRules(Limited):
             if shown:
                 shown.state = "redeemed"
             self._use(wallet, uses, today)
+            self._count(counts)
             until = at + timedelta(seconds=terms.void_window_s)
             self.redemptions[call.id] = Redemption(
                 call.owner, coupon_id, terms, counter, void, call.args["order_no"], call.args["amount"], discount, paid,
-                today, until)  # fmt: skip
+                today, until, counts)  # fmt: skip
             wallet.write("redeem", coupons=(0, -1, 1, 0), fen=(0, -paid, paid))
             return {"coupon_id": coupon_id, "order_no": call.args["order_no"], "discount_fen": discount,
                     "platform_fen": platform, "sponsor_fen": sponsor, "merchant_fen": merchant,
@@ -299,6 +307,7 @@ class CouponRules(Limited):
             if made.terms.grace_days:
                 coupon.expires_on = max(coupon.expires_on, today + timedelta(days=made.terms.grace_days))
             self._use(wallet, self._uses(made.terms, "redeem", 0, made.discount), made.day, -1)
+            self._count(made.counts, -1)
             wallet.write("void", coupons=(0, 1, -1, 0), fen=(0, made.paid, -made.paid))
             if coupon.expires_on < today:
                 self._end(wallet, coupon, "expire_coupon", "expired")

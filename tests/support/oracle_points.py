@@ -25,12 +25,17 @@ from tests.support.oracle_state import (
 
 @dataclass(frozen=True)
 class Campaign:
-    """Earning terms as the oracle knows them. `limits` have limit_id, action, measure, period and cap."""
+    """Earning terms as the oracle knows them. `limits` have limit_id, action, measure, period and cap; `places` a scope,
+    too."""
 
     budget: int
     points: int
     months: int
     limits: tuple[Any, ...]
+    places: tuple[Any, ...] = ()
+
+
+Counted = tuple[str, str, date]
 
 
 @dataclass
@@ -41,6 +46,8 @@ class Books:
     budgets: Budgets = field(default_factory=Budgets, kw_only=True)
     campaigns: dict[int, Campaign] = field(default_factory=dict, kw_only=True)
     templates: dict[int, Any] = field(default_factory=dict, kw_only=True)
+    #: What happened at each place: by limit, place and first day of the period.
+    counted: dict[Counted, int] = field(default_factory=dict, kw_only=True)
 
 
 def of_text(text: str | None, most: int) -> set[str]:
@@ -68,7 +75,36 @@ class Limited(Books):
                 wallet.used[key] = wallet.used.get(key, 0) + sign * amount
 
 
-class PointRules(Limited):
+@dataclass
+class Places(Limited):
+    """Limits at places by period, whoever does it. What a place is depends on the limit's scope."""
+
+    #: Where each store is.
+    towns: dict[int, str] = field(default_factory=dict, kw_only=True)
+
+    def _counts(
+        self, limits: Any, action: str, amounts: dict[str, int], day: date, *, town: str | None = None, at: Any = None
+    ) -> list[tuple[Counted, int, int]]:
+        """What an action counts: where, how much, and what is allowed there."""
+        here = {"campaign": "", "town": town or ""}
+        if at is not None:
+            here |= {"merchant": str(at.merchant_id), "store": str(at.store_id), "town": self.towns[at.store_id]}
+        return [
+            ((f"{one.limit_id}/{one.scope}/{one.measure}/{one.period}", here[one.scope],
+              period_start(one.period, day)), amounts[one.measure], one.cap)
+            for one in limits if one.action == action and amounts[one.measure]
+        ]  # fmt: skip
+
+    def _full(self, counts: list[tuple[Counted, int, int]]) -> set[str]:
+        over = any(self.counted.get(key, 0) + amount > cap for key, amount, cap in counts)
+        return {"limit_reached"} if over else set()
+
+    def _count(self, counts: list[tuple[Counted, int, int]], sign: int = 1) -> None:
+        for key, amount, _ in counts:
+            self.counted[key] = self.counted.get(key, 0) + sign * amount
+
+
+class PointRules(Places):
     """`_<operation>`: every reason to refuse, and what it does."""
 
     def _earn(self, wallet: Wallet, call: Call, at: datetime) -> Judgement:
@@ -81,13 +117,16 @@ class PointRules(Limited):
             return Judgement({"invalid_item"})
         measures = {"count": 1, "points": points}
         uses = [(one, measures.get(one.measure, 0)) for one in terms.limits if one.action == "earn"]
+        counts = self._counts(terms.places, "earn", measures, call.args["on"], town=call.args.get("town"))
         why = self._over(wallet, uses, call.args["on"]) | self.budgets.reasons((terms.budget, points))
+        why |= self._full(counts)
         why |= {"invalid_item"} if call.args["on"] > today else set()
         why |= {"outside_window"} if day < today else set()
 
         def effect() -> dict[str, Any]:
             self.budgets.move((terms.budget, points))
             self._use(wallet, uses, call.args["on"])
+            self._count(counts)
             put(wallet.lots, [(day, points)])
             wallet.write("earn", points=(points, 0, -points))
             wallet.bury(today)

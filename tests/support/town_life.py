@@ -7,42 +7,16 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from tests.support.ledger import COUNTER, Ledger
+from tests.support.ledger import COUNTER, TOWNS, Ledger
 from tests.support.oracle import Oracle
 from tests.support.oracle_coupons import Credential
 from tests.support.oracle_points import Campaign
 from tests.support.oracle_state import CITY, Wallet, city_day, month_end
+from tests.support.town_offers import CAMPAIGNS, HOMES, PLACES, TEMPLATES
 from tests.support.trial import Trial, call, changed, client_id, job_id
-from wallet import Acceptor, CouponTerms, EarnTerms, PersonLimit, Refused, UsableWindow
+from wallet import Acceptor, CouponTerms, EarnTerms, PersonLimit, Refused, ScopedLimit
 
 NOW = timedelta(0)
-#: points, months of validity, limits (measure, period, cap), points in the budget
-CAMPAIGNS: dict[str, tuple[int, int, tuple[tuple[str, str, int], ...], int]] = {
-    "short": (30, 1, (("count", "day", 3), ("points", "month", 120)), 5000),
-    "long": (17, 24, (("count", "total", 6),), 5000),
-    "week": (100, 2, (("points", "week", 300),), 5000),
-    "small": (60, 12, (), 150),
-}
-TEMPLATES: dict[str, dict[str, Any]] = {
-    "bought": {"price_points": 25, "return_stock": True, "limits": (("issue", "points", "month", 100),)},
-    "percent": {"kind": "discount", "pay_bp": 8750, "cap_fen": 1999,
-                "limits": (("redeem", "face_value_fen", "day", 2500),)},
-    "over": {"threshold_fen": 5000, "sponsor_bp": 3333, "price_points": 10, "grace_days": 3,
-             "limits": (("issue", "count", "total", 4), ("redeem", "count", "week", 2))},
-    "plain": {"sponsor_bp": 0, "fen_budget": None, "price_points": 3, "valid_days": 1, "merchants": (1,),
-              "void_window_s": 3 * 86_400},
-    "gift": {"price_points": 40, "claim_until": datetime(2027, 1, 1, tzinfo=CITY),
-             "limits": (("issue", "count", "total", 3), ("issue", "points", "day", 30))},
-    "lunch": {"windows": (UsableWindow(day="workday", from_minute=660, until_minute=810),
-                          UsableWindow(weekdays=(6,), until_minute=720)), "stores": (11, 21)},
-    "later": {"starts_after_days": 2, "valid_days": 1, "valid_from": date(2027, 2, 3)},
-    "late": {"starts_after_days": 1, "valid_until": date(2027, 2, 28)},
-    "shared": {"kind": "discount", "pay_bp": 5000, "cap_fen": 999, "platform_bp": 3333, "sponsor_bp": 3333,
-               "stacking_group": "meal"},
-    "pair": {"face_value_fen": 700, "stacking_group": "meal", "most_per_order": 2, "platform_bp": 1,
-             "sponsor_bp": 2500},
-    "last": {"face_value_fen": 777, "sponsor_bp": 5000, "stock": 3, "valid_days": 0, "return_stock": True},
-}  # fmt: skip
 
 
 def midnight_after(day: date) -> datetime:
@@ -70,7 +44,7 @@ class TownLife:
             " FROM vault.journal_month"
         )
         assert months is not None
-        self.oracle = Oracle(months["first"], months["after"])
+        self.oracle = Oracle(months["first"], months["after"], towns=TOWNS)
         self.trial = Trial(self.ledger, self.oracle)
         await self.ledger.stop_clock(start)
         for _ in range(3):
@@ -106,12 +80,21 @@ class TownLife:
                 PersonLimit(limit_id=f"c{terms}:{n}", action="earn", measure=measure, period=period, cap=cap)
                 for n, (measure, period, cap) in enumerate(limits)
             )
+            places = self._places(which, f"c{terms}")
             await self.ledger.worker.put_earn_terms(
-                EarnTerms(id=terms, points_budget=budget, points=points, validity_months=months, person_limits=caps)
-            )
-            self.oracle.campaigns[terms] = Campaign(budget, points, months, caps)
+                EarnTerms(id=terms, points_budget=budget, points=points, validity_months=months, person_limits=caps,
+                          scoped_limits=places)
+            )  # fmt: skip
+            self.oracle.campaigns[terms] = Campaign(budget, points, months, caps, places)
             self.terms[which] = terms
         return self.terms[which]
+
+    @staticmethod
+    def _places(which: str, owner: str) -> tuple[ScopedLimit, ...]:
+        return tuple(
+            ScopedLimit(limit_id=f"{owner}:{n}", scope=scope, action=action, measure=measure, period=period, cap=cap)  # type: ignore[arg-type]
+            for n, (scope, action, measure, period, cap) in enumerate(PLACES.get(which, ()))
+        )
 
     async def template(self, which: str) -> CouponTerms:
         if which not in self.templates:
@@ -127,7 +110,9 @@ class TownLife:
                 PersonLimit(limit_id=f"t{number}:{n}", action=action, measure=measure, period=period, cap=cap)
                 for n, (action, measure, period, cap) in enumerate(limits)
             )
-            made = await self.ledger.template(person_limits=caps, **changes)
+            made = await self.ledger.template(
+                person_limits=caps, scoped_limits=self._places(which, f"t{number}"), **changes
+            )
             self.templates[which] = self.oracle.templates[made.id] = made
         return self.templates[which]
 
@@ -161,7 +146,7 @@ class TownLife:
     async def earn(self, who: int, which: str, age: timedelta = NOW, ago: int = 0, points: int | None = None) -> None:
         """`points`: so many, where the terms allow as many; None: what the terms say."""
         day, named = city_day(self.now) - timedelta(days=ago), {} if points is None else {"points": points}
-        await self.worker(who, "earn", age, terms=await self.campaign(which), on=day, **named)
+        await self.worker(who, "earn", age, terms=await self.campaign(which), on=day, town=HOMES[who % 3], **named)
 
     async def of_hold(
         self, op: str, pick: int, age: timedelta = NOW, stranger: int = 0, *, job: bool = False, **args: Any
@@ -178,11 +163,12 @@ class TownLife:
 
     async def claim(self, who: int, which: str, age: timedelta = NOW) -> None:
         terms = await self.template(which)
-        await self.app(who, "claim", age, template=terms.template_id, terms=terms.id)
+        await self.app(who, "claim", age, template=terms.template_id, terms=terms.id, town=HOMES[who % 3])
 
     async def grant(self, who: int, which: str, age: timedelta = NOW, source: str = "job:7") -> None:
         terms = await self.template(which)
-        await self.worker(who, "grant", age, template=terms.template_id, terms=terms.id, source=source)
+        await self.worker(who, "grant", age, template=terms.template_id, terms=terms.id, source=source,
+                          town=HOMES[who % 3])  # fmt: skip
 
     def _coupon(self, pick: int) -> tuple[UUID, Any]:
         id = list(self.oracle.coupons)[pick % len(self.oracle.coupons)]

@@ -35,7 +35,7 @@ def job_id(at: datetime) -> UUID:
 
 #: What is no part of a request's meaning: it may differ between two sendings of one id.
 UNMEANT = {
-    "claim": {"terms"}, "grant": {"terms"},
+    "earn": {"town"}, "claim": {"terms", "town"}, "grant": {"terms", "town"},
     "redeem": {"credential", "ticket_until"}, "redeem_locked": {"void_id"}, "void": {"reason"},
     "unlock_coupon": {"reason"},
 }  # fmt: skip
@@ -101,13 +101,16 @@ async def send(vault: Vault, one: Call) -> Any:
     """Puts a request to the vault's face."""
     args = dict(one.args)
     if one.op == "earn":
-        return await vault.earn(one.owner, one.id, args["terms"], args["on"], args.get("points"))
+        return await vault.earn(one.owner, one.id, args["terms"], args["on"], args.get("points"), town=args.get("town"))
     if one.op == "claim":
-        return await vault.claim(one.owner, one.id, template_id=args["template"], terms_id=args["terms"])
+        return await vault.claim(
+            one.owner, one.id, template_id=args["template"], terms_id=args["terms"], town=args.get("town")
+        )
     if one.op == "grant":
         return await vault.grant(
-            one.owner, one.id, template_id=args["template"], terms_id=args["terms"], source=args["source"]
-        )
+            one.owner, one.id, template_id=args["template"], terms_id=args["terms"], source=args["source"],
+            town=args.get("town"),
+        )  # fmt: skip
     if one.op == "redeem":
         return await vault.redeem(
             owner=one.owner, credential_id=args["credential"], redemption_id=one.id, acceptor=args["at"],
@@ -193,6 +196,17 @@ class Trial:
         views = await self.ledger.app.budgets(budgets)
         left = {budget: views[budget].left for budget in budgets}
         assert left == self.oracle.budgets.left
+        await self._compare_counters()
+
+    async def _compare_counters(self) -> None:
+        mine = {key: used for key, used in self.oracle.counted.items() if used}
+        rows = await self.ledger.owner.fetch(
+            "SELECT c.*, c.cap - g.reserve - (SELECT sum(avail) FROM vault.slot s WHERE s.budget = c.budget)::bigint"
+            " AS used FROM vault.counter c JOIN vault.budget g USING (budget) WHERE limit_id = ANY ($1)",
+            [*{limit for limit, _, _ in self.oracle.counted}],
+        )
+        used = {(row["limit_id"], row["place"], row["period_start"]): row["used"] for row in rows if row["used"]}
+        assert used == mine, f"counted: {used}, the oracle's {mine}"
 
     async def _fetch(self, sql: str, owners: list[int]) -> list[Any]:
         return await self.ledger.owner.fetch(f"SELECT * FROM vault.{sql}", owners)
