@@ -104,7 +104,6 @@ CANARIES = [
     # -- places
     Canary("a place holds what it may", "check_counters", "s.avail < v_amount AND v_low IS NULL", "false", "crowding"),
     Canary("what is counted is taken", "post_round", "p_slots[v_place].avail - (o.m).counted[k]", "p_slots[v_place].avail", "crowding", "budget_is_its_entries"),
-    Canary("what is counted stands in the entry", "note", "ELSE v_takes || v_counted END", "ELSE v_takes END", "crowding", "counters_are_the_journal"),
     Canary("points at places are points", "check_counters", "WHEN 'points' THEN p_points", "WHEN 'points' THEN 1", "crowding", "counters_are_the_journal"),
     Canary("what it costs is what is paid", "check_counters", "WHEN 'fen' THEN p_fen", "WHEN 'fen' THEN p_face_fen", "crowding", "counters_are_the_journal"),
     Canary("every town has its own", "resolve_counters", "WHEN 'town' THEN v_town", "WHEN 'town' THEN 'x'", "crowding"),

@@ -25,7 +25,7 @@ from tests.support.oracle_state import (
 
 @dataclass(frozen=True)
 class Campaign:
-    """Earning terms as the oracle knows them. `limits` have limit_id, action, measure, period and cap; `places` a scope,
+    """Earning terms as the oracle knows them. `limits` have limit_id, action, measure, period, cap; `places` a scope,
     too."""
 
     budget: int
