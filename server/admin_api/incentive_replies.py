@@ -22,8 +22,9 @@ from server.admin_api.schemas.incentives import (
 )
 from server.incentives.budgets import BudgetState
 from server.incentives.campaigns import CampaignView
-from server.incentives.commands import Limit, Signed
+from server.incentives.commands import Signed
 from server.incentives.course import Difference
+from server.incentives.limits import Limit
 from server.incentives.models import BudgetRequest, CampaignVersion, CouponTemplateVersion
 from server.incentives.rules import Rule
 from server.incentives.simulation import Effects

@@ -20,6 +20,8 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 from server.incentives.facts import FACT_RECORDED
 from server.incentives.handing import Handing
 from server.incentives.judging import Happened, Judge, Offer, happened, offer_of
+from server.incentives.limits import Homes
+from server.incentives.models import CampaignVersion
 from server.incentives.rules import Decision
 from server.incentives.settling import REDRIVE_AFTER_S, is_final, pause_of
 from server.kit.clock import Clock
@@ -80,6 +82,7 @@ class AwardService:
         self._job_key = job_key
         self._handing = handing
         self._judge = Judge(clock)
+        self._homes = Homes(CampaignVersion)
 
     async def on_fact(self, event: Event) -> None:
         """Judge a fact, write down and post what every campaign live at its time owes for it. Other events are left
@@ -133,9 +136,10 @@ class AwardService:
         earned_on = occurred_at.astimezone(self._clock.zone).date()
         try:
             await self._vault.open_wallet(owed["resident_id"])
+            town = await self._homes.town(owed["version_id"], owed["resident_id"], occurred_at)
             await self._vault.earn(
                 owed["resident_id"], owed["vault_id"], terms_id=owed["version_id"], earned_on=earned_on,
-                points=owed["points"],
+                points=owed["points"], town=town,
             )  # fmt: skip
         except Refused as refusal:
             if is_final(refusal, ended=owed["status"] in ("ended", "archived")):

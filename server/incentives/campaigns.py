@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import msgspec
 
@@ -13,6 +12,7 @@ from server.incentives.course import Course, View
 from server.incentives.drafting import Draft
 from server.incentives.effects import most_points
 from server.incentives.errors import CampaignNotFound
+from server.incentives.limits import person_limits, scoped_limits
 from server.incentives.models import Campaign, CampaignVersion
 from server.incentives.names import check_known, names_of
 from server.incentives.rows import Kind
@@ -20,7 +20,7 @@ from server.incentives.rules import Rule
 from server.incentives.wording import campaign_text
 from server.kit.clock import Clock
 from server.kit.db import fetch
-from wallet import EarnTerms, PersonLimit, Vault
+from wallet import EarnTerms, Vault
 
 SHOWN_TO_RESIDENTS = 100
 CAMPAIGNS = Kind("campaign", "campaign_id", Campaign, CampaignVersion, CampaignNotFound)
@@ -83,16 +83,6 @@ class CampaignService(Course[Campaign, CampaignVersion]):
                 points=points,
                 validity_months=version.validity_months,
                 person_limits=person_limits(f"campaign:{row.id}", "earn", version.limits),
+                scoped_limits=scoped_limits(f"campaign:{row.id}", version.limits),
             )
         )
-
-
-def person_limits(owner: str, usual: Literal["earn", "issue"], limits: list[dict[str, Any]]) -> tuple[PersonLimit, ...]:
-    """The limits of a version as the vault counts them: under names that belong to the campaign or template (D17)."""
-    return tuple(
-        PersonLimit(
-            limit_id=owner if limit["action"] == usual else f"{owner}:{limit['action']}",
-            cap=limit["cap"], action=limit["action"], measure=limit["measure"], period=limit["period"],
-        )
-        for limit in limits
-    )  # fmt: skip

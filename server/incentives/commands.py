@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 import msgspec
 
 from server.incentives.effects import most_points
-from server.incentives.errors import LimitNotCounted
+from server.incentives.limits import Limit, check_limits
 from server.incentives.rules import Rule, RuleRefused, check, read
 from server.incentives.rules.needs import kind_of
 from server.incentives.usable import UsableTime, check_windows
@@ -30,9 +30,7 @@ WHOLE_BP = 10_000
 DEFAULT_VOID_WINDOW_S = 1_800
 MAX_VOID_WINDOW_S = 7 * 86_400
 MAX_GRACE_DAYS = 365
-MAX_LIMITS = 8
 A_DAY = timedelta(days=1)
-MAX_CAP = 1_000_000_000_000
 # Every instant between can be told in any zone; "for ever" is no date.
 FIRST_DAY, LAST_DAY = datetime(2000, 1, 1, tzinfo=UTC), datetime(2199, 12, 31, tzinfo=UTC)
 
@@ -65,39 +63,6 @@ def _window(starts_at: datetime, ends_at: datetime) -> None:
         raise InvalidField(field="starts_at")
     if ends_at.tzinfo is None or ends_at <= starts_at or ends_at > LAST_DAY:
         raise InvalidField(field="ends_at")
-
-
-class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """At most `cap` of `measure` in each `period`, for one person (D17). A person is one ID number, however many
-    accounts it has. It is counted with the campaign or template, so that a new version counts on."""
-
-    cap: int
-    action: str
-    measure: str = "count"
-    period: str = "total"
-    scope: str = "resident"
-
-
-def check_limits(limits: tuple[Limit, ...], actions: tuple[str, ...]) -> None:
-    """Raise InvalidField for a limit that cannot be, LimitNotCounted for one that nothing would count yet."""
-    if len(limits) > MAX_LIMITS:
-        raise InvalidField(field="limits")
-    seen = set()
-    for place, limit in enumerate(limits):
-        at = f"limits[{place}]"
-        if limit.scope != "resident":
-            raise LimitNotCounted(field=f"{at}.scope")
-        if limit.action not in actions:
-            raise InvalidField(field=f"{at}.action")
-        if limit.measure not in ("count", "points", "face_value_fen"):
-            raise InvalidField(field=f"{at}.measure")
-        if limit.period not in ("total", "day", "week", "month"):
-            raise InvalidField(field=f"{at}.period")
-        _within(f"{at}.cap", limit.cap, 1, MAX_CAP)
-        way = (limit.action, limit.measure, limit.period)
-        if way in seen:
-            raise InvalidField(field=at)
-        seen.add(way)
 
 
 def rule_of(document: object) -> Rule:
@@ -144,7 +109,7 @@ class CampaignDraft:
             check(self.rule, (self.starts_at.date() - A_DAY, self.ends_at.date() + A_DAY))  # days of any zone
         if self.budget_points is not None:
             _within("budget_points", self.budget_points, most_points(self.rule), MAX_PLANNED)
-        check_limits(self.limits, ("earn",))
+        check_limits(self.limits, ("earn",), at_places=most_points(self.rule) > 0)
         if not most_points(self.rule):  # what is handed over is counted by the house, which counts awards only
             for place, limit in enumerate(self.limits):
                 if limit.measure != "count":

@@ -28,7 +28,8 @@ class CouponService:
         """Claims a coupon, or exchanges points for it, under the client's UUIDv7, by the template's live version; the
         same id again answers the same, also when another version is live by now."""
         terms_id = await self._templates.live_terms(template_id)
-        done = await self._vault.claim(resident_id, id, template_id=template_id, terms_id=terms_id)
+        town = await self._templates.town_for(terms_id, resident_id)
+        done = await self._vault.claim(resident_id, id, template_id=template_id, terms_id=terms_id, town=town)
         return done, await self._templates.benefit(done.result.terms or terms_id)
 
     async def page(self, resident_id: int, *, state: str | None, before: UUID | None, limit: int) -> list[Coupon]:

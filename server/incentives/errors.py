@@ -52,7 +52,8 @@ class BudgetFixed(AppError):
 class LimitNotCounted(AppError):
     """A limit that nothing counts would be a promise that nobody keeps."""
 
-    code, status, message = "limit_not_counted", 422, "目前仅支持按个人（resident）限量，其他范围暂不支持"
+    code, status = "limit_not_counted", 422
+    message = "此项限量无法计数：商户和门店仅限核销；不发放积分的活动仅按个人限量；计量单位须与动作相符"
 
 
 class WrongStatus(AppError):

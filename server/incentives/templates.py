@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from server.incentives.budgets import STOCK_CACHE_S, BudgetBoard
-from server.incentives.campaigns import person_limits
 from server.incentives.commands import WHOLE_BP
 from server.incentives.course import Course, View
 from server.incentives.errors import TemplateNotFound
+from server.incentives.limits import Homes, person_limits, scoped_limits
 from server.incentives.models import CouponTemplate, CouponTemplateVersion
 from server.incentives.rows import EDITABLE, Kind
 from server.incentives.usable import in_vault, usable_times
@@ -74,6 +74,7 @@ class TemplateService(Course[CouponTemplate, CouponTemplateVersion]):
 
     def __init__(self, *, vault: Vault, clock: Clock) -> None:
         super().__init__(kind=TEMPLATES, vault=vault, clock=clock)
+        self._homes = Homes(CouponTemplateVersion)
         self._board = BudgetBoard(vault)
         self._benefits: dict[int, Benefit] = {}
         self._terms: dict[int, tuple[float, int]] = {}
@@ -93,6 +94,10 @@ class TemplateService(Course[CouponTemplate, CouponTemplateVersion]):
                 self._terms.clear()
             known = self._terms[template_id] = (now, (row and row.live_version) or 0)
         return known[1]
+
+    async def town_for(self, terms_id: int, resident_id: int) -> str | None:
+        """Where the resident lives now, when these terms limit what each town may have."""
+        return await self._homes.town(terms_id, resident_id, self._clock.now()) if terms_id else None
 
     async def claimable(self) -> list[Claimable]:
         """What residents can claim now, soonest to end first; at most 100, at most a second old."""
@@ -146,6 +151,7 @@ class TemplateService(Course[CouponTemplate, CouponTemplateVersion]):
             cap_fen=version.cap_fen, threshold_fen=version.threshold_fen, platform_bp=version.platform_bp,
             sponsor_bp=version.sponsor_bp, merchant_bp=version.merchant_bp,
             person_limits=person_limits(f"template:{row.id}", "issue", version.limits),
+            scoped_limits=scoped_limits(f"template:{row.id}", version.limits),
             starts_after_days=version.starts_after_days,
             valid_days=version.valid_days, valid_from=version.valid_from, valid_until=version.valid_until,
             windows=tuple(in_vault(one) for one in usable_times(version.windows)), merchants=tuple(version.merchants),

@@ -15,6 +15,9 @@ from server.incentives.usable import usable_times, windows_text
 
 #: Up to so many merchants or stores are told by their numbers.
 NUMBERS_TOLD = 10
+_SCOPES = {
+    "resident": "每人", "campaign": "全部合计", "merchant": "每家商户", "store": "每家门店", "town": "每个镇街",
+}  # fmt: skip
 _PERIODS = {"total": "", "day": "每日", "week": "每周", "month": "每月"}
 
 
@@ -40,14 +43,16 @@ def _period(starts_at: datetime, ends_at: datetime, zone: ZoneInfo) -> str:
 
 
 def limits_text(limits: list[dict[str, Any]]) -> list[str]:
-    """What one person may have at most, a clause for each limit."""
-    return [f"每人{_PERIODS[limit['period']]}{_limit(limit)}" for limit in limits]
+    """What one person may have at most, or what may happen at one place, a clause for each limit."""
+    return [f"{_SCOPES[limit['scope']]}{_PERIODS[limit['period']]}{_limit(limit)}" for limit in limits]
 
 
 def _limit(limit: dict[str, Any]) -> str:
     action, measure, cap = limit["action"], limit["measure"], limit["cap"]
     if measure == "face_value_fen":
         return f"{'限领' if action == 'issue' else '限用'}面值{yuan(cap)}"
+    if measure == "fen":
+        return f"{'限占用' if action == 'issue' else '限支付'}补贴{yuan(cap)}"
     if measure == "points":
         return f"限得{cap}积分" if action == "earn" else f"限兑{cap}积分"
     return {"earn": f"限{cap}次", "issue": f"限领{cap}张", "redeem": f"限用{cap}张"}[action]

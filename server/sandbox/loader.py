@@ -7,8 +7,9 @@ from datetime import date, datetime, timedelta
 import msgspec
 
 from server.config import Settings, secret_bytes
-from server.incentives.commands import CampaignDraft, Limit, Signed, TemplateDraft
+from server.incentives.commands import CampaignDraft, Signed, TemplateDraft
 from server.incentives.facts import record_facts
+from server.incentives.limits import Limit
 from server.incentives.rules import Rule
 from server.incentives.rules.language import FactTrigger, GivePoints
 from server.kit.audit import Actor

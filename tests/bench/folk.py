@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from server.config import Settings
-from server.incentives.commands import Limit, Signed, TemplateDraft
+from server.incentives.commands import Signed, TemplateDraft
+from server.incentives.limits import Limit
 from server.incentives.templates import TemplateService
 from server.kit.clock import Clock
 from server.kit.db import close_house, open_house

@@ -10,11 +10,11 @@ import pytest
 import pytest_asyncio
 from tortoise.exceptions import IntegrityError
 
-from server.incentives.commands import Limit
 from server.incentives.errors import SecondPersonRequired, WrongStatus
 from server.incentives.grants.errors import RecipientListEmpty, RecipientListNotReady, SegmentTooSmall, TemplateNotLive
 from server.incentives.grants.jobs import KIND, Order
 from server.incentives.grants.models import CouponGrant, GrantJob, RecipientList
+from server.incentives.limits import Limit
 from server.kit.audit import AuditEntry
 from server.kit.db import fetch, transaction
 from server.kit.errors import InvalidField

@@ -17,6 +17,7 @@ from tests.support.everything import everything
 from tests.support.ledger import open_ledger
 
 #: Guard and attack, by table. An attack meets at least one row.
+PLACES = "UPDATE vault.coupon_terms SET scoped_limits = ARRAY[ROW"
 WINDOWS = "UPDATE vault.coupon_terms SET windows = ARRAY[ROW"
 ATTACKS: dict[str, list[tuple[str, str]]] = {
     "journal": [
@@ -47,13 +48,25 @@ ATTACKS: dict[str, list[tuple[str, str]]] = {
         ("budget_reserve", "UPDATE vault.budget SET reserve = -1"),
         ("budget_cells", "UPDATE vault.budget SET cells = 0"),
         ("budget_unit", "UPDATE vault.budget SET unit = 'yuan'"),
+        ("budget_unit", "UPDATE vault.budget SET unit = 'count' WHERE budget > 0"),
         ("budget_slots", "UPDATE vault.budget SET slots = 0"),
     ],
     "budget_entry": [
         ("budget_entry_two_people", "UPDATE vault.budget_entry SET approver = actor"),
         ("budget_entry_amount", "UPDATE vault.budget_entry SET amount = 0"),
-        ("budget_entry_kind", "UPDATE vault.budget_entry SET kind = 'gift'"),
+        ("budget_entry_kind", "UPDATE vault.budget_entry SET kind = 'gift' WHERE budget > 0"),
+        ("budget_entry_kind", "UPDATE vault.budget_entry SET kind = 'cap', actor = NULL, approver = NULL"
+                              " WHERE budget > 0"),
+        ("budget_entry_two_people", "UPDATE vault.budget_entry SET actor = 1, approver = 2 WHERE budget < 0"),
         ("budget_entry_document", "UPDATE vault.budget_entry SET document = ''"),
+    ],
+    "limit_cap": [("limit_cap_positive", "UPDATE vault.limit_cap SET cap = 0")],
+    "counter": [
+        ("counter_cap", "UPDATE vault.counter SET cap = -1"),
+        ("counter_place", "UPDATE vault.counter SET place = repeat('x', 81)"),
+        ("counter_budget", "UPDATE vault.counter SET budget = -budget"),
+        ("counter_budget_key", "INSERT INTO vault.counter SELECT (jsonb_populate_record(c, '{\"place\": \"x\"}')).*"
+                               " FROM vault.counter c"),
     ],
     "coupon": [
         ("coupon_state", "UPDATE vault.coupon SET state = 'lost' WHERE state = 'issued'"),
@@ -103,6 +116,8 @@ ATTACKS: dict[str, list[tuple[str, str]]] = {
         ("coupon_terms_most_per_order", "UPDATE vault.coupon_terms SET most_per_order = 0"),
         ("coupon_terms_group", "UPDATE vault.coupon_terms SET stacking_group = ''"),
         ("coupon_terms_bounded", "UPDATE vault.coupon_terms SET kind = 'discount', cap_fen = 0, pay_bp = 1"),
+        ("coupon_terms_scoped", "UPDATE vault.coupon_terms SET scoped_limits = scoped_limits || scoped_limits"),
+        ("coupon_terms_scoped", f"{PLACES}('x/town/count/day', 'town', 'earn', 'count', 'day', 5)::vault.scoped_limit]"),
         ("coupon_terms_limits", "UPDATE vault.coupon_terms SET person_limits = person_limits || person_limits"),
     ],
     "calendar_day": [
@@ -113,6 +128,8 @@ ATTACKS: dict[str, list[tuple[str, str]]] = {
         ("earn_terms_points", "UPDATE vault.earn_terms SET points = 0"),
         ("earn_terms_validity", "UPDATE vault.earn_terms SET validity_months = 25"),
         ("earn_terms_limits", "UPDATE vault.earn_terms SET person_limits[1].cap = 0"),
+        ("earn_terms_scoped", "UPDATE vault.earn_terms SET scoped_limits ="
+                              " ARRAY[ROW('x/town/fen/day', 'town', 'earn', 'fen', 'day', 5)::vault.scoped_limit]"),
     ],
 }  # fmt: skip
 #: Tables whose every CHECK and UNIQUE has an attack.

@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from server.incentives.commands import Limit, TemplateDraft
+from server.incentives.commands import TemplateDraft
+from server.incentives.limits import Limit
 from server.incentives.models import CouponTemplateVersion
 from server.incentives.usable import UsableTime
 from server.incentives.wording import template_text
@@ -32,7 +33,8 @@ windows = st.builds(
 )  # fmt: skip
 limits = st.builds(
     Limit, cap=st.integers(1, 5), action=st.sampled_from(["issue", "redeem"]),
-    measure=st.sampled_from(["count", "face_value_fen"]), period=st.sampled_from(["total", "day", "week", "month"]),
+    measure=st.sampled_from(["count", "face_value_fen", "fen"]), period=st.sampled_from(["total", "day", "week", "month"]),
+    scope=st.sampled_from(["resident", "campaign", "merchant", "store", "town"]),
 )  # fmt: skip
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "kind": st.sampled_from(["amount_off", "discount", "exchange"]),

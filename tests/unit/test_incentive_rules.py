@@ -9,8 +9,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from server.incentives.commands import CampaignDraft, Limit, TemplateDraft
+from server.incentives.commands import CampaignDraft, TemplateDraft
 from server.incentives.errors import LimitNotCounted, SecondPersonRequired
+from server.incentives.limits import Limit
 from server.incentives.models import CampaignVersion, CouponTemplateVersion
 from server.incentives.usable import UsableTime
 from server.incentives.wording import benefit_text, campaign_text, limits_text, template_text, tenths, yuan
@@ -129,7 +130,11 @@ def test_the_terms_of_a_coupon_tell_hours_places_orders_shares_and_the_notice() 
         (CAMPAIGN, Limit(1, "earn", period="year"), "limits[1].period", InvalidField),
         (CAMPAIGN, Limit(1, "earn", measure="yuan"), "limits[1].measure", InvalidField),
         (CAMPAIGN, Limit(7, "earn"), "limits[1]", InvalidField),
-        (CAMPAIGN, Limit(7, "earn", scope="town"), "limits[1].scope", LimitNotCounted),
+        (CAMPAIGN, Limit(7, "earn", "fen", scope="town"), "limits[1].measure", LimitNotCounted),
+        (CAMPAIGN, Limit(7, "earn", "points", scope="store"), "limits[1].scope", LimitNotCounted),
+        (CAMPAIGN, Limit(7, "earn", scope="city"), "limits[1].scope", InvalidField),
+        (EXCHANGE, Limit(7, "redeem", "fen"), "limits[1].measure", LimitNotCounted),
+        (EXCHANGE, Limit(7, "redeem", "points"), "limits[1].measure", LimitNotCounted),
         (EXCHANGE, Limit(7, "earn"), "limits[1].action", InvalidField),
         (EXCHANGE, Limit(7, "issue", scope="merchant"), "limits[1].scope", LimitNotCounted),
     ],
@@ -147,14 +152,21 @@ def test_limits_of_several_kinds_are_all_told() -> None:
         Limit(2, "issue", period="week"),
         Limit(10_000, "issue", "face_value_fen"),
         Limit(1, "redeem", period="day"),
+        Limit(500, "redeem", period="day", scope="store"),
+        Limit(900_000, "redeem", "fen", "week", "merchant"),
+        Limit(70, "issue", scope="town"),
+        Limit(80_050, "issue", "fen", "month", "campaign"),
     )
     draft = replace(AMOUNT_OFF, limits=limits)
     draft.check()
     told = template_text(CouponTemplateVersion(**draft.columns()), CITY).split("；")
-    assert {"每人每周限领2张", "每人限领面值100元", "每人每日限用1张"} <= set(told)
-    assert limits_text([{"action": "earn", "measure": "points", "period": "month", "cap": 50}]) == [
-        "每人每月限得50积分"
-    ]
+    assert {
+        "每人每周限领2张", "每人限领面值100元", "每人每日限用1张", "每家门店每日限用500张",
+        "每家商户每周限支付补贴9000元", "每个镇街限领70张", "全部合计每月限占用补贴800.5元",
+    } <= set(told)  # fmt: skip
+    assert limits_text(
+        [{"action": "earn", "measure": "points", "period": "month", "scope": "resident", "cap": 50}]
+    ) == ["每人每月限得50积分"]
 
 
 def test_the_money_budget_covers_every_coupon_at_its_dearest() -> None:

@@ -26,11 +26,13 @@ VersionNumber = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 class LimitBody(Struct, frozen=True, forbid_unknown_fields=True):
     """At most `cap` of `measure` in each `period`; weeks begin on Monday. A campaign limits `earn`, a template `issue`
-    and `redeem`. Only limits of one person (`resident`) are counted."""
+    and `redeem`. `scope`: for one person, for all together, for each merchant or store where coupons are redeemed, or
+    for each town: where residents live, for redemptions where the store is. `fen`: what it costs the budget, counted
+    for all scopes but `resident`. Campaigns that do not give points limit what one person gets."""
 
     action: Literal["issue", "redeem", "earn"]
     cap: Positive
-    measure: Literal["count", "points", "face_value_fen"] = "count"
+    measure: Literal["count", "points", "face_value_fen", "fen"] = "count"
     period: Period = "total"
     scope: Literal["campaign", "merchant", "store", "town", "resident"] = "resident"
 

@@ -21,6 +21,8 @@ from uuid import UUID
 import structlog
 from tortoise.backends.base.client import BaseDBAsyncClient
 
+from server.incentives.limits import Homes
+from server.incentives.models import CouponTemplateVersion
 from server.incentives.settling import is_final, pause_of
 from server.kit.clock import Clock
 from server.kit.db import fetch, retry_on_conflict, transaction
@@ -100,6 +102,7 @@ class GrantDesk:
     ) -> None:
         self._vault, self._clock, self._job_key = vault, clock, job_key
         self._released = dict(released or {})
+        self._homes = Homes(CouponTemplateVersion)
 
     async def owe(self, tx: BaseDBAsyncClient, resident_id: int, template_id: int, source: str, source_id: str) -> bool:
         """Write down that a resident is owed a coupon of a template; it is given within seconds of the commit.
@@ -184,6 +187,7 @@ class GrantDesk:
         await self._vault.grant(
             one.resident_id, one.vault_id, template_id=one.template_id, terms_id=one.terms_id,
             source=f"{one.source}:{one.source_id}",
+            town=await self._homes.town(one.terms_id, one.resident_id, self._clock.now()),
         )  # fmt: skip
 
     async def _note(self, outcomes: Sequence[Outcome]) -> None:

@@ -1,0 +1,125 @@
+"""Limits (D17): how much one person may have in a period, or how much may happen at one place, whoever does it.
+
+Who writes them is an editor; who counts them is the vault, exactly, under names that belong to the campaign or template
+and not to a version, so that a new version counts on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from server.incentives.errors import LimitNotCounted
+from server.incentives.models import CampaignVersion, CouponTemplateVersion
+from server.kit.errors import InvalidField
+from server.people.attributes import profiles_of
+from wallet import PersonLimit, ScopedLimit
+
+MAX_LIMITS = 8
+MAX_CAP = 1_000_000_000_000
+#: What an action can be measured by; what it costs the budget is counted at places only.
+MEASURES = {
+    "earn": ("count", "points"),
+    "issue": ("count", "points", "face_value_fen", "fen"),
+    "redeem": ("count", "face_value_fen", "fen"),
+}
+SCOPES = ("resident", "campaign", "merchant", "store", "town")
+PERIODS = ("total", "day", "week", "month")
+#: Versions whose limits are remembered per process.
+KEPT = 10_000
+
+
+class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """At most `cap` of `measure` in each `period`, for one person or at one place.
+
+    scope resident: a person is one ID number, however many accounts it has. campaign: all together. merchant, store:
+    where coupons are redeemed. town: where residents live, for redemptions where the store is. face_value_fen: what a
+    coupon is worth, redeemed what it saved; fen: what it costs the budget. Weeks begin on Monday.
+    """
+
+    cap: int
+    action: str
+    measure: str = "count"
+    period: str = "total"
+    scope: str = "resident"
+
+
+def check_limits(limits: tuple[Limit, ...], actions: tuple[str, ...], *, at_places: bool = True) -> None:
+    """Raise InvalidField for a limit that cannot be, LimitNotCounted for one that nothing would count. `at_places`:
+    whether the vault posts what is limited; what the house gives by itself it counts per person."""
+    if len(limits) > MAX_LIMITS:
+        raise InvalidField(field="limits")
+    seen = set()
+    for place, limit in enumerate(limits):
+        at = f"limits[{place}]"
+        if limit.action not in actions:
+            raise InvalidField(field=f"{at}.action")
+        if limit.scope not in SCOPES:
+            raise InvalidField(field=f"{at}.scope")
+        if limit.measure not in ("count", "points", "face_value_fen", "fen"):
+            raise InvalidField(field=f"{at}.measure")
+        if limit.period not in PERIODS:
+            raise InvalidField(field=f"{at}.period")
+        if not 1 <= limit.cap <= MAX_CAP:
+            raise InvalidField(field=f"{at}.cap")
+        if limit.scope in ("merchant", "store") and limit.action != "redeem":
+            raise LimitNotCounted(field=f"{at}.scope")
+        if limit.scope != "resident" and not at_places:
+            raise LimitNotCounted(field=f"{at}.scope")
+        if limit.measure not in MEASURES[limit.action] or (limit.scope, limit.measure) == ("resident", "fen"):
+            raise LimitNotCounted(field=f"{at}.measure")
+        way = (limit.scope, limit.action, limit.measure, limit.period)
+        if way in seen:
+            raise InvalidField(field=at)
+        seen.add(way)
+
+
+def person_limits(
+    owner: str, usual: Literal["earn", "issue"], limits: Iterable[dict[str, Any]]
+) -> tuple[PersonLimit, ...]:
+    """The limits of a person as the vault counts them. `usual`: the action whose limits bear the owner's plain name."""
+    return tuple(
+        PersonLimit(
+            limit_id=owner if limit["action"] == usual else f"{owner}:{limit['action']}",
+            cap=limit["cap"], action=limit["action"], measure=limit["measure"], period=limit["period"],
+        )
+        for limit in limits if limit["scope"] == "resident"
+    )  # fmt: skip
+
+
+def scoped_limits(owner: str, limits: Iterable[dict[str, Any]]) -> tuple[ScopedLimit, ...]:
+    """The limits at places as the vault counts them."""
+    return tuple(
+        ScopedLimit(
+            limit_id=f"{owner}:{limit['action']}", scope=limit["scope"], cap=limit["cap"], action=limit["action"],
+            measure=limit["measure"], period=limit["period"],
+        )
+        for limit in limits if limit["scope"] != "resident"
+    )  # fmt: skip
+
+
+class Homes:
+    """Where residents live, for limits by town; for versions without one nobody is looked up."""
+
+    def __init__(self, versions: type[CampaignVersion] | type[CouponTemplateVersion]) -> None:
+        self._versions = versions
+        self._by_town: dict[int, bool] = {}
+
+    async def town(self, version_id: int, resident_id: int, at: datetime) -> str | None:
+        """The resident's town at an instant; None when it is not known, or nothing of this version asks for it."""
+        asks = self._by_town.get(version_id)
+        if asks is None:
+            version = await self._versions.get_or_none(id=version_id)
+            limits = [] if version is None else version.limits
+            asks = any(one["scope"] == "town" and one["action"] != "redeem" for one in limits)
+            if version is not None and version.approved_at is not None:  # from here on it never changes
+                if len(self._by_town) >= KEPT:
+                    self._by_town.clear()
+                self._by_town[version_id] = asks
+        if not asks:
+            return None
+        profile = (await profiles_of([resident_id], at)).get(resident_id)
+        return profile.town if profile is not None else None
