@@ -85,7 +85,7 @@ class Item(msgspec.Struct, omit_defaults=True):
     counted: bool = False
 
 
-class PlaceLimit(msgspec.Struct, frozen=True):
+class PlaceLimit(msgspec.Struct, frozen=True, kw_only=True):
     """A limit at one place in one period. `place`: a merchant's or store's id, a town, or nothing for the whole
     campaign; a town that is not known is nothing, too."""
 
@@ -94,7 +94,7 @@ class PlaceLimit(msgspec.Struct, frozen=True):
     period_start: date
 
 
-class Refill(msgspec.Struct, frozen=True):
+class Refill(msgspec.Struct, frozen=True, kw_only=True):
     """What a posting needs before it is sent again: room in a budget's slot, of this limit if it is a counter's;
     counters that are not open yet; or, with neither, that its counters be looked for."""
 

@@ -100,7 +100,7 @@ async def test_a_refusal_names_the_limit_and_writes_nothing_and_other_places_go_
     with refusal("limit_reached") as refused:
         await ledger.redeem(scanned)
     name = "template:1/merchant/count/month"
-    assert refused.value.limit == PlaceLimit(name, "1", NOON.date().replace(day=1))
+    assert refused.value.limit == PlaceLimit(limit_id=name, place="1", period_start=NOON.date().replace(day=1))
     assert await ledger.rows(resident) == rows
     await redeem(ledger, terms, OTHER_MERCHANT)
     await ledger.app.void(first.id, acceptor=COUNTER, reason="x")

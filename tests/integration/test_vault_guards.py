@@ -117,7 +117,8 @@ ATTACKS: dict[str, list[tuple[str, str]]] = {
         ("coupon_terms_group", "UPDATE vault.coupon_terms SET stacking_group = ''"),
         ("coupon_terms_bounded", "UPDATE vault.coupon_terms SET kind = 'discount', cap_fen = 0, pay_bp = 1"),
         ("coupon_terms_scoped", "UPDATE vault.coupon_terms SET scoped_limits = scoped_limits || scoped_limits"),
-        ("coupon_terms_scoped", f"{PLACES}('x/town/count/day', 'town', 'earn', 'count', 'day', 5)::vault.scoped_limit]"),
+        ("coupon_terms_scoped", f"{PLACES}('x/town/count/day', 'town', 'earn', 'count', 'day',"
+                                " 5)::vault.scoped_limit]"),
         ("coupon_terms_limits", "UPDATE vault.coupon_terms SET person_limits = person_limits || person_limits"),
     ],
     "calendar_day": [

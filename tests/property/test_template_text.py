@@ -33,7 +33,8 @@ windows = st.builds(
 )  # fmt: skip
 limits = st.builds(
     Limit, cap=st.integers(1, 5), action=st.sampled_from(["issue", "redeem"]),
-    measure=st.sampled_from(["count", "face_value_fen", "fen"]), period=st.sampled_from(["total", "day", "week", "month"]),
+    measure=st.sampled_from(["count", "face_value_fen", "fen"]),
+    period=st.sampled_from(["total", "day", "week", "month"]),
     scope=st.sampled_from(["resident", "campaign", "merchant", "store", "town"]),
 )  # fmt: skip
 VALUES: dict[str, st.SearchStrategy[Any]] = {

@@ -19,9 +19,8 @@ ANSWERS = [
 @pytest.mark.parametrize("answer", ANSWERS, ids=lambda one: one.__name__)
 def test_an_answer_cannot_be_changed(answer: type[msgspec.Struct]) -> None:
     assert answer.__struct_config__.frozen
-    if answer is not items.Refill:
-        kinds = {one.kind for one in inspect.signature(answer).parameters.values()}
-        assert kinds == {inspect.Parameter.KEYWORD_ONLY}
+    kinds = {one.kind for one in inspect.signature(answer).parameters.values()}
+    assert kinds == {inspect.Parameter.KEYWORD_ONLY}
 
 
 def test_who_stands_at_the_counter_cannot_be_changed() -> None:
@@ -44,13 +43,13 @@ def test_a_resident_has_a_bucket(resident: int, bucket: int) -> None:
 
 def test_terms_default_to_two_years_and_to_no_condition_that_nobody_wrote() -> None:
     earning = terms.EarnTerms(id=1, points_budget=2, points=3)
-    assert (earning.validity_months, earning.person_limits) == (24, ())
+    assert (earning.validity_months, earning.person_limits, earning.scoped_limits) == (24, (), ())
     coupon = terms.CouponTerms
     defaults = dict(zip(coupon.__struct_fields__[::-1], coupon.__struct_defaults__[::-1], strict=False))
     named = {name: value for name, value in defaults.items() if value is not msgspec.NODEFAULT}
     assert named == {
         "platform_bp": 0, "starts_after_days": 0, "valid_from": None, "windows": (), "stores": (),
-        "stacking_group": None, "most_per_order": 1, "grace_days": 0,
+        "stacking_group": None, "most_per_order": 1, "grace_days": 0, "scoped_limits": (),
     }  # fmt: skip
     always = terms.UsableWindow()
     assert (always.weekdays, always.day) == ((1, 2, 3, 4, 5, 6, 7), "any")
