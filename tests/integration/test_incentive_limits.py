@@ -13,15 +13,19 @@ from tortoise.exceptions import IntegrityError
 
 from server.incentives.budgets import BudgetService
 from server.incentives.campaigns import CampaignService
+from server.incentives.coupons import CouponService
 from server.incentives.facts import record_fact
+from server.incentives.limits import Limit
 from server.incentives.models import Award, CampaignVersion, CouponTemplateVersion
 from server.incentives.templates import TemplateService
 from server.kit.clock import Clock
+from server.kit.crypto import BlindIndex
 from server.kit.db import close_house, open_house, transaction
 from server.kit.outbox import Event
 from tests.support.databases import Database
 from tests.support.incentives import CHECKER, MAKER, House, awards_of, per_person
 from tests.support.ledger import CITY, COUNTER, Ledger, open_ledger, refusal
+from tests.support.residents import Person, enrol, set_lists
 
 _facts = itertools.count(1)
 
@@ -127,6 +131,31 @@ async def test_a_template_per_month_counts_anew_on_the_first(town: Town) -> None
     await ledger.app.claim(resident, ledger.id7(), template_id=made.row.id, terms_id=made.version.id)
 
 
+async def test_towns_and_stores_have_their_own_limits_whoever_comes(town: Town) -> None:
+    noon, ledger, house = town.coming(2, time(12)), town.ledger, town.house
+    await set_lists()
+    people = [Person(bound_at=ledger.now(), town=name) for name in ("华士镇", "华士镇", "新桥镇")]
+    one, neighbour, other = await enrol(people, BlindIndex(b"k" * 32), as_of=ledger.today())
+    await town.set_clock(noon)
+    limits = (Limit(1, "issue", scope="town"), Limit(1, "redeem", period="day", scope="store"))
+    made = await house.live_template(limits=limits, price_points=0)
+    assert {"每个镇街限领1张", "每家门店每日限用1张"} <= set(made.terms_text.split("；"))
+    coupons, claimed = CouponService(vault=house.app, templates=house.templates), []
+    for resident in (one, other):
+        await ledger.app.open_wallet(resident)
+        claimed.append((await coupons.claim(resident, ledger.id7(), made.row.id))[0].result)
+    await ledger.app.open_wallet(neighbour)
+    with refusal("limit_reached"):
+        await coupons.claim(neighbour, ledger.id7(), made.row.id)
+    scans = [await ledger.scan(await ledger.show(mine.owner, mine.coupon_id)) for mine in claimed]
+    await ledger.redeem(scans[0], amount=9000)
+    with refusal("limit_reached"):
+        await ledger.redeem(scans[1], amount=9000)
+    await house.live_campaign(limits=(Limit(1, "earn", scope="town"),))
+    answers = [await town.award(resident) for resident in (one, neighbour, other)]
+    assert answers == [("posted", ""), ("refused", "limit_reached"), ("posted", "")]
+
+
 @pytest.mark.parametrize(("grace_days", "state"), [(0, "expired"), (3, "issued")])
 async def test_a_void_after_the_last_day_gives_back_a_coupon_with_the_templates_grace(
     town: Town, grace_days: int, state: str
@@ -151,7 +180,15 @@ async def test_the_database_itself_refuses_a_period_or_a_grace_that_cannot_be(to
     campaign = (await town.house.campaigns.create(town.house.campaign(), MAKER)).version
     template = (await town.house.templates.create(town.house.template(), CHECKER)).version
     good = {"action": "earn", "measure": "count", "period": "day", "scope": "resident", "cap": 1}
-    for change in ({"period": "year"}, {"cap": 0}, {"scope": "town"}, {"action": "claim"}, {"measure": "yuan"}):
+    for change in (
+        {"period": "year"},
+        {"cap": 0},
+        {"scope": "store"},
+        {"scope": "city"},
+        {"measure": "fen"},
+        {"action": "claim"},
+        {"measure": "yuan"},
+    ):
         with pytest.raises(IntegrityError, match="campaign_version_limits"):
             await CampaignVersion.filter(id=campaign.id).update(limits=[good | change])
         with pytest.raises(IntegrityError, match="coupon_template_version_limits"):

@@ -75,14 +75,16 @@ ALTER TABLE coupon_template_version
     ADD CONSTRAINT coupon_template_version_goods CHECK ((goods_quantity > 0) = (goods_name <> '')
         AND goods_quantity BETWEEN 0 AND 1000 AND (kind = 'exchange' OR goods_quantity = 0));
 
--- Limits are counted per person in the ledger (D17); each way of counting stands in the list once.
+-- Limits are counted in the ledger (D17), per person or at places; each way of counting stands in the list once. Merchants and
+-- stores see redemptions only, and what it costs the budget is counted at places only.
 CREATE FUNCTION incentive_limits_ok(limits jsonb, actions text[]) RETURNS boolean LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp AS $$
     SELECT jsonb_typeof(limits) = 'array' AND jsonb_array_length(limits) <= 8 AND coalesce((
-        SELECT bool_and(coalesce(l ->> 'action' = ANY (actions) AND l ->> 'measure' IN ('count', 'points', 'face_value_fen')
-                   AND l ->> 'period' IN ('total', 'day', 'week', 'month') AND l ->> 'scope' = 'resident'
+        SELECT bool_and(coalesce(l ->> 'action' = ANY (actions) AND l ->> 'period' IN ('total', 'day', 'week', 'month')
+                   AND (l ->> 'scope' IN ('resident', 'campaign', 'town') OR l ->> 'scope' IN ('merchant', 'store') AND l ->> 'action' = 'redeem')
+                   AND (l ->> 'measure' IN ('count', 'points', 'face_value_fen') OR l ->> 'measure' = 'fen' AND l ->> 'scope' <> 'resident')
                    AND (l ->> 'cap')::bigint > 0, false))
-               AND count(DISTINCT (l ->> 'action', l ->> 'measure', l ->> 'period')) = count(*)
+               AND count(DISTINCT (l ->> 'scope', l ->> 'action', l ->> 'measure', l ->> 'period')) = count(*)
         FROM jsonb_array_elements(limits) l), true)
 $$;
 GRANT EXECUTE ON FUNCTION incentive_limits_ok(jsonb, text[]) TO chengxin_app, chengxin_worker;
