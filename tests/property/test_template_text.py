@@ -11,6 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from server.incentives.commands import TemplateDraft
+from server.incentives.errors import LimitNotCounted
 from server.incentives.limits import Limit
 from server.incentives.models import CouponTemplateVersion
 from server.incentives.usable import UsableTime
@@ -77,7 +78,7 @@ PLAIN: dict[str, dict[str, Any]] = {
 def legal(draft: TemplateDraft) -> bool:
     try:
         draft.check()
-    except InvalidField:
+    except (InvalidField, LimitNotCounted):
         return False
     return True
 
