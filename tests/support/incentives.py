@@ -12,8 +12,8 @@ from server.incentives.commands import CampaignDraft, Signed, TemplateDraft
 from server.incentives.facts import record_fact
 from server.incentives.grants.desk import GrantDesk
 from server.incentives.handing import Handing
-from server.incentives.lottery.entries import EntryService
 from server.incentives.limits import Limit
+from server.incentives.lottery.entries import EntryService
 from server.incentives.models import Campaign
 from server.incentives.rules import Rule
 from server.incentives.rules.language import FactTrigger, GivePoints
