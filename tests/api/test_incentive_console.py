@@ -65,9 +65,12 @@ async def test_a_rule_that_may_not_be_is_refused_with_its_part_and_the_reason_in
         error = reply.json()["error"]
         assert (reply.status_code, error["code"], error["field"]) == (422, "rule_refused", field)
         assert word in error["message"]
-    limit = {"action": "earn", "cap": 1, "scope": "town"}
+    limit = {"action": "earn", "cap": 1, "scope": "store"}
     reply = await console.post("/campaigns", console.editor, campaign(limits=[limit]))
-    assert (reply.status_code, reply.json()["error"]["field"]) == (422, "limits[0].scope")
+    error = reply.json()["error"]
+    assert (reply.status_code, error["code"], error["field"]) == (422, "limit_not_counted", "limits[0].scope")
+    reply = await console.post("/campaigns", console.editor, campaign(limits=[limit | {"scope": "town"}]))
+    assert reply.status_code == 201 and "每个镇街限1次" in reply.json()["version"]["terms_text"]
 
 
 @pytest.mark.parametrize(("path", "body"), [("/campaigns", campaign()), ("/coupon-templates", template())])
