@@ -3,16 +3,17 @@
 -- What a customer saves, borne by the three in their shares: each its share's whole fen, and what is left, fen by fen, to whom the
 -- largest fraction is missing; of equal fractions first the platform's, then the sponsor's. So the parts always add up, and what is
 -- paid to the merchant, platform's and sponsor's part, never falls when the discount grows.
-CREATE FUNCTION vault.funding_of(t vault.coupon_terms, p_discount_fen bigint, OUT platform_fen bigint, OUT sponsor_fen bigint,
+CREATE FUNCTION vault.funding_of(p_platform_bp integer, p_sponsor_bp integer, p_merchant_bp integer, p_discount_fen bigint,
+  OUT platform_fen bigint, OUT sponsor_fen bigint,
   OUT merchant_fen bigint, OUT paid_fen bigint) LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
-  v_platform bigint := p_discount_fen * t.platform_bp % 10000;
-  v_sponsor bigint := p_discount_fen * t.sponsor_bp % 10000;
-  v_merchant bigint := p_discount_fen * t.merchant_bp % 10000;
+  v_platform bigint := p_discount_fen * p_platform_bp % 10000;
+  v_sponsor bigint := p_discount_fen * p_sponsor_bp % 10000;
+  v_merchant bigint := p_discount_fen * p_merchant_bp % 10000;
 BEGIN
-  platform_fen := p_discount_fen * t.platform_bp / 10000;
-  sponsor_fen := p_discount_fen * t.sponsor_bp / 10000;
-  merchant_fen := p_discount_fen * t.merchant_bp / 10000;
+  platform_fen := p_discount_fen * p_platform_bp / 10000;
+  sponsor_fen := p_discount_fen * p_sponsor_bp / 10000;
+  merchant_fen := p_discount_fen * p_merchant_bp / 10000;
   WHILE platform_fen + sponsor_fen + merchant_fen < p_discount_fen LOOP
     IF v_platform >= v_sponsor AND v_platform >= v_merchant THEN
       platform_fen := platform_fen + 1;
@@ -31,38 +32,38 @@ END $$;
 -- The most that can be paid for one coupon of these terms: reserved at the claim.
 CREATE FUNCTION vault.most_paid(t vault.coupon_terms) RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
-  RETURN (vault.funding_of(t, CASE t.kind WHEN 'discount' THEN t.cap_fen ELSE t.face_value_fen END)).paid_fen;
+  RETURN (vault.funding_of(t.platform_bp, t.sponsor_bp, t.merchant_bp, CASE t.kind WHEN 'discount' THEN t.cap_fen ELSE t.face_value_fen END)).paid_fen;
 END $$;
 
 -- What a customer saves on an order, in fen, and the refusal when the order does not fit the terms (D32) or the coupon does not fit
 -- on it: another of its stacking group is there, or the order has nothing left to save on.
-CREATE FUNCTION vault.discount_of(t vault.coupon_terms, i vault.item, o vault.order_so_far, OUT st smallint, OUT discount_fen bigint)
+CREATE FUNCTION vault.discount_of(t vault.coupon_terms, p_order_no text, p_order_fen bigint, o vault.order_so_far, OUT st smallint,
+  OUT discount_fen bigint)
 LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
-  v_order_fen bigint := i.order_amount_fen;
   v_left_fen bigint;
 BEGIN
   st := 0;
-  IF i.order_no IS NULL AND t.stacking_group IS NOT NULL THEN
+  IF p_order_no IS NULL AND t.stacking_group IS NOT NULL THEN
     st := 43;
-  ELSIF i.order_no IS NOT NULL AND NOT vault.short_text(i.order_no, 64) THEN
+  ELSIF p_order_no IS NOT NULL AND NOT vault.short_text(p_order_no, 64) THEN
     st := 5;
   ELSIF t.threshold_fen = 0 AND t.kind <> 'discount' THEN
-    IF v_order_fen IS NOT NULL THEN
+    IF p_order_fen IS NOT NULL THEN
       st := 34;
     END IF;
     discount_fen := t.face_value_fen;
-  ELSIF v_order_fen IS NULL OR v_order_fen <= 0 OR v_order_fen > 100000000000 THEN
+  ELSIF p_order_fen IS NULL OR p_order_fen <= 0 OR p_order_fen > 100000000000 THEN
     st := 33;
-  ELSIF v_order_fen < t.threshold_fen THEN
+  ELSIF p_order_fen < t.threshold_fen THEN
     st := 32;
   ELSIF t.kind = 'discount' THEN
-    discount_fen := least(vault.share_of(v_order_fen, 10000 - t.pay_bp), t.cap_fen);
+    discount_fen := least(vault.share_of(p_order_fen, 10000 - t.pay_bp), t.cap_fen);
   ELSE
-    discount_fen := least(t.face_value_fen, v_order_fen);
+    discount_fen := least(t.face_value_fen, p_order_fen);
   END IF;
-  IF st = 0 AND i.order_no IS NOT NULL THEN
-    v_left_fen := least(v_order_fen, o.order_amount_fen) - o.discount_fen;
+  IF st = 0 AND p_order_no IS NOT NULL THEN
+    v_left_fen := least(p_order_fen, o.order_amount_fen) - o.discount_fen;
     IF o.stacked >= least(t.most_per_order, o.most_per_order) OR v_left_fen < least(discount_fen, 1) THEN
       st := 44;
     END IF;

@@ -156,7 +156,7 @@ BEGIN
   IF v_status <> 0 THEN
     RETURN vault.refusal(v_status);
   END IF;
-  v_discount := vault.discount_of(t, i, f.o);
+  v_discount := vault.discount_of(t, i.order_no, i.order_amount_fen, f.o);
   IF v_discount.st <> 0 THEN
     RETURN vault.refusal(v_discount.st);
   END IF;
@@ -164,7 +164,7 @@ BEGIN
   IF v_limits.reached THEN
     RETURN vault.refusal(14);
   END IF;
-  v_share := vault.funding_of(t, v_discount.discount_fen);
+  v_share := vault.funding_of(t.platform_bp, t.sponsor_bp, t.merchant_bp, v_discount.discount_fen);
   IF cardinality(t.scoped_limits) > 0 THEN
     v_places := vault.check_counters(f, t.scoped_limits, 'redeem', v_today, 0, v_discount.discount_fen, v_share.paid_fen);
     IF v_places.st <> 0 THEN
