@@ -44,7 +44,8 @@ async def test_the_three_parts_of_every_discount_add_up_and_what_is_paid_never_f
     rows = await ledger.owner.fetch(
         """SELECT d.fen, f.* FROM vault.coupon_terms t, generate_series(0, 20000) n,
              LATERAL (SELECT CASE WHEN n < 15000 THEN n ELSE $2::bigint - (20000 - n) * 7919 END AS fen) d,
-             LATERAL vault.funding_of(t.platform_bp, t.sponsor_bp, t.merchant_bp, d.fen) f WHERE t.terms = $1 ORDER BY 1""",
+             LATERAL vault.funding_of(t.platform_bp, t.sponsor_bp, t.merchant_bp, d.fen) f
+           WHERE t.terms = $1 ORDER BY 1""",
         terms.id,
         largest,
     )
