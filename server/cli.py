@@ -11,7 +11,7 @@ verify-draw    a lottery's draw again, from its published file alone
 ledger-head    the days' heads, into a file that is kept outside
 expire-points  points past their last day, now instead of at night
 ledger-month   old months of the journal leave for the archive and come back
-set-lists      the city's bands, towns and interests
+set-lists      the city's bands, towns, interests and kinds of merchants
 import-bands   band and town of enrolled residents, from a file
 load-sample    the sample city, into a sandbox
 

@@ -28,10 +28,11 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.command("set-lists")
 @click.argument("file", type=FILE)
 def set_lists(file: Path) -> None:
-    """Set bands, towns and interests from a JSON FILE; what it does not name stays.
+    """Set bands, towns, interests and kinds of merchants from a JSON FILE; what it does not name stays.
 
     {"band_scale": {"version": 1, "valid_from": "2026-01-01", "bands": [{"code": "A", "name": "A级", "rank": 1}, …]},
-    "towns": ["澄江街道", …], "interests": [{"code": "sport", "name": "运动健身"}, …]}
+    "towns": ["澄江街道", …], "interests": [{"code": "sport", "name": "运动健身"}, …],
+    "merchant_categories": [{"code": "restaurant", "name": "餐饮"}, …]}
 
     A version of the bands that stands is never changed; a new one holds from a later day. Exit status 1 when refused.
     """

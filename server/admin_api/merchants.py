@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from server.admin_api.schemas.merchants import (
+    CategoryListReply,
+    CategoryReply,
+    CategoryRequest,
     CreateMerchantRequest,
     CreateStoreRequest,
     MerchantCreatedReply,
@@ -15,7 +18,13 @@ from server.admin_api.schemas.merchants import (
     StoreReply,
 )
 from server.kit.audit import Actor
-from server.merchants.errors import MerchantExists, MerchantNotFound, StoreExists, StoreNotFound
+from server.merchants.errors import (
+    MerchantCategoryUnknown,
+    MerchantExists,
+    MerchantNotFound,
+    StoreExists,
+    StoreNotFound,
+)
 from server.merchants.views import InvitationIssued, MerchantView, StoreView
 from server.web.routing import Call, Callers, Reply, Router
 
@@ -28,7 +37,7 @@ router = Router(prefix="/api/admin/v1", tag="管理 · 商户")
     body=CreateMerchantRequest,
     replies={201: MerchantCreatedReply},
     caller=Callers.admin("merchant.manage"),
-    errors=(MerchantExists,),
+    errors=(MerchantExists, MerchantCategoryUnknown),
 )
 async def create_merchant(call: Call, body: CreateMerchantRequest) -> Reply:
     """A new merchant and the invitation of its first owner, valid for seven days."""
@@ -36,6 +45,7 @@ async def create_merchant(call: Call, body: CreateMerchantRequest) -> Reply:
         name=body.name.strip(),
         owner_name=body.owner_name.strip(),
         licence_number=body.licence_number,
+        category=body.category,
         actor=_actor(call),
         request_id=call.request_id,
     )
@@ -65,6 +75,34 @@ async def list_merchants(call: Call, query: MerchantPageQuery) -> Reply:
 async def get_merchant(call: Call, merchant_id: int) -> Reply:
     """One merchant with its stores."""
     return Reply.ok(merchant_reply(await call.services.merchants.registry.merchant(merchant_id)))
+
+
+@router.put(
+    "/merchants/<merchant_id:int>/category",
+    summary="设置商户类别",
+    body=CategoryRequest,
+    replies={200: MerchantReply},
+    caller=Callers.admin("merchant.manage"),
+    errors=(MerchantNotFound, MerchantCategoryUnknown),
+)
+async def categorise(call: Call, body: CategoryRequest, merchant_id: int) -> Reply:
+    """What kind of business it is, for rules of campaigns; redemptions from now on carry it."""
+    merchant = await call.services.merchants.registry.categorise(
+        merchant_id, category=body.category, actor=_actor(call), request_id=call.request_id
+    )
+    return Reply.ok(merchant_reply(merchant))
+
+
+@router.get(
+    "/merchant-categories",
+    summary="商户类别名录",
+    replies={200: CategoryListReply},
+    caller=Callers.admin("merchant.read"),
+)
+async def list_categories(call: Call) -> Reply:
+    """The city's list, set by `chengxin set-lists`."""
+    listed = await call.services.merchants.registry.categories()
+    return Reply.ok(CategoryListReply([CategoryReply(code, name) for code, name in listed.items()]))
 
 
 @router.post(
@@ -170,6 +208,7 @@ def merchant_reply(merchant: MerchantView) -> MerchantReply:
         id=str(merchant.id),
         name=merchant.name,
         licence_number=merchant.licence_number,
+        category=merchant.category,
         status=merchant.status,
         status_reason=merchant.status_reason,
         created_at=merchant.created_at,

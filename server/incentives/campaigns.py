@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from server.incentives.commands import CampaignDraft
+from server.incentives.commands import CampaignDraft, Signed, check_comes
 from server.incentives.course import Course, View
 from server.incentives.drafting import Draft
 from server.incentives.effects import most_points
@@ -53,7 +53,15 @@ class CampaignService(Course[Campaign, CampaignVersion]):
     async def _check(self, draft: Draft) -> None:
         await super()._check(draft)
         if isinstance(draft, CampaignDraft):
+            draft.check_days(self._clock.zone, self._clock.now())
             await check_known(draft.rule, self._clock.today())
+
+    async def approve(self, row_id: int, signed: Signed, revision: int | None = None) -> CampaignView:
+        """As for every row; refused when the date of the rule's trigger has begun meanwhile."""
+        version = await self._rows.open_version(await self._rows.find(row_id))
+        if version is not None:
+            check_comes(msgspec.convert(version.rule, Rule), self._clock.zone, self._clock.now())
+        return await super().approve(row_id, signed, revision)
 
     async def live(self) -> list[LiveCampaign]:
         """The campaigns that give now, soonest to end first; at most 100."""

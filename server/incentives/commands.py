@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from server.incentives.effects import most_points
 from server.incentives.limits import Limit, check_limits
 from server.incentives.rules import Rule, RuleRefused, check, read
+from server.incentives.rules.language import DateTrigger
 from server.incentives.rules.needs import kind_of
 from server.incentives.usable import UsableTime, check_windows
 from server.kit.audit import Actor
@@ -30,7 +32,7 @@ WHOLE_BP = 10_000
 DEFAULT_VOID_WINDOW_S = 1_800
 MAX_VOID_WINDOW_S = 7 * 86_400
 MAX_GRACE_DAYS = 365
-A_DAY = timedelta(days=1)
+A_MOMENT = timedelta(microseconds=1)
 # Every instant between can be told in any zone; "for ever" is no date.
 FIRST_DAY, LAST_DAY = datetime(2000, 1, 1, tzinfo=UTC), datetime(2199, 12, 31, tzinfo=UTC)
 
@@ -79,6 +81,19 @@ def _in_rule() -> Iterator[None]:
         raise RuleRefused(f"rule.{refusal.field}" if refusal.field else "rule", refusal.reason) from None
 
 
+def midnight_of(rule: Rule, zone: ZoneInfo) -> datetime | None:
+    """When the date of a rule's trigger begins in the city; None for a rule about facts."""
+    trigger = rule.trigger
+    return datetime.combine(trigger.on, time(), zone) if isinstance(trigger, DateTrigger) else None
+
+
+def check_comes(rule: Rule, zone: ZoneInfo, now: datetime) -> None:
+    """Raise RuleRefused when the date of a rule's trigger has begun: it will not begin again."""
+    midnight = midnight_of(rule, zone)
+    if midnight is not None and midnight <= now:
+        raise RuleRefused("rule.trigger.on", "触发日期已经开始，活动须在其零点之前生效")
+
+
 ONCE_EACH = (Limit(1, "earn"),)
 ONE_EACH = (Limit(1, "issue"),)
 
@@ -106,7 +121,7 @@ class CampaignDraft:
         _filled("document", self.document, 100)
         _window(self.starts_at, self.ends_at)
         with _in_rule():
-            check(self.rule, (self.starts_at.date() - A_DAY, self.ends_at.date() + A_DAY))  # days of any zone
+            check(self.rule)
         if self.budget_points is not None:
             _within("budget_points", self.budget_points, most_points(self.rule), MAX_PLANNED)
         check_limits(self.limits, ("earn",), at_places=most_points(self.rule) > 0)
@@ -115,6 +130,17 @@ class CampaignDraft:
                 if limit.measure != "count":
                     raise InvalidField(field=f"limits[{place}].measure")
         _within("validity_months", self.validity_months, 1, 24)
+
+    def check_days(self, zone: ZoneInfo, now: datetime) -> None:
+        """Raise RuleRefused for what can never happen on the campaign's own days in the city, and for a date whose
+        midnight, when its fact occurs, is over or outside the campaign."""
+        first, last = (at.astimezone(zone).date() for at in (self.starts_at, self.ends_at - A_MOMENT))
+        with _in_rule():
+            check(self.rule, (first, last))
+        midnight = midnight_of(self.rule, zone)
+        if midnight is not None and midnight < self.starts_at:
+            raise RuleRefused("rule.trigger.on", "触发日期的零点不在活动期间内")
+        check_comes(self.rule, zone, now)
 
     def columns(self) -> dict[str, object]:
         """What it says, as columns of `campaign_version`."""

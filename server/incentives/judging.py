@@ -77,12 +77,13 @@ class Judge:
         tallies = await self._tallies(fact, [
             (need, offer.began_at) for one, offer in zip(asked, offers, strict=True) for need in one.history
         ], tx)  # fmt: skip
+        category = fact.attributes.get("merchant_category")
         decided = []
         for rule, one, offer in zip(rules, asked, offers, strict=True):
             case = Case(
                 at=fact.occurred_at, person=person, zone=self._clock.zone, fact=fact.kind, attributes=fact.attributes,
                 ranks=ranks, history={need: tallies[need, offer.began_at] for need in one.history},
-                began_at=offer.began_at,
+                began_at=offer.began_at, merchant_category=category if isinstance(category, str) else None,
             )  # fmt: skip
             decided.append((offer, judge(rule, case)))
         return decided

@@ -1,4 +1,4 @@
-"""What the city calls the codes that rules name, and whether they exist: bands, coupon templates, lotteries."""
+"""What the city calls the codes that rules name, and whether they exist: bands, categories, templates, lotteries."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from server.incentives.rules import Names, Rule, RuleRefused, mentions
 from server.kit.db import fetch
-from server.people.city_lists import bands_on, towns
+from server.people.city_lists import bands_on, merchant_categories, towns
 
 _TEMPLATES = """
 SELECT DISTINCT ON (template_id) template_id AS id, title FROM coupon_template_version
@@ -24,7 +24,11 @@ async def names_of(rules: Iterable[Rule], today: date) -> Names:
     titles = await fetch(_TEMPLATES, templates) if templates else []
     lotteries = sorted({int(one.lottery_id) for one in mentioned if one.lottery_id})
     draws = await fetch("SELECT id, title FROM lottery WHERE id = ANY($1::bigint[])", lotteries) if lotteries else []
-    return Names(bands=bands, templates=_by_id(titles), lotteries=_by_id(draws))
+    categories = await merchant_categories() if any(one.categories for one in mentioned) else {}
+    return Names(
+        bands=bands, categories=categories, templates=_by_id(titles), lotteries=_by_id(draws),
+        values={"merchant_category": categories},
+    )  # fmt: skip
 
 
 def _by_id(rows: list[dict[str, Any]]) -> dict[str, str]:
@@ -32,15 +36,15 @@ def _by_id(rows: list[dict[str, Any]]) -> dict[str, str]:
 
 
 async def check_known(rule: Rule, today: date) -> None:
-    """Raise RuleRefused when the rule names what does not exist: a template, a lottery, a band or town off the city's
-    lists, or categories of merchants, which nothing tells yet."""
+    """Raise RuleRefused when the rule names what does not exist: a template, a lottery, or a band, town or
+    category of merchants off the city's lists."""
     named = mentions(rule)
     if named.template_id and not await fetch("SELECT FROM coupon_template WHERE id = $1", int(named.template_id)):
         raise RuleRefused("rule.effect.template_id", "没有这个券模板")
     if named.lottery_id and not await fetch("SELECT FROM lottery WHERE id = $1", int(named.lottery_id)):
         raise RuleRefused("rule.effect.lottery_id", "没有这个抽奖")
-    if named.categories:
-        raise RuleRefused("rule.condition", "商户类别尚未登记，暂不能用作条件")
+    if named.categories and (unknown := named.categories - set(await merchant_categories())):
+        raise RuleRefused("rule.condition", f"没有这个商户类别：{'、'.join(sorted(unknown))}")
     if named.bands and (unknown := named.bands - {band.code for band in await bands_on(today)}):
         raise RuleRefused("rule.condition", f"没有这个信用等级：{'、'.join(sorted(unknown))}")
     if named.towns and (unknown := named.towns - set(await towns())):

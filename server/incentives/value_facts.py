@@ -1,16 +1,20 @@
 """What residents did with value becomes facts that campaigns may pay for (D37): the value stream's consumer.
 
-A fact's source is the journal row, so a row that comes twice is told once. Facts carry numbers of rules and places and
-amounts, never what a person bought.
+A fact's source is the journal row, so a row that comes twice is told once. Facts carry numbers of rules and places, the
+merchant's category as it is when the row comes by, and amounts; never what a person bought.
 """
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any, Final
+
+from tortoise.backends.base.client import BaseDBAsyncClient
 
 from server.incentives.facts import Told, record_all
 from server.kit.db import transaction
+from server.merchants.registry import categories_of
 from wallet.items import Op
 from wallet.stream import Posting
 
@@ -19,6 +23,7 @@ CONSUMER: Final = "value_facts"
 REDEMPTION_MADE: Final = "redemption_made"
 REDEMPTION_VOIDED: Final = "redemption_voided"
 POINTS_EXPIRED: Final = "points_expired"
+CATEGORY: Final = "merchant_category"
 
 
 class ValueFacts:
@@ -49,7 +54,7 @@ async def _tell(batch: list[tuple[Told, asyncio.Future[None]]]) -> None:
         return
     try:
         async with transaction() as tx:
-            await record_all(tx, [told for told, _ in batch])
+            await record_all(tx, await _placed(tx, [told for told, _ in batch]))
     except Exception as problem:
         if len(batch) == 1:
             batch[0][1].set_exception(problem)
@@ -60,6 +65,20 @@ async def _tell(batch: list[tuple[Told, asyncio.Future[None]]]) -> None:
         for _, done in batch:
             if not done.done():  # its caller may have given up waiting
                 done.set_result(None)
+
+
+async def _placed(tx: BaseDBAsyncClient, told: list[Told]) -> list[Told]:
+    """What happened at a merchant carries the merchant's category, when it has one."""
+    merchants = {int(str(one.attributes["merchant_id"])) for one in told if "merchant_id" in one.attributes}
+    if not merchants:
+        return told
+    known = {str(merchant): category for merchant, category in (await categories_of(merchants, tx)).items()}
+    return [
+        replace(one, attributes={**one.attributes, CATEGORY: known[str(one.attributes["merchant_id"])]})
+        if one.attributes.get("merchant_id") in known
+        else one
+        for one in told
+    ]
 
 
 def _told(posting: Posting) -> Told | None:

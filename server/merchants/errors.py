@@ -9,6 +9,10 @@ class MerchantNotFound(AppError):
     code, status, message = "merchant_not_found", 404, "未找到该商户"
 
 
+class MerchantCategoryUnknown(AppError):
+    code, status, message = "merchant_category_unknown", 400, "商户类别不在本市的类别名录中"
+
+
 class StoreNotFound(AppError):
     code, status, message = "store_not_found", 404, "未找到该门店"
 

@@ -15,12 +15,13 @@ from tortoise.models import Model
 class Merchant(Model):
     """A business that accepts the programme's benefits. status: active | suspended.
 
-    `licence_number` is the 统一社会信用代码.
+    `licence_number` is the 统一社会信用代码, `category` a code of the city's list (`people.city_lists`).
     """
 
     id = fields.BigIntField(primary_key=True)
     name = fields.CharField(max_length=120)
     licence_number: fields.Field[str | None] = fields.CharField(max_length=18, null=True, unique=True)
+    category: fields.Field[str | None] = fields.CharField(max_length=32, null=True)
     status = fields.CharField(max_length=16, default="active")
     status_reason = fields.CharField(max_length=200, default="")
     version = fields.IntField(default=1)

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.exceptions import IntegrityError
 
 from server.kit.audit import Actor, record
 from server.kit.clock import Clock
-from server.kit.db import transaction
+from server.kit.db import fetch, transaction
 from server.kit.paging import PAGE_MAX, Page, encode_cursor
 from server.merchants.acceptors import Acceptors
-from server.merchants.errors import MerchantExists, MerchantNotFound, StoreExists, StoreNotFound
+from server.merchants.errors import (
+    MerchantCategoryUnknown,
+    MerchantExists,
+    MerchantNotFound,
+    StoreExists,
+    StoreNotFound,
+)
 from server.merchants.invitations import Invitations
 from server.merchants.models import Merchant, Store
 from server.merchants.paging import after_id
 from server.merchants.standing import Standings
 from server.merchants.views import InvitationIssued, MerchantView, StoreView
+from server.people import city_lists
 
 
 class Registry:
@@ -28,13 +37,18 @@ class Registry:
         self._standings = standings
 
     async def create_merchant(
-        self, *, name: str, owner_name: str, actor: Actor, request_id: str, licence_number: str | None = None
-    ) -> tuple[MerchantView, InvitationIssued]:
-        """A new merchant and its first owner's invitation. MerchantExists when the licence number is registered."""
+        self, *, name: str, owner_name: str, actor: Actor, request_id: str, licence_number: str | None = None,
+        category: str | None = None,
+    ) -> tuple[MerchantView, InvitationIssued]:  # fmt: skip
+        """A new merchant and its first owner's invitation. MerchantExists when the licence number is registered;
+        MerchantCategoryUnknown for a category that is not listed."""
+        await _check_category(category)
         at = self._clock.now()
         try:
             async with transaction() as tx:
-                merchant = await Merchant.create(using_db=tx, name=name, licence_number=licence_number, created_at=at)
+                merchant = await Merchant.create(
+                    using_db=tx, name=name, licence_number=licence_number, category=category, created_at=at
+                )
                 owner = await self._invitations.draw(
                     tx,
                     merchant_id=merchant.id,
@@ -126,6 +140,31 @@ class Registry:
         """Undo a suspension. Idempotent."""
         return await self._set_merchant(merchant_id, "active", reason, "merchant.reopen", actor, request_id)
 
+    async def categorise(
+        self, merchant_id: int, *, category: str | None, actor: Actor, request_id: str
+    ) -> MerchantView:
+        """Say what kind of business a merchant is; what was redeemed before stays as it was told. Idempotent.
+        MerchantNotFound; MerchantCategoryUnknown for a category that is not listed."""
+        await _check_category(category)
+        async with transaction() as tx:
+            merchant = await _merchant_locked(tx, merchant_id)
+            if merchant.category != category:
+                before = _merchant_facts(merchant)
+                merchant.category = category
+                await merchant.save(using_db=tx, update_fields=["category"])
+                await record(
+                    tx,
+                    actor=actor,
+                    action="merchant.categorise",
+                    object_kind="merchant",
+                    object_id=str(merchant.id),
+                    before=before,
+                    after=_merchant_facts(merchant),
+                    at=self._clock.now(),
+                    request_id=request_id,
+                )
+        return await self.merchant(merchant_id)
+
     async def close_store(self, store_id: int, *, actor: Actor, request_id: str) -> StoreView:
         """No new session, verification or redemption there from now on. Idempotent."""
         return await self._set_store(store_id, "closed", "store.close", actor, request_id)
@@ -151,6 +190,10 @@ class Registry:
         stores = await Store.filter(merchant_id__in=[m.id for m in shown]).order_by("id")
         items = [_merchant_view(m, [s for s in stores if s.merchant_id == m.id]) for m in shown]
         return Page(items=items, next_cursor=encode_cursor(shown[-1].id) if len(rows) > limit else None)
+
+    async def categories(self) -> dict[str, str]:
+        """Name by code of the city's list, in its order."""
+        return await city_lists.merchant_categories()
 
     async def store_names(self, store_ids: list[int]) -> dict[int, tuple[str, str]]:
         """(merchant name, store name) by store id, for texts; unknown ids are left out."""
@@ -219,10 +262,26 @@ async def _merchant_locked(tx: BaseDBAsyncClient, merchant_id: int) -> Merchant:
     return merchant
 
 
+async def _check_category(category: str | None) -> None:
+    if category is not None and category not in await city_lists.merchant_categories():
+        raise MerchantCategoryUnknown(field="category")
+
+
+async def categories_of(merchant_ids: Collection[int], tx: BaseDBAsyncClient | None = None) -> dict[int, str]:
+    """The category of each merchant that has one."""
+    rows = await fetch(
+        "SELECT id, category FROM merchant WHERE id = ANY($1::bigint[]) AND category IS NOT NULL",
+        list(merchant_ids),
+        using=tx,
+    )
+    return {row["id"]: row["category"] for row in rows}
+
+
 def _merchant_facts(merchant: Merchant) -> dict[str, object]:
     return {
         "name": merchant.name,
         "licence_number": merchant.licence_number,
+        "category": merchant.category,
         "status": merchant.status,
         "reason": merchant.status_reason,
     }
@@ -247,6 +306,7 @@ def _merchant_view(merchant: Merchant, stores: list[Store] | None = None) -> Mer
         id=merchant.id,
         name=merchant.name,
         licence_number=merchant.licence_number,
+        category=merchant.category,
         status=merchant.status,
         status_reason=merchant.status_reason,
         created_at=merchant.created_at,

@@ -20,6 +20,7 @@ class MerchantView:
     id: int
     name: str
     licence_number: str | None
+    category: str | None
     status: str
     status_reason: str
     created_at: datetime

@@ -1,12 +1,13 @@
-"""The city's own lists: bands by version, towns, and what residents may say they care about. All of them are data.
+"""The city's own lists: bands by version, towns, what residents may care about, kinds of merchants. All are data.
 
 A version of the bands is written once and holds from a day on; a code that stands in two versions means the same band.
-Towns and interests are replaced as a whole: what is no longer listed is not offered, and stays where it was
+Towns, interests and categories are replaced as a whole: what is no longer listed is not offered, and stays where it was
 told before.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated
@@ -22,6 +23,8 @@ from server.people.errors import BandScaleFixed
 Code = Annotated[str, Meta(min_length=1, max_length=16, pattern=r"^\S+$")]
 Name = Annotated[str, Meta(min_length=1, max_length=20, pattern=r"^\S(.*\S)?$")]
 TownName = Annotated[str, Meta(min_length=1, max_length=40, pattern=r"^\S(.*\S)?$")]
+#: As rules quote it: without the brackets of their text.
+CategoryCode = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[^\s「」〔〕]+$")]
 InterestCode = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[a-z][a-z0-9_]*$")]
 
 
@@ -48,12 +51,20 @@ class InterestEntry(Struct, frozen=True, forbid_unknown_fields=True):
     name: Name
 
 
+class CategoryEntry(Struct, frozen=True, forbid_unknown_fields=True):
+    """A kind of business that merchants may be."""
+
+    code: CategoryCode
+    name: Name
+
+
 class CityLists(Struct, frozen=True, forbid_unknown_fields=True):
     """The file of `chengxin set-lists`. What is null stays as it is."""
 
     band_scale: ScaleEntry | None = None
     towns: Annotated[list[TownName], Meta(min_length=1, max_length=1_000)] | None = None
     interests: Annotated[list[InterestEntry], Meta(max_length=200)] | None = None
+    merchant_categories: Annotated[list[CategoryEntry], Meta(max_length=200)] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +103,12 @@ async def interests() -> dict[str, str]:
     return {row["code"]: row["name"] for row in rows}
 
 
+async def merchant_categories() -> dict[str, str]:
+    """Name by code of the kinds of business that are listed, in the city's order."""
+    rows = await fetch("SELECT code, name FROM merchant_category WHERE listed ORDER BY position, code")
+    return {row["code"]: row["name"] for row in rows}
+
+
 def read_lists(content: bytes) -> CityLists:
     """Lists from JSON. Raises InvalidField, naming what is wrong."""
     try:
@@ -116,10 +133,9 @@ async def set_lists(lists: CityLists) -> None:
             await fetch(_PUT_TOWNS, lists.towns, using=tx)
             await fetch("UPDATE town SET listed = false WHERE listed AND name <> ALL($1)", lists.towns, using=tx)
         if lists.interests is not None:
-            codes, names = [entry.code for entry in lists.interests], [entry.name for entry in lists.interests]
-            _each_once(codes, "interests")
-            await fetch(_PUT_INTERESTS, codes, names, using=tx)
-            await fetch("UPDATE interest SET listed = false WHERE listed AND code <> ALL($1)", codes, using=tx)
+            await _put(tx, "interest", "interests", lists.interests)
+        if lists.merchant_categories is not None:
+            await _put(tx, "merchant_category", "merchant_categories", lists.merchant_categories)
 
 
 _PUT_TOWNS = """
@@ -127,11 +143,22 @@ INSERT INTO town (name, position, listed)
 SELECT name, position, true FROM unnest($1::text[]) WITH ORDINALITY u (name, position)
 ON CONFLICT (name) DO UPDATE SET position = EXCLUDED.position, listed = true RETURNING 1
 """
-_PUT_INTERESTS = """
-INSERT INTO interest (code, name, position, listed)
+_PUT_CODES = """
+INSERT INTO {table} (code, name, position, listed)
 SELECT code, name, position, true FROM unnest($1::text[], $2::text[]) WITH ORDINALITY u (code, name, position)
 ON CONFLICT (code) DO UPDATE SET name = EXCLUDED.name, position = EXCLUDED.position, listed = true RETURNING 1
 """
+_UNLIST_CODES = "UPDATE {table} SET listed = false WHERE listed AND code <> ALL($1)"
+
+
+async def _put(
+    tx: BaseDBAsyncClient, table: str, field: str, entries: Sequence[InterestEntry] | Sequence[CategoryEntry]
+) -> None:
+    """Replace a list of codes and names as a whole."""
+    codes = [entry.code for entry in entries]
+    _each_once(codes, field)
+    await fetch(_PUT_CODES.format(table=table), codes, [entry.name for entry in entries], using=tx)
+    await fetch(_UNLIST_CODES.format(table=table), codes, using=tx)
 
 
 async def _put_scale(tx: BaseDBAsyncClient, scale: ScaleEntry) -> None:

@@ -3,7 +3,7 @@
     resident (a natural person) <── identity (one openid) <── session (one family of refresh tokens)
     administrator <── session          login_lock (growing delays for passwords)
     resident <── resident_attribute (band, town, by day) ──> attribute_batch      resident <── resident_choice
-    band_scale, town, interest: the city's own lists
+    band_scale, town, interest, merchant_category: the city's own lists
 
 Personal data lies in sealed columns (`kit.crypto.Envelope`, which carries the key version) and is found again through
 keyed hashes (`kit.crypto.BlindIndex`). Checks and unique indexes are in
@@ -152,6 +152,19 @@ class Interest(Model):
 
     class Meta:
         table = "interest"
+
+
+class MerchantCategory(Model):
+    """What kind of business a merchant may be, by the city's list. One that is no longer `listed` stays with the
+    merchants that have it."""
+
+    code = fields.CharField(max_length=32, primary_key=True)
+    name = fields.CharField(max_length=20)
+    position = fields.IntField()
+    listed = fields.BooleanField(default=True)
+
+    class Meta:
+        table = "merchant_category"
 
 
 class AttributeBatch(Model):

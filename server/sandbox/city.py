@@ -36,6 +36,10 @@ INTERESTS: Final = (
     ("reading", "阅读"), ("sport", "运动健身"), ("volunteering", "志愿服务"), ("nature", "自然户外"),
     ("dining", "本地美食"), ("travel", "绿色出行"), ("culture", "文化演出"),
 )  # fmt: skip
+CATEGORIES: Final = (
+    ("book", "书店"), ("market", "超市便利"), ("restaurant", "餐饮"), ("pharmacy", "药店"), ("parking", "停车"),
+    ("scenic", "景区"), ("cinema", "影院"), ("sport", "健身"), ("care", "家政"), ("transport", "交通出行"),
+)  # fmt: skip
 
 _SURNAMES: Final = (
     "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗梁宋郑谢韩唐冯于董萧程曹袁邓许傅沈曾彭吕苏卢蒋蔡贾丁魏薛叶阎余潘杜戴夏钟汪田"
@@ -84,7 +88,7 @@ class SampleStore:
 
 @dataclass(frozen=True, slots=True)
 class SampleMerchant:
-    """kind: book | market | restaurant | pharmacy | parking | scenic | cinema | sport | care | transport."""
+    """`kind`: a code of `CATEGORIES`."""
 
     key: str
     kind: str
@@ -146,6 +150,7 @@ class City:
     towns: tuple[str, ...]
     bands: tuple[tuple[str, str], ...]
     interests: tuple[tuple[str, str], ...]
+    categories: tuple[tuple[str, str], ...]
     merchants: tuple[SampleMerchant, ...]
     residents: tuple[SampleResident, ...]
     campaigns: tuple[SampleCampaign, ...]
@@ -232,6 +237,7 @@ def sample_city(seed: int = 1, *, residents: int = 200, today: date = date(2026,
         towns=TOWNS,
         bands=BANDS,
         interests=INTERESTS,
+        categories=CATEGORIES,
         merchants=tuple(_merchants(random.Random(f"{seed}:merchants"))),
         residents=tuple(_residents(random.Random(f"{seed}:residents"), residents, seed, today)),
         campaigns=_CAMPAIGNS,

@@ -64,12 +64,13 @@ async def load_city(settings: Settings, *, seed: int, residents: int) -> Loaded:
 
 
 def lists_of(city: City) -> city_lists.CityLists:
-    """The city's bands, towns and interests as `chengxin set-lists` would take them."""
+    """The city's bands, towns, interests and kinds of merchants as `chengxin set-lists` would take them."""
     bands = [city_lists.BandEntry(code, name, rank) for rank, (code, name) in enumerate(city.bands, 1)]
     return city_lists.CityLists(
         city_lists.ScaleEntry(1, SCALE_FROM, bands),
         list(city.towns),
         [city_lists.InterestEntry(code, name) for code, name in city.interests],
+        [city_lists.CategoryEntry(code, name) for code, name in city.categories],
     )
 
 
@@ -157,8 +158,9 @@ async def _merchant(services: Services, control: StandInControl, sample: SampleM
     registry, staff = services.merchants.registry, services.merchants.staff
     owner, *others = sample.staff
     merchant, invitation = await registry.create_merchant(
-        name=sample.name, owner_name=owner.name, actor=actor, request_id=REQUEST, licence_number=sample.licence_number
-    )
+        name=sample.name, owner_name=owner.name, actor=actor, request_id=REQUEST, licence_number=sample.licence_number,
+        category=sample.kind,
+    )  # fmt: skip
     stores = {}
     for store in sample.stores:
         stores[store.key] = (

@@ -13,8 +13,11 @@ import pytest_asyncio
 
 import server.admin_api.merchants
 from miniprogram_api.merchant import sessions, staff, terminals
+from server.incentives.judging import decoded
 from server.kit.counts import WindowCounts
+from server.kit.db import fetch
 from server.kit.redis import Cache
+from server.people.city_lists import CategoryEntry, CityLists, set_lists
 from server.people.models import Administrator
 from server.people.sessions import Owner
 from tests.support.databases import Database
@@ -208,3 +211,27 @@ async def test_bad_input_is_answered_and_never_a_fault(browse: Browser, admin: s
     ):
         status, answer = await browse(method, path, body, token=token)
         assert answer["error"]["code"] == expected, (path, body, status, answer)
+
+
+async def test_a_merchant_is_of_a_category_of_the_city_s_list(browse: Browser, admin: str) -> None:
+    wanted = [CategoryEntry("restaurant", "餐饮"), CategoryEntry("book", "书店")]
+    await set_lists(CityLists(merchant_categories=wanted))
+    status, listed = await browse("GET", f"{ADMIN}/merchant-categories", token=admin)
+    assert (status, [one["name"] for one in listed["items"]]) == (200, ["餐饮", "书店"])
+    shop = {"name": "老街面馆", "owner_name": "老李", "category": "canteen"}
+    status, told = await browse("POST", f"{ADMIN}/merchants", shop, token=admin)
+    assert (status, told["error"]["code"], told["error"]["field"]) == (400, "merchant_category_unknown", "category")
+    status, made = await browse("POST", f"{ADMIN}/merchants", shop | {"category": "restaurant"}, token=admin)
+    assert (status, made["merchant"]["category"]) == (201, "restaurant")
+    path = f"{ADMIN}/merchants/{made['merchant']['id']}/category"
+    for category in ("book", "book", None):
+        status, seen = await browse("PUT", path, {"category": category}, token=admin)
+        assert (status, seen["category"]) == (200, category)
+    status, told = await browse("PUT", path, {"category": "x"}, token=admin)
+    assert (status, told["error"]["code"]) == (400, "merchant_category_unknown")
+    changes = await fetch("SELECT before, after FROM audit_entry WHERE action = 'merchant.categorise' ORDER BY id")
+    assert [(decoded(row["before"])["category"], decoded(row["after"])["category"]) for row in changes] == [
+        ("restaurant", "book"), ("book", None),
+    ]  # fmt: skip
+    await set_lists(CityLists(merchant_categories=wanted[:1]))
+    assert (await browse("PUT", path, {"category": "book"}, token=admin))[0] == 400, "no longer listed"

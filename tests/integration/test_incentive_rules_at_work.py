@@ -217,6 +217,7 @@ async def test_what_a_rule_may_not_ask_is_refused_with_its_field_and_reason(room
         (points(5), {"kind": "band_in", "bands": ["ZZZ"]}, "rule.condition"),
         (points(5), {"kind": "town_in", "towns": ["无此镇"]}, "rule.condition"),
         (points(5), {"kind": "merchant_category_in", "categories": ["food"]}, "rule.condition"),
+        (points(5), {"kind": "value_in", "attribute": "merchant_category", "values": ["food"]}, "rule.condition"),
     ],
 )
 async def test_a_rule_that_names_what_does_not_exist_is_refused_at_save(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,6 +13,7 @@ from server.incentives.commands import CampaignDraft, TemplateDraft
 from server.incentives.errors import LimitNotCounted, SecondPersonRequired
 from server.incentives.limits import Limit
 from server.incentives.models import CampaignVersion, CouponTemplateVersion
+from server.incentives.rules import RuleRefused, read
 from server.incentives.usable import UsableTime
 from server.incentives.wording import benefit_text, campaign_text, limits_text, template_text, tenths, yuan
 from server.kit.errors import AppError, InvalidField
@@ -50,6 +51,46 @@ def test_a_campaign_that_cannot_be_names_its_field(field: str, value: object) ->
     with pytest.raises(InvalidField) as refusal:
         replace(CAMPAIGN, **{field: value}).check()  # type: ignore[arg-type]
     assert refusal.value.field == field
+
+
+def dated(on: str, condition: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {"trigger": {"kind": "date", "on": on}, "condition": condition, "effect": {"kind": "points", "points": 5}}
+
+
+def between(first: str | None = None, last: str | None = None) -> dict[str, Any]:
+    condition = {"kind": "between", "first_day": first, "last_day": last}
+    fact = {"kind": "fact", "fact": "login_day"}
+    return {"trigger": fact, "condition": condition, "effect": {"kind": "points", "points": 5}}
+
+
+@pytest.mark.parametrize(
+    ("rule", "field"),
+    [
+        (between(first="2026-12-31"), None), (between(first="2027-01-01"), "rule.condition"),
+        (between(last="2026-12-01"), None), (between(last="2026-11-30"), "rule.condition"),
+        (dated("2026-12-01"), None), (dated("2026-11-30"), "rule.trigger.on"),
+        (dated("2026-12-31"), None), (dated("2027-01-01"), "rule.trigger.on"),
+        (dated("2026-12-05", {"kind": "weekly", "weekdays": [6]}), None),
+        (dated("2026-12-05", {"kind": "weekly", "weekdays": [7]}), "rule.condition"),
+    ],
+)  # fmt: skip
+def test_what_contradicts_the_campaign_s_own_days_in_the_city_is_refused(rule: Any, field: str | None) -> None:
+    draft = replace(CAMPAIGN, rule=read(rule))
+    if field is None:
+        draft.check_days(CITY, STARTS - timedelta(days=1))
+        return
+    with pytest.raises(RuleRefused) as refused:
+        draft.check_days(CITY, STARTS - timedelta(days=1))
+    assert refused.value.field == field
+
+
+def test_a_date_whose_midnight_is_over_or_before_the_campaign_is_refused() -> None:
+    draft = replace(CAMPAIGN, rule=read(dated("2026-12-01")))
+    draft.check_days(CITY, STARTS - timedelta(seconds=1))
+    for late in (draft, replace(draft, starts_at=STARTS + timedelta(hours=9))):
+        with pytest.raises(RuleRefused) as refused:
+            late.check_days(CITY, STARTS - timedelta(seconds=late is not draft))
+        assert refused.value.field == "rule.trigger.on"
 
 
 @pytest.mark.parametrize(

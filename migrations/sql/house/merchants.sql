@@ -3,6 +3,7 @@ ALTER TABLE merchant
     ADD CONSTRAINT merchant_status_known CHECK (status IN ('active', 'suspended')),
     ADD CONSTRAINT merchant_name_filled CHECK (length(btrim(name)) > 0),
     ADD CONSTRAINT merchant_licence_shaped CHECK (licence_number IS NULL OR licence_number ~ '^[0-9A-HJ-NPQRTUWXY]{18}$'),
+    ADD CONSTRAINT merchant_category_known FOREIGN KEY (category) REFERENCES merchant_category (code),
     ADD CONSTRAINT merchant_version_positive CHECK (version > 0);
 
 ALTER TABLE store

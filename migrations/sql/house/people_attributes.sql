@@ -13,6 +13,9 @@ ALTER TABLE town ADD CONSTRAINT town_named CHECK (length(btrim(name)) > 0);
 ALTER TABLE interest
     ADD CONSTRAINT interest_code CHECK (code ~ '^[a-z][a-z0-9_]*$'),
     ADD CONSTRAINT interest_named CHECK (length(btrim(name)) > 0);
+ALTER TABLE merchant_category
+    ADD CONSTRAINT merchant_category_code CHECK (code ~ '^[^[:space:]]+$'),
+    ADD CONSTRAINT merchant_category_named CHECK (length(btrim(name)) > 0);
 
 ALTER TABLE attribute_batch
     ADD CONSTRAINT attribute_batch_source CHECK (length(btrim(source)) > 0),

@@ -11,6 +11,7 @@ Name = Annotated[str, Meta(min_length=1, max_length=120, pattern=r"\S")]
 PersonName = Annotated[str, Meta(min_length=1, max_length=40, pattern=r"\S")]
 Town = Annotated[str, Meta(min_length=1, max_length=40, pattern=r"\S")]
 Reason = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"\S")]
+Category = Annotated[str, Meta(min_length=1, max_length=32)]
 LicenceNumber = Annotated[str, Meta(pattern=r"^[0-9A-HJ-NPQRTUWXY]{18}$", description="统一社会信用代码")]
 
 
@@ -20,6 +21,22 @@ class CreateMerchantRequest(Struct, frozen=True, forbid_unknown_fields=True):
     name: Name
     owner_name: PersonName
     licence_number: LicenceNumber | None = None
+    category: Category | None = None
+
+
+class CategoryRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """A code of the city's list; null: of none."""
+
+    category: Category | None
+
+
+class CategoryReply(Struct, frozen=True):
+    code: str
+    name: str
+
+
+class CategoryListReply(Struct, frozen=True):
+    items: list[CategoryReply]
 
 
 class OwnerInvitationRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,6 +68,7 @@ class MerchantReply(Struct, frozen=True):
     id: str
     name: str
     licence_number: str | None
+    category: str | None
     status: str
     status_reason: str
     created_at: datetime

@@ -75,6 +75,7 @@ _KINDS: Final = (
         {
             "discount_fen": _amount("优惠金额", FEN), "subsidy_fen": _amount("补贴金额", FEN),
             "terms_id": _code("券模板编号"), "merchant_id": _code("商户编号"), "store_id": _code("门店编号"),
+            "merchant_category": _code("商户类别"),
         },
     ),
     FactKind(

@@ -76,6 +76,7 @@ def check(rule: Rule, days: Days | None = None, calendar: Calendar = CHINA) -> N
         _refuse_forbidden(path, text)
     _check_trigger(rule)
     _check_effect(rule)
+    _check_date(rule, days)
     if rule.condition is None:
         return
     _check_size(rule.condition)
@@ -277,6 +278,13 @@ def _check_days(path: str, condition: Condition, days: Days | None, calendar: Ca
     unknown = [year for year in range(days[0].year, days[1].year + 1) if year not in calendar.years]
     if unknown:
         raise RuleRefused(f"{path}.day", f"{unknown[0]}年的放假安排尚未公布，活动期间不能区分工作日和休息日")
+
+
+def _check_date(rule: Rule, days: Days | None) -> None:
+    """The day of a trigger begins, at midnight, within the campaign."""
+    trigger = rule.trigger
+    if isinstance(trigger, DateTrigger) and days is not None and not days[0] <= trigger.on <= days[1]:
+        raise RuleRefused("trigger.on", "触发日期的零点不在活动期间内")
 
 
 def _check_together(rule: Rule, days: Days | None, calendar: Calendar) -> None:

@@ -152,6 +152,8 @@ def mentions(rule: Rule) -> Mentions:
                 bands.add(code)
             case ValueIn(attribute="band", values=codes):
                 bands.update(codes)
+            case ValueIn(attribute="merchant_category", values=codes):
+                categories.update(codes)
             case TownIn(towns=codes):
                 towns.update(codes)
             case MerchantCategoryIn(categories=codes):
