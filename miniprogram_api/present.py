@@ -88,6 +88,8 @@ def award_text(given: Given) -> str:
     """The words for what became of an award."""
     if given.status == "pending":
         return "奖励正在发放，请稍后查看"
+    if given.status == "withheld":
+        return "您在本活动的对照组（由抽签确定），本期未发放"
     if given.status == "posted":
         return f"已发放{given.points}积分" if given.effect == "points" else "奖励已发放"
     known = next((answer.message for answer in STATUSES.values() if answer.code == given.reason), "")

@@ -25,6 +25,8 @@ from server.incentives.codes.exports import VoucherExports
 from server.incentives.coupons import CouponService
 from server.incentives.emergency import KillSwitch
 from server.incentives.errors import TemplateNotFound
+from server.incentives.experiments.report import UpliftReports
+from server.incentives.experiments.withholding import Withholding
 from server.incentives.explanations import ExplanationService
 from server.incentives.facts import record_fact
 from server.incentives.grants import jobs as grant_jobs
@@ -93,6 +95,7 @@ class Services:
     coupons: CouponService
     awards: AwardService
     explanations: ExplanationService
+    uplift: UpliftReports
     kill_switch: KillSwitch
     budget_watch: BudgetWatch
     grants: GrantDesk
@@ -253,9 +256,14 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
         templates=templates,
         coupons=coupons,
         awards=AwardService(
-            vault=vault, clock=clock, job_key=job_key, handing=Handing(clock=clock, owe=grants.owe, enter=entries.enter)
+            vault=vault,
+            clock=clock,
+            job_key=job_key,
+            handing=Handing(clock=clock, owe=grants.owe, enter=entries.enter),
+            withholding=Withholding(clock=clock, index=index),
         ),
         explanations=ExplanationService(clock=clock),
+        uplift=UpliftReports(clock=clock, small_cell=settings.small_cell),
         kill_switch=KillSwitch(campaigns=campaigns, templates=templates, clock=clock),
         budget_watch=BudgetWatch(
             vault=vault,

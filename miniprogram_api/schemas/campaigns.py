@@ -64,11 +64,12 @@ class RulePartReply(Struct, frozen=True):
 
 
 class GivenReply(Struct, frozen=True):
-    """What became of it. status: pending (within seconds), posted, or refused for a `reason`, in Chinese in `text`."""
+    """What became of it. status: pending (within seconds), posted, withheld (he is in the campaign's hold-out and gets
+    nothing), or refused for a `reason`, in Chinese in `text`."""
 
     effect: Literal["points", "coupon", "free_minutes", "lottery_ticket"]
     points: int
-    status: Literal["pending", "posted", "refused"]
+    status: Literal["pending", "posted", "withheld", "refused"]
     reason: str
     text: str
 

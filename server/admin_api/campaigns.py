@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import to_builtins
+
 from server.admin_api.course_routes import Desk, add_course
 from server.admin_api.incentive_replies import campaign_reply, campaign_version_reply, limits_of, signed
 from server.admin_api.schemas.incentives import (
@@ -26,6 +28,8 @@ from server.incentives.errors import (
     RevisionChanged,
     WrongStatus,
 )
+from server.incentives.experiments.errors import HoldOutNotAllowed
+from server.incentives.experiments.hold_out import HoldOut
 from server.incentives.listing import table
 from server.incentives.rules import RuleRefused
 from server.incentives.search import Search
@@ -33,7 +37,7 @@ from server.kit.workbook import XLSX
 from server.web.routing import Call, Callers, Limit, Reply, Router
 
 router = Router(prefix="/api/admin/v1", tag="管理 · 活动")
-REFUSED = (RuleRefused, LimitNotCounted)
+REFUSED = (RuleRefused, LimitNotCounted, HoldOutNotAllowed)
 
 
 @router.post(
@@ -102,8 +106,9 @@ async def export_campaigns_xlsx(call: Call, query: CampaignSearchQuery) -> None:
     errors=(CampaignNotFound,),
 )
 async def get_campaign(call: Call, campaign_id: int) -> Reply:
-    """With its budgets as the ledger has them now."""
-    return Reply.ok(campaign_reply(await call.services.campaigns.get(campaign_id)))
+    """With its budgets as the ledger has them now, and what its hold-out did not get."""
+    view, withheld = await call.services.campaigns.get(campaign_id), await call.services.uplift.withheld(campaign_id)
+    return Reply.ok(campaign_reply(view, withheld if withheld.awards or view.version.hold_out else None))
 
 
 @router.put(
@@ -150,6 +155,7 @@ def _draft(body: CampaignRequest) -> CampaignDraft:
         title=body.title.strip(), document=body.document.strip(), rule=rule_of(body.rule),
         budget_points=body.budget_points, starts_at=body.starts_at, ends_at=body.ends_at,
         limits=ONCE_EACH if body.limits is None else limits_of(body.limits), validity_months=body.validity_months,
+        hold_out=None if body.hold_out is None else HoldOut(**to_builtins(body.hold_out)),
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from server.admin_api.schemas.experiments import HoldOutBody, WithheldReply
 from server.admin_api.schemas.incentives import (
     BudgetReply,
     CampaignReply,
@@ -24,6 +25,7 @@ from server.incentives.budgets import BudgetState
 from server.incentives.campaigns import CampaignView
 from server.incentives.commands import Signed
 from server.incentives.course import Difference
+from server.incentives.experiments.report import Withheld
 from server.incentives.limits import Limit
 from server.incentives.models import BudgetRequest, CampaignVersion, CouponTemplateVersion
 from server.incentives.rules import Rule
@@ -50,9 +52,16 @@ def budget_reply(state: BudgetState) -> BudgetReply:
     )  # fmt: skip
 
 
-def campaign_reply(view: CampaignView) -> CampaignReply:
+def campaign_reply(view: CampaignView, withheld: Withheld | None = None) -> CampaignReply:
     draft = None if view.draft is None else campaign_version_reply(view.draft, view.draft_text)
-    return CampaignReply(**_life(view), version=campaign_version_reply(view.version, view.terms_text), draft=draft)
+    return CampaignReply(
+        **_life(view), version=campaign_version_reply(view.version, view.terms_text), draft=draft,
+        withheld=None if withheld is None else withheld_reply(withheld),
+    )  # fmt: skip
+
+
+def withheld_reply(withheld: Withheld) -> WithheldReply:
+    return WithheldReply(withheld.awards, withheld.points, withheld.fen)
 
 
 def template_reply(view: TemplateView) -> CouponTemplateReply:
@@ -66,6 +75,7 @@ def campaign_version_reply(version: CampaignVersion, text: str) -> CampaignVersi
     return CampaignVersionReply(
         **_version(version, text), rule=msgspec.convert(version.rule, Rule), trigger=version.trigger,
         validity_months=version.validity_months,
+        hold_out=msgspec.convert(version.hold_out, HoldOutBody | None),
     )  # fmt: skip
 
 

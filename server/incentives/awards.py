@@ -3,7 +3,8 @@
     fact ──on_fact, judged──> award (one per campaign and fact)
                                 │ points                     ──vault.earn(v8 id)──> posted | refused
                                 │                     └── redrive, later and later ──┘
-                                └ coupon, free minutes, lottery tickets: handed over in the same transaction, posted
+                                ├ coupon, free minutes, lottery tickets: handed over in the same transaction, posted
+                                └ anything for somebody who is held out: withheld, and nothing is posted
 
 The award's vault id comes from the campaign and the fact, so that every rerun names the same posting (D23).
 """
@@ -17,6 +18,7 @@ from uuid import UUID
 import structlog
 from tortoise.backends.base.client import BaseDBAsyncClient
 
+from server.incentives.experiments.withholding import Withholding
 from server.incentives.facts import FACT_RECORDED
 from server.incentives.handing import Handing
 from server.incentives.judging import Happened, Judge, Offer, happened, offer_of
@@ -36,7 +38,7 @@ log = structlog.get_logger(__name__)
 
 _FACT = "SELECT id, resident_id, kind, occurred_at, attributes FROM fact WHERE id = $1"
 _OFFERS = """
-SELECT v.campaign_id, v.id AS version_id, v.rule, v.limits, v.validity_months,
+SELECT v.campaign_id, v.id AS version_id, v.rule, v.limits, v.validity_months, v.hold_out,
   (SELECT min(o.starts_at) FROM campaign_version o WHERE o.campaign_id = v.campaign_id AND o.live_at IS NOT NULL) AS
   began_at
 FROM campaign_version v JOIN campaign_span s ON s.version_id = v.id AND s.from_at <= $2 AND (s.until_at IS NULL OR $2
@@ -57,8 +59,9 @@ ORDER BY f.id LIMIT 1000
 _FRESH_FOR = timedelta(minutes=10)
 _INSERT = """
 INSERT INTO award (campaign_id, version_id, fact_id, resident_id, effect, points, vault_id, status, reason, attempts,
-  due_at, created_at, settled_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '', 0, $9, $10, $11) ON CONFLICT (campaign_id, fact_id) DO NOTHING RETURNING id
+  due_at, created_at, settled_at, held_out, withheld_fen)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '', 0, $9, $10, $11, $12, $13)
+ON CONFLICT (campaign_id, fact_id) DO NOTHING RETURNING id
 """
 _OWED = """
 SELECT a.id, a.version_id, a.resident_id, a.points, a.vault_id, a.attempts, f.occurred_at, c.status
@@ -76,11 +79,14 @@ _POSTPONE = "UPDATE award SET due_at = $2, attempts = attempts + 1 WHERE id = $1
 class AwardService:
     """Gives residents what campaigns promise for facts. Runs in the worker; every step may be repeated."""
 
-    def __init__(self, *, vault: Vault, clock: Clock, job_key: bytes, handing: Handing) -> None:
+    def __init__(
+        self, *, vault: Vault, clock: Clock, job_key: bytes, handing: Handing, withholding: Withholding
+    ) -> None:
         self._vault = vault
         self._clock = clock
         self._job_key = job_key
         self._handing = handing
+        self._withholding = withholding
         self._judge = Judge(clock)
         self._homes = Homes(CampaignVersion)
 
@@ -118,14 +124,18 @@ class AwardService:
 
     async def _write(self, tx: BaseDBAsyncClient, fact: Happened, offer: Offer, decision: Decision) -> None:
         now, effect = self._clock.now(), decision.rule.effect
-        in_points = decision.points > 0
+        in_points, held_out = decision.points > 0, self._withholding.applies(offer, fact.resident_id)
+        status = "withheld" if held_out else "pending" if in_points else "posted"
         rows = await fetch(
             _INSERT, offer.campaign_id, offer.version_id, fact.id, fact.resident_id,
             "points" if in_points else str(effect.__struct_config__.tag), decision.points,
-            self._vault_id(offer, fact), "pending" if in_points else "posted",
-            now + timedelta(seconds=REDRIVE_AFTER_S), now, None if in_points else now, using=tx,
+            self._vault_id(offer, fact), status, now + timedelta(seconds=REDRIVE_AFTER_S), now,
+            None if status == "pending" else now, held_out,
+            await self._withholding.cost_fen(effect) if held_out else 0, using=tx,
         )  # fmt: skip
-        if rows and not in_points:
+        if rows and held_out:
+            await self._withholding.settle(tx, rows[0]["id"], fact, offer, decision.points)
+        elif rows and not in_points:
             await self._handing.over(tx, rows[0]["id"], fact, offer, effect)
 
     def _vault_id(self, offer: Offer, fact: Happened) -> UUID:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from server.incentives.effects import most_points
+from server.incentives.experiments.hold_out import HoldOut, check_hold_out
 from server.incentives.limits import Limit, check_limits
 from server.incentives.rules import Rule, RuleRefused, check, read
 from server.incentives.rules.language import DateTrigger
@@ -103,7 +104,8 @@ class CampaignDraft:
     """A version of a campaign as its editor wants it. `document` is the approval's number.
 
     `budget_points` bounds all awards of the campaign together; a later version leaves it out, as only a top-up changes
-    what was approved once. It is 0 where the rule gives no points.
+    what was approved once. It is 0 where the rule gives no points. `hold_out`: a share of residents gets nothing, by
+    lot, to see what the campaign changes.
     """
 
     title: str
@@ -114,6 +116,7 @@ class CampaignDraft:
     budget_points: int | None = None
     limits: tuple[Limit, ...] = ONCE_EACH
     validity_months: int = 24
+    hold_out: HoldOut | None = None
 
     def check(self) -> None:
         """Raise InvalidField for the first field that cannot be, RuleRefused for a rule that may not be."""
@@ -130,6 +133,8 @@ class CampaignDraft:
                 if limit.measure != "count":
                     raise InvalidField(field=f"limits[{place}].measure")
         _within("validity_months", self.validity_months, 1, 24)
+        if self.hold_out is not None:
+            check_hold_out(self.hold_out, self.rule)
 
     def check_days(self, zone: ZoneInfo, now: datetime) -> None:
         """Raise RuleRefused for what can never happen on the campaign's own days in the city, and for a date whose
@@ -148,6 +153,7 @@ class CampaignDraft:
             "title": self.title, "document": self.document, "rule": msgspec.to_builtins(self.rule),
             "trigger": kind_of(self.rule), "starts_at": self.starts_at, "ends_at": self.ends_at,
             "limits": [msgspec.to_builtins(one) for one in self.limits], "validity_months": self.validity_months,
+            "hold_out": None if self.hold_out is None else msgspec.to_builtins(self.hold_out),
         }  # fmt: skip
 
     def units(self) -> dict[str, str]:

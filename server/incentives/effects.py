@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from server.incentives.models import CouponTemplateVersion
 from server.incentives.rules import Rule
 from server.incentives.rules.language import GivePoints, GivePointsPer
 
@@ -18,3 +19,10 @@ def least_points(rule: Rule) -> int:
     if isinstance(rule.effect, GivePoints):
         return rule.effect.points
     return 1 if isinstance(rule.effect, GivePointsPer) else 0
+
+
+def most_fen(terms: CouponTemplateVersion) -> int:
+    """The most that platform and sponsor together pay for one coupon of these terms, in fen, rounded up."""
+    worth: int = terms.cap_fen if terms.kind == "discount" else terms.face_value_fen
+    paid_bp: int = terms.platform_bp + terms.sponsor_bp
+    return -(-worth * paid_bp // 10_000)

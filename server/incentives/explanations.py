@@ -15,7 +15,8 @@ from server.kit.db import fetch
 
 # By the version that was live at an instant; before and after all of them by the one that stands for the campaign.
 _OFFER = """
-SELECT v.campaign_id, v.id AS version_id, v.rule, v.limits, v.validity_months, v.starts_at, v.ends_at, v.trigger,
+SELECT v.campaign_id, v.id AS version_id, v.rule, v.limits, v.validity_months, v.hold_out, v.starts_at, v.ends_at,
+  v.trigger,
   (SELECT min(o.starts_at) FROM campaign_version o WHERE o.campaign_id = v.campaign_id AND o.live_at IS NOT NULL) AS
   began_at
 FROM campaign_version v JOIN campaign c ON c.id = v.campaign_id
@@ -33,7 +34,8 @@ ORDER BY f.occurred_at DESC, f.id DESC LIMIT 1
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What became of the award for the newest fact. status: pending | posted | refused, with the reason's code."""
+    """What became of the award for the newest fact. status: pending | posted | withheld, as he is held out | refused,
+    with the reason's code."""
 
     effect: str
     points: int

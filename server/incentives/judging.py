@@ -55,6 +55,7 @@ class Offer:
     limits: list[dict[str, Any]]
     validity_months: int
     began_at: datetime
+    hold_out: dict[str, Any] | None = None
 
 
 class Judge:
@@ -122,7 +123,7 @@ def offer_of(row: dict[str, Any]) -> Offer:
     """An offer from its row."""
     return Offer(
         row["campaign_id"], row["version_id"], decoded(row["rule"]), decoded(row["limits"]), row["validity_months"],
-        row["began_at"],
+        row["began_at"], decoded(row["hold_out"]),
     )  # fmt: skip
 
 

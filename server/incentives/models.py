@@ -101,7 +101,8 @@ class Campaign(Planned):
 
 class CampaignVersion(Version):
     """`rule`: trigger, condition and effect, in the language of `server.incentives.rules`; `trigger` repeats its kind
-    of fact for the search. `validity_months`: of points, from the day of the fact."""
+    of fact for the search. `validity_months`: of points, from the day of the fact. `hold_out`: null, or what
+    `experiments.hold_out.HoldOut` says."""
 
     campaign: fields.ForeignKeyRelation[Campaign] = fields.ForeignKeyField(
         "migrations.Campaign", related_name="versions", on_delete=fields.OnDelete.RESTRICT
@@ -109,6 +110,7 @@ class CampaignVersion(Version):
     rule: fields.Field[dict[str, Any]] = fields.JSONField()
     trigger = fields.CharField(max_length=40, db_index=True)
     validity_months = fields.IntField(default=24)
+    hold_out: fields.Field[dict[str, Any] | None] = fields.JSONField(null=True)
 
     campaign_id: int
 
@@ -246,7 +248,8 @@ class Award(Model):
     """What a campaign owes for a fact by the rule of `version`; one per campaign and fact, whatever versions it had.
 
     effect: points | coupon | free_minutes | lottery_ticket; `points` are posted under `vault_id`, the others were
-    handed over when they are `posted`. status: pending | posted | refused.
+    handed over when they are `posted`. status: pending | posted | refused | withheld. `held_out`: the resident belongs
+    to the campaign's hold-out and gets nothing; `withheld_fen`: the most his coupon would have cost.
     """
 
     id = fields.BigIntField(primary_key=True)
@@ -265,6 +268,8 @@ class Award(Model):
     vault_id: fields.Field[UUID] = fields.UUIDField(unique=True)
     status = fields.CharField(max_length=8, default="pending")
     reason = fields.CharField(max_length=60, default="")
+    held_out = fields.BooleanField(default=False)
+    withheld_fen = fields.BigIntField(default=0)
     attempts = fields.IntField(default=0)
     due_at = fields.DatetimeField()
     created_at = fields.DatetimeField()
@@ -277,6 +282,7 @@ class Award(Model):
     class Meta:
         table = "award"
         unique_together = (("campaign", "fact"),)
+        indexes = (("campaign_id", "resident_id"),)
 
 
 class FreeMinutes(Model):

@@ -67,11 +67,20 @@ def campaign_text(version: CampaignVersion, zone: ZoneInfo, names: Names = NO_NA
         [
             text(rule, names).removesuffix("。"),
             *limits_text(version.limits),
+            *_hold_out(version.hold_out),
             *([validity] if in_points else []),
             f"活动时间：{_period(version.starts_at, version.ends_at, zone)}",
             *(["预算用完即止"] if in_points else []),
         ]
     ) + "。"  # fmt: skip
+
+
+def _hold_out(said: dict[str, Any] | None) -> list[str]:
+    """That a share goes without, by lot: who reads the rule must be able to know."""
+    if said is None:
+        return []
+    percent = yuan(said["share_bp"]).removesuffix("元")  # of 10000, as fen are of a hundred yuan
+    return [f"为评估活动效果，按抽签另设{percent}%的居民为对照组，符合条件也不予发放；抽签与个人情况无关，活动期间不变"]
 
 
 def benefit_text(template: CouponTemplateVersion) -> str:

@@ -73,6 +73,26 @@ async def test_a_rule_that_may_not_be_is_refused_with_its_part_and_the_reason_in
     assert reply.status_code == 201 and "每个镇街限1次" in reply.json()["version"]["terms_text"]
 
 
+async def test_a_hold_out_is_told_kept_with_its_version_and_compared(console: Console) -> None:
+    hold_out = {"share_bp": 1_250, "outcome": "redemption_made", "days": 30}
+    made = await console.live("/campaigns", campaign(hold_out=hold_out))
+    version = made["version"]
+    assert version["hold_out"] == hold_out and "另设12.5%的居民为对照组" in version["terms_text"]
+    path = f"/campaigns/{made['id']}"
+    assert (await get(console, path))["withheld"] == {"awards": 0, "points": 0, "fen": 0}
+    told = await get(console, f"{path}/uplift", version=1)
+    assert (told["versions"], told["hold_out"], told["floor"], told["difference"]) == ([1], hold_out, 10, None)
+    assert set(told["held_out"].values()) == {None}
+    owed = await console.post(
+        "/campaigns", console.editor, campaign(rule=rule(fact="administrator_grant"), hold_out=hold_out)
+    )
+    assert (owed.status_code, owed.json()["error"]["code"]) == (422, "hold_out_not_allowed")
+    plain = await console.live("/campaigns", campaign())
+    assert "withheld" not in await get(console, f"/campaigns/{plain['id']}")
+    nothing = await console.client.get(f"{ADMIN}/campaigns/{plain['id']}/uplift", headers=console.director)
+    assert (nothing.status_code, nothing.json()["error"]["code"]) == (409, "no_hold_out")
+
+
 @pytest.mark.parametrize(("path", "body"), [("/campaigns", campaign()), ("/coupon-templates", template())])
 async def test_every_write_can_be_simulated_and_leaves_nothing(
     console: Console, path: str, body: dict[str, Any]

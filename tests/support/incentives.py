@@ -9,6 +9,7 @@ from server.incentives.awards import AwardService
 from server.incentives.budgets import BudgetService
 from server.incentives.campaigns import CampaignService, CampaignView
 from server.incentives.commands import CampaignDraft, Signed, TemplateDraft
+from server.incentives.experiments.withholding import Withholding
 from server.incentives.facts import record_fact
 from server.incentives.grants.desk import GrantDesk
 from server.incentives.handing import Handing
@@ -31,8 +32,9 @@ def awards_of(vault: Vault, clock: Clock) -> AwardService:
     """What gives for facts, with the desk that writes coupons down."""
     desk, entries = GrantDesk(vault=vault, clock=clock, job_key=KEY), EntryService(clock=clock, index=BlindIndex(KEY))
     return AwardService(
-        vault=vault, clock=clock, job_key=KEY, handing=Handing(clock=clock, owe=desk.owe, enter=entries.enter)
-    )
+        vault=vault, clock=clock, job_key=KEY, handing=Handing(clock=clock, owe=desk.owe, enter=entries.enter),
+        withholding=Withholding(clock=clock, index=BlindIndex(KEY)),
+    )  # fmt: skip
 
 
 def points_rule(points: int = 100, fact: str = "identity_bound") -> Rule:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from server.incentives.experiments.assignment import is_held_out
 from server.incentives.experiments.uplift import Group, uplift, wilson
+from server.kit.crypto import BlindIndex
 
-KEY = b"k" * 32
+KEY, OTHER = BlindIndex(b"k" * 32), BlindIndex(b"x" * 32)
 residents = st.integers(1, 2**63 - 1)
 shares = st.integers(0, 10_000)
 
@@ -34,7 +35,7 @@ def test_the_share_is_kept_and_campaigns_are_independent() -> None:
     two = {p for p in people if is_held_out(KEY, 2, p, 1_000)}
     assert len(one) == pytest.approx(2_000, abs=200)
     assert len(one & two) == pytest.approx(200, abs=70)
-    assert one != {p for p in people if is_held_out(b"x" * 32, 1, p, 1_000)}
+    assert one != {p for p in people if is_held_out(OTHER, 1, p, 1_000)}
 
 
 def test_the_interval_is_newcombes_published_example() -> None:

@@ -7,6 +7,7 @@ DROP TRIGGER coupon_template_version_course ON coupon_template_version;
 DROP TRIGGER campaign_version_course ON campaign_version;
 
 DROP INDEX award_due;
+DROP INDEX award_withheld;
 DROP INDEX budget_request_open;
 DROP INDEX campaign_span_open_once;
 DROP INDEX coupon_template_version_live_once;
@@ -26,6 +27,7 @@ ALTER TABLE budget_alert
     DROP CONSTRAINT budget_alert_acknowledged;
 ALTER TABLE award
     DROP CONSTRAINT award_status_known,
+    DROP CONSTRAINT award_held_out,
     DROP CONSTRAINT award_settled_when,
     DROP CONSTRAINT award_refused_why,
     DROP CONSTRAINT award_effect;
@@ -79,6 +81,7 @@ ALTER TABLE campaign_version
     DROP CONSTRAINT campaign_version_filled,
     DROP CONSTRAINT campaign_version_window,
     DROP CONSTRAINT campaign_version_validity,
+    DROP CONSTRAINT campaign_version_hold_out,
     DROP CONSTRAINT campaign_version_rule,
     DROP CONSTRAINT campaign_version_limits,
     DROP CONSTRAINT campaign_version_of_campaign;

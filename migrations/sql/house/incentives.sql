@@ -40,7 +40,11 @@ ALTER TABLE campaign_version
     ADD CONSTRAINT campaign_version_window CHECK (ends_at > starts_at),
     ADD CONSTRAINT campaign_version_validity CHECK (validity_months BETWEEN 1 AND 24),
     ADD CONSTRAINT campaign_version_rule CHECK (jsonb_typeof(rule) = 'object'
-        AND trigger = coalesce(rule -> 'trigger' ->> 'fact', rule -> 'trigger' ->> 'kind', ''));
+        AND trigger = coalesce(rule -> 'trigger' ->> 'fact', rule -> 'trigger' ->> 'kind', '')),
+    ADD CONSTRAINT campaign_version_hold_out CHECK (hold_out IS NULL OR coalesce(
+        (hold_out ->> 'share_bp')::integer BETWEEN 1 AND 5000 AND (hold_out ->> 'days')::integer BETWEEN 1 AND 365
+        AND length(hold_out ->> 'outcome') > 0
+        AND trigger NOT IN ('administrator_grant', 'recipients_file', 'redemption_voided', 'points_expired'), false));
 ALTER TABLE coupon_template_version
     ADD CONSTRAINT coupon_template_version_status_known CHECK (status IN
         ('draft', 'in_review', 'rejected', 'approved', 'live', 'superseded')),
@@ -128,7 +132,9 @@ ALTER TABLE budget_request
 CREATE INDEX budget_request_open ON budget_request (approved_at) WHERE status = 'approved';
 
 ALTER TABLE award
-    ADD CONSTRAINT award_status_known CHECK (status IN ('pending', 'posted', 'refused')),
+    ADD CONSTRAINT award_status_known CHECK (status IN ('pending', 'posted', 'refused', 'withheld')),
+    ADD CONSTRAINT award_held_out CHECK (CASE WHEN held_out THEN status IN ('withheld', 'refused') ELSE status <> 'withheld' END
+        AND withheld_fen >= 0 AND (withheld_fen = 0 OR status = 'withheld')),
     ADD CONSTRAINT award_settled_when CHECK ((status = 'pending') = (settled_at IS NULL)),
     ADD CONSTRAINT award_refused_why CHECK ((status = 'refused') = (reason <> '')),
     ADD CONSTRAINT award_effect CHECK (effect IN ('points', 'coupon', 'free_minutes', 'lottery_ticket')
@@ -139,6 +145,7 @@ ALTER TABLE budget_alert
 ALTER TABLE free_minutes
     ADD CONSTRAINT free_minutes_amount CHECK (minutes > 0 AND used BETWEEN 0 AND minutes),
     ADD CONSTRAINT free_minutes_scene CHECK (scene IN ('parking'));
+CREATE INDEX award_withheld ON award (campaign_id) WHERE status = 'withheld';
 CREATE INDEX award_due ON award (due_at) WHERE status = 'pending';
 
 ALTER TABLE award

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from server.admin_api.schemas.experiments import HoldOutBody, WithheldReply
 from server.incentives.rules import Rule
 from server.incentives.usable import UsableTime
 
@@ -40,7 +41,7 @@ class LimitBody(Struct, frozen=True, forbid_unknown_fields=True):
 class CampaignRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """`rule`: trigger, condition and effect, see docs/rules.md. `budget_points` bounds all awards together and is
     planned once: a later version leaves it out. `document`: the number of the paper that allows the spending.
-    `limits`: by default once per person."""
+    `limits`: by default once per person. `hold_out`: see docs/experiments.md."""
 
     title: Title
     document: Document
@@ -50,6 +51,7 @@ class CampaignRequest(Struct, frozen=True, forbid_unknown_fields=True):
     budget_points: Positive | None = None
     limits: Annotated[list[LimitBody], Meta(max_length=8)] | None = None
     validity_months: Annotated[int, Meta(ge=1, le=24)] = 24
+    hold_out: HoldOutBody | None = None
 
 
 class CouponTemplateRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -187,6 +189,7 @@ class CampaignVersionReply(VersionReply, frozen=True, kw_only=True):
     rule: Rule
     trigger: str
     validity_months: int
+    hold_out: HoldOutBody | None
 
 
 class CouponTemplateVersionReply(VersionReply, frozen=True, kw_only=True):
@@ -218,10 +221,12 @@ class CouponTemplateVersionReply(VersionReply, frozen=True, kw_only=True):
 
 
 class CampaignReply(LifeReply, frozen=True, kw_only=True, omit_defaults=True):
-    """`version`: what counts now, or before that what is being prepared; `draft`: a change that waits beside it."""
+    """`version`: what counts now, or before that what is being prepared; `draft`: a change that waits beside it.
+    `withheld`: of a single campaign with a hold-out only."""
 
     version: CampaignVersionReply
     draft: CampaignVersionReply | None
+    withheld: WithheldReply | None = None
 
 
 class CouponTemplateReply(LifeReply, frozen=True, kw_only=True, omit_defaults=True):

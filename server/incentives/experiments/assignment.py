@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from typing import Final
+
+from server.kit.crypto import BlindIndex
 
 WHOLE_BP: Final = 10_000
 
 
-def is_held_out(key: bytes, campaign_id: int, resident_id: int, holdout_bp: int) -> bool:
-    """Whether this resident belongs to the campaign's hold-out of `holdout_bp` basis points.
+def is_held_out(index: BlindIndex, campaign_id: int, resident_id: int, share_bp: int) -> bool:
+    """Whether this resident, a natural person, belongs to the campaign's hold-out of `share_bp` basis points.
 
     The same for all versions of a campaign; independent between campaigns; a larger share holds out everybody whom a
     smaller one did, so that raising it moves nobody back. Without the key nobody can choose a side.
     """
-    message = f"holdout:{campaign_id}:{resident_id}".encode()
-    place = int.from_bytes(hmac.digest(key, message, hashlib.sha256)[:8], "big")
-    return place * WHOLE_BP >> 64 < holdout_bp
+    place = int.from_bytes(index.of(str(resident_id), purpose=f"hold_out:{campaign_id}")[:8], "big")
+    return place * WHOLE_BP >> 64 < share_bp

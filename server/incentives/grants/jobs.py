@@ -18,6 +18,7 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 
 from server.incentives.budgets import BudgetService
 from server.incentives.commands import Signed
+from server.incentives.effects import most_fen
 from server.incentives.errors import SecondPersonRequired, TemplateNotFound, WrongStatus
 from server.incentives.grants.desk import GrantDesk, Owed
 from server.incentives.grants.errors import GrantJobNotFound, RecipientListNotReady, SegmentTooSmall, TemplateNotLive
@@ -135,9 +136,7 @@ class GrantJobs:
         states = await self._budgets.states(await Budget.filter(template_id=template.id))
         left = {state.unit: state.left for state in states}
         terms = await CouponTemplateVersion.get(id=template.live_version)
-        worth = terms.cap_fen if terms.kind == "discount" else terms.face_value_fen
-        fen = recipients * -(-worth * (terms.platform_bp + terms.sponsor_bp) // 10_000)
-        return Plan(recipients, left["coupons"], fen, left.get("fen"))
+        return Plan(recipients, left["coupons"], recipients * most_fen(terms), left.get("fen"))
 
     async def order(self, order: Order, signed: Signed) -> JobView:
         """Write an order down. Nothing is given before somebody else approves it."""
