@@ -24,7 +24,7 @@ CouponState = Literal["issued", "locked", "redeemed", "expired", "voided"]
 
 @dataclass(frozen=True, slots=True)
 class BudgetLevel:
-    """How full a budget is: top-ups minus cuts, what is left of it, whether it may be taken from."""
+    """How full a budget is: top-ups minus cuts, or the cap of a counter; what is left; whether it may be taken from."""
 
     total: int
     left: int
@@ -33,8 +33,8 @@ class BudgetLevel:
 
 @dataclass(frozen=True, slots=True)
 class BudgetView:
-    """A budget's state: `total` is every top-up minus every cut; total = left + reserved + consumed. Reserved is what
-    issued coupons still hold."""
+    """A budget's state: `total` is every top-up minus every cut, of a counter every cap that its terms set; total =
+    left + reserved + consumed. Reserved is what issued coupons still hold."""
 
     unit: str
     total: int
@@ -232,7 +232,7 @@ class Queries(Due, Statements):
         """How full budgets are, exactly: what was put in, what is left, whether it may be taken from."""
         rows = await self._pool.fetch(
             """SELECT g.budget,
-              (SELECT coalesce(sum(CASE e.kind WHEN 'topup' THEN e.amount ELSE -e.amount END), 0)
+              (SELECT coalesce(sum(CASE e.kind WHEN 'cut' THEN -e.amount ELSE e.amount END), 0)
                FROM vault.budget_entry e WHERE e.budget = g.budget)::bigint AS total,
               (g.reserve + coalesce(s.avail, 0))::bigint AS remaining, s.open
             FROM vault.budget g, LATERAL (SELECT sum(s.avail) AS avail, bool_and(s.open) AS open

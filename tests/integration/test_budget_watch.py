@@ -15,6 +15,7 @@ from server.incentives.campaigns import CampaignService
 from server.incentives.commands import Signed
 from server.incentives.coupons import CouponService
 from server.incentives.errors import AlertNotFound
+from server.incentives.limits import Limit
 from server.incentives.models import BudgetAlert, BudgetDay
 from server.incentives.templates import TemplateService
 from server.incentives.watch import BudgetWatch
@@ -122,7 +123,7 @@ async def test_the_speed_of_a_budget_is_what_was_used_a_day_and_tells_when_it_wi
 
 
 _LEDGER = """
-SELECT g.budget, sum(CASE e.kind WHEN 'topup' THEN e.amount ELSE -e.amount END)::bigint AS total,
+SELECT g.budget, sum(CASE e.kind WHEN 'cut' THEN -e.amount ELSE e.amount END)::bigint AS total,
   (SELECT g.reserve + sum(s.avail) FROM vault.slot s WHERE s.budget = g.budget)::bigint AS left
 FROM vault.budget g JOIN vault.budget_entry e ON e.budget = g.budget
 WHERE g.budget = ANY($1::bigint[]) GROUP BY g.budget
@@ -130,18 +131,25 @@ WHERE g.budget = ANY($1::bigint[]) GROUP BY g.budget
 
 
 async def test_a_budget_view_is_the_ledger_at_every_moment_of_a_rush(house: House, fresh_database: Database) -> None:
-    view = await house.live_template(price_points=0, stock=300, limits=per_person(50, action="issue"))
+    limits = (*per_person(50, action="issue"), Limit(1_000, "issue", scope="campaign"))
+    view = await house.live_template(price_points=0, stock=300, limits=limits)
     budgets = [one.id for one in view.budgets]
     coupons = CouponService(vault=house.app, templates=house.templates)
     people = range(1, 17)
     await asyncio.gather(*(house.app.open_wallet(one) for one in people))
     seen: list[dict[str, tuple[int, int, int, int]]] = []
+    places: list[tuple[int, int, int, int]] = []
     done = asyncio.Event()
 
     async def look() -> None:
         while not done.is_set():
             states = (await house.templates.get(view.row.id)).budgets
             seen.append({one.unit: (one.total, one.left, one.reserved, one.consumed) for one in states})
+            counted = (await house.app.budgets(await counters())).values()
+            places.extend((one.total, one.left, one.reserved, one.consumed) for one in counted)
+
+    async def counters() -> list[int]:
+        return [row["budget"] for row in await fetch("SELECT budget FROM vault.counter")]
 
     async def claim(resident: int) -> None:
         for _ in range(25):
@@ -158,10 +166,19 @@ async def test_a_budget_view_is_the_ledger_at_every_moment_of_a_rush(house: Hous
         assert all(total == left + reserved + consumed for total, left, reserved, consumed in moment.values()), moment
         _, left, out, used = moment["coupons"]
         assert moment["fen"] == (600_000, 2_000 * left, 2_000 * out, 2_000 * used), "each coupon holds its money"
-    ledger = {row["budget"]: (row["total"], row["left"]) for row in await fetch(_LEDGER, budgets)}
+    assert all((total, reserved) == (1_000, 0) and left + used == total for total, left, reserved, used in places)
+    everything = [*budgets, *await counters()]
+    ledger = {row["budget"]: (row["total"], row["left"]) for row in await fetch(_LEDGER, everything)}
+    assert sorted(ledger.values()) == [(300, 0), (1_000, 700), (600_000, 0)]
     states = (await house.templates.get(view.row.id)).budgets
-    assert {one.id: (one.total, one.left) for one in states} == ledger
-    levels = await house.app.budget_levels(budgets)
-    assert {one: (level.total, level.left) for one, level in levels.items()} == ledger
+    assert {one.id: (one.total, one.left) for one in states} == {one: ledger[one] for one in budgets}
+    for seen_by in (await house.app.budget_levels(everything), await house.app.budgets(everything)):
+        assert {one: (level.total, level.left) for one, level in seen_by.items()} == ledger
+    await watching(house).step()
+    burns = [await house.budgets.burn(one) for one in states]
+    assert {one.id: burn.per_day for one, burn in zip(states, burns, strict=True)} == {
+        one.id: float(one.reserved + one.consumed) for one in states
+    }, "what the first day used is its speed"
+    assert all(burn.empty_at is not None for burn in burns)
     assert len(seen) > 3
     assert [one for one in await prove(fresh_database.worker) if one.broken] == []
