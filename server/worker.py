@@ -14,8 +14,8 @@
     notify    every 60 s    the inbox: what ends soon, a page at a time, once a day through all wallets and coupons
     send      every 10 s    notices for which a resident has left a grant, through WeChat
     seal      every 10 s    the journal's chain of hashes; after midnight the day's head
-    upkeep    every 10 min  the journal's coming months; the calendar of working days; rows and counts past their
-                            keeping time
+    upkeep    every 10 min  the journal's coming months; counters of tomorrow's limits; the calendar of working days;
+                            rows and counts past their keeping time
 
 Each step is safe to repeat and to run twice at once; a step that fails is logged and tried again.
 """
@@ -49,6 +49,8 @@ from wallet.stream import JournalStream, Posting
 MONTHS_AHEAD = 3
 # How far back the expiry step looks once everything older is booked: a void may give an old coupon back for a week.
 LOOK_BACK = timedelta(days=8)
+# So long before midnight the new day's counters are opened.
+COUNTERS_AHEAD = timedelta(hours=2)
 JOB_BATCH = 500
 # Consumers of value gather what they are handed side by side into one transaction.
 VALUES_AT_ONCE = 64
@@ -176,9 +178,12 @@ class Worker:
         return int(full or await seals.next_head() is not None)
 
     async def upkeep(self) -> int:
-        """Months ahead, and what has been kept long enough; returns how many rows and months."""
+        """Months and counters ahead, and what has been kept long enough; returns how many of them and how many rows."""
         vault = self._services.vault
         made = await vault.ensure_partitions(MONTHS_AHEAD)
+        for limit in await vault.read.due_counters(COUNTERS_AHEAD, JOB_BATCH):
+            await vault.open_counter(limit)
+            made += 1
         await working_days.tell(vault, self._services.clock.today())
         await self._services.administrators.lockout.purge()
         await self._services.sessions.purge()

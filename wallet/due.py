@@ -7,10 +7,12 @@ that postings stay cheap (D14). A page looks at `limit` rows and returns those o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 import asyncpg
+
+from wallet.items import PlaceLimit
 
 NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -136,3 +138,23 @@ class Due:
             limit,
         )
         return [(row["owner"], row["id"], row["lock_id"], row["locked_until"]) for row in rows]
+
+    async def due_counters(self, ahead: timedelta, limit: int) -> list[PlaceLimit]:
+        """Counters of the period that begins within `ahead`, not open yet, of limits and places that were used in the
+        period that ends then: whoever comes first after midnight finds them open. A limit of all time has no end."""
+        rows = await self._pool.fetch(
+            """SELECT c.limit_id, c.place, n.period_start
+            FROM (SELECT ((vault.now() + $1) AT TIME ZONE vault.zone())::date AS day) d CROSS JOIN vault.limit_cap l
+            CROSS JOIN LATERAL (SELECT vault.period_start(l.period, d.day) AS period_start,
+              vault.period_start(l.period, vault.today()) AS was) n
+            JOIN vault.counter c ON c.limit_id = l.limit_id AND c.period_start = n.was
+            JOIN vault.budget g ON g.budget = c.budget
+            WHERE n.period_start > n.was
+              AND c.cap > g.reserve + (SELECT sum(s.avail) FROM vault.slot s WHERE s.budget = c.budget)
+              AND NOT EXISTS (SELECT FROM vault.counter o
+                WHERE (o.limit_id, o.place, o.period_start) = (c.limit_id, c.place, n.period_start))
+            ORDER BY c.limit_id, c.place LIMIT $2""",
+            ahead,
+            limit,
+        )
+        return [PlaceLimit(**row) for row in rows]

@@ -92,7 +92,7 @@ PREPARING = {
 }
 #: Per node, by its worker or owner.
 KEEPING = {"put_calendar_year", "ensure_partitions", "purge", "seal_next", "seal_head_next", "note_proof", "fold_next"}
-READING = {"usable_next", "now", "today", "zone", "cell", "lots_ok", "id_time", "id_version"}
+READING = {"usable_next", "period_start", "now", "today", "zone", "cell", "lots_ok", "id_time", "id_version"}
 
 
 @pytest_asyncio.fixture

@@ -240,6 +240,35 @@ async def test_a_new_version_changes_running_counters_by_the_difference_and_neve
     assert await ledger.broken() == []
 
 
+async def test_counters_of_a_period_about_to_begin_are_opened_for_what_was_used_and_nobody_waits_after_midnight(
+    ledger: Ledger,
+) -> None:
+    ahead, day, week = timedelta(hours=2), "template:1/store/count/day", "template:1/store/count/week"
+    await ledger.stop_clock(NOON)
+    scoped = [limit("store", "redeem", cap, period=name) for cap, name in ((5, "day"), (9, "week"), (50, "total"))]
+    terms = await ledger.template(void_window_s=7 * 86_400, scoped_limits=tuple(scoped))
+    await redeem(ledger, terms)
+    taken_back = await redeem(ledger, terms, OTHER_STORE)
+    await ledger.app.void(taken_back.id, acceptor=OTHER_STORE, reason="x")
+    assert await ledger.worker.read.due_counters(ahead, 10) == []
+    evening = NOON + timedelta(hours=11)
+    await ledger.stop_clock(evening)
+    [due] = await ledger.worker.read.due_counters(ahead, 10)
+    assert due == PlaceLimit(limit_id=day, place="11", period_start=evening.date() + timedelta(days=1))
+    await ledger.worker.open_counter(due)
+    await ledger.worker.open_counter(due)
+    assert await ledger.worker.read.due_counters(ahead, 10) == []
+    await ledger.stop_clock(evening + timedelta(hours=1))
+    stands = await counters(ledger)
+    await redeem(ledger, terms)
+    assert (await counters(ledger)).keys() == stands.keys(), "the first of the day opened nothing"
+    assert (await counters(ledger))[day, "11", "2026-12-30"] == (5, 4)
+    # A Sunday ends the week as well, with nothing used on that day.
+    await ledger.stop_clock(evening + timedelta(days=5))
+    assert [one.limit_id for one in await ledger.worker.read.due_counters(ahead, 10)] == [week]
+    assert await ledger.broken() == []
+
+
 async def test_a_claim_that_a_limit_refuses_takes_neither_stock_nor_other_counters(ledger: Ledger) -> None:
     limits = (limit("campaign", "issue", 100, limit_id="wide"), limit("town", "issue", 1, limit_id="tight"))
     terms = await ledger.template(stock=10, scoped_limits=limits)
