@@ -310,6 +310,18 @@ class Migration(migrations.Migration):
             bases=['Model'],
         ),
         ops.CreateModel(
+            name='DateCall',
+            fields=[
+                ('version', fields.OneToOneField('migrations.CampaignVersion', source_field='version_id', primary_key=True, db_index=True, db_constraint=True, to_field='id', related_name='date_call', on_delete=OnDelete.RESTRICT)),
+                ('day', fields.DateField()),
+                ('told', fields.BigIntField(default=0)),
+                ('begun_at', fields.DatetimeField(auto_now=False, auto_now_add=False)),
+                ('finished_at', fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'date_call', 'app': 'migrations', 'pk_attr': 'version_id', 'table_description': 'The day that a version waits for has begun, and everybody whom its rule could reach is told. `told`: facts that'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
             name='Event',
             fields=[
                 ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
@@ -629,9 +641,10 @@ class Migration(migrations.Migration):
                 ('phone_hmac', fields.BinaryField(null=True)),
                 ('created_at', fields.DatetimeField(auto_now=False, auto_now_add=False)),
                 ('last_login_at', fields.DatetimeField(auto_now=False, auto_now_add=False)),
+                ('login_day', fields.DateField(null=True)),
                 ('bound_at', fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
             ],
-            options={'table': 'identity', 'app': 'migrations', 'pk_attr': 'id', 'table_description': 'One account at a login provider. It has a session before it has a resident.'},
+            options={'table': 'identity', 'app': 'migrations', 'pk_attr': 'id', 'table_description': 'One account at a login provider. It has a session before it has a resident. `login_day`: the last city day on'},
             bases=['Model'],
         ),
         ops.CreateModel(

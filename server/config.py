@@ -95,6 +95,7 @@ class Settings(BaseSettings):
     segment_keep_days: int = Field(default=180, ge=1, le=3660)
 
     budget_alert_percent: str = Field(default="50,80,95", pattern=_LEADS)
+    facts_per_second: int = Field(default=200, ge=1, le=100_000, description="told by jobs, beside what happens")
     exhausted_ends_after_h: int = Field(default=24, ge=1, le=8760)
 
     login_per_minute: int = Field(default=30, ge=1)

@@ -14,6 +14,7 @@ import structlog
 
 from server.config import Settings, UnsafeSettings, secret_bytes
 from server.expiry.points import PointsExpiry
+from server.incentives import dates as date_calls
 from server.incentives.awards import AwardService
 from server.incentives.budgets import BudgetService
 from server.incentives.campaigns import CampaignService
@@ -23,6 +24,7 @@ from server.incentives.codes.batches import VoucherBatches
 from server.incentives.codes.exchange import VoucherExchange
 from server.incentives.codes.exports import VoucherExports
 from server.incentives.coupons import CouponService
+from server.incentives.dates import DateCalls
 from server.incentives.emergency import KillSwitch
 from server.incentives.errors import TemplateNotFound
 from server.incentives.experiments.report import UpliftReports
@@ -96,6 +98,7 @@ class Services:
     awards: AwardService
     explanations: ExplanationService
     uplift: UpliftReports
+    date_calls: DateCalls
     kill_switch: KillSwitch
     budget_watch: BudgetWatch
     grants: GrantDesk
@@ -197,6 +200,7 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
         keys=keys,
         access_ttl_s=settings.access_ttl_s,
         refresh_ttl_s=settings.refresh_ttl_s,
+        record_fact=record_fact,
     )
     campaigns, templates = CampaignService(vault=vault, clock=clock), TemplateService(vault=vault, clock=clock)
     news, entries = News(vault, cache), EntryService(clock=clock, index=index)
@@ -209,6 +213,7 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
         CouponService(vault=vault, templates=templates),
     )
     vouchers = VoucherBatches(clock=clock, envelope=envelope, index=index)
+    calls = DateCalls(clock=clock, pace=Pace(per_second=settings.facts_per_second, share=settings.expiry_share))
     budgets = BudgetService(vault=vault, clock=clock)
     draws = DrawService(clock=clock, envelope=envelope, owe=grants.owe)
     segments = SegmentService(clock=clock, small_cell=settings.small_cell)
@@ -264,6 +269,7 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
         ),
         explanations=ExplanationService(clock=clock),
         uplift=UpliftReports(clock=clock, small_cell=settings.small_cell),
+        date_calls=calls,
         kill_switch=KillSwitch(campaigns=campaigns, templates=templates, clock=clock),
         budget_watch=BudgetWatch(
             vault=vault,
@@ -323,7 +329,12 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
             code_prefix=settings.code_prefix,
             ticket_ttl_s=settings.ticket_ttl_s,
         ),
-        job_handlers={grant_jobs.KIND: jobs.walk, voucher_batches.KIND: vouchers.make} | draws.handlers(),
+        job_handlers={
+            grant_jobs.KIND: jobs.walk,
+            voucher_batches.KIND: vouchers.make,
+            date_calls.KIND: calls.walk,
+        }
+        | draws.handlers(),
         background=(asyncio.create_task(_follow_clock(clock, vault)), asyncio.create_task(counts.run())),
     )
 

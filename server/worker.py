@@ -6,7 +6,7 @@
     grants    every 0.2 s   coupons that are owed to somebody, under the ids they were owed with
     fold      every 5 s     balances of accounts without a limit
     redrive   every 5 s     what a crash left between house and vault is finished under the same ids (D18); approved
-                            corrections of balances are posted
+                            corrections of balances are posted; the days that campaigns wait for are begun
     expire    every 30 s    coupons past their last day; what redemptions left in reserve after the void window; holds
                             and locks whose life is over
     watch     every 30 s    budgets: how fast they are used, alerts at thresholds, the end of what stays empty
@@ -118,6 +118,7 @@ class Worker:
                 "budgets": services.budgets.redrive,
                 "campaigns": services.campaigns.redrive,
                 "templates": services.templates.redrive,
+                "date_calls": services.date_calls.redrive,
                 "lotteries": services.lottery_draws.redrive,
                 "adjustments": services.adjustments.redrive,
             }

@@ -1,7 +1,7 @@
 """Tables of the incentives room. CHECKs, partial uniques and triggers are in migrations/sql/house/incentives.sql.
 
     Campaign ──< CampaignVersion ──< Award >── Fact        CouponTemplate ──< CouponTemplateVersion
-       │  └──< CampaignSpan >── version                          │
+       │  └──< CampaignSpan >── version ── DateCall              │
        └──< Budget >─────────────────────────────────────────────┘
               └──< BudgetRequest
 
@@ -138,6 +138,24 @@ class CampaignSpan(Model):
 
     class Meta:
         table = "campaign_span"
+
+
+class DateCall(Model):
+    """The day that a version waits for has begun, and everybody whom its rule could reach is told. `told`: facts that
+    were new."""
+
+    version: fields.OneToOneRelation[CampaignVersion] = fields.OneToOneField(
+        "migrations.CampaignVersion", related_name="date_call", primary_key=True, on_delete=fields.OnDelete.RESTRICT
+    )
+    day = fields.DateField()
+    told = fields.BigIntField(default=0)
+    begun_at = fields.DatetimeField()
+    finished_at: fields.Field[datetime | None] = fields.DatetimeField(null=True)
+
+    version_id: int
+
+    class Meta:
+        table = "date_call"
 
 
 class CouponTemplate(Planned):

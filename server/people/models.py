@@ -33,7 +33,8 @@ class Resident(Model):
 
 
 class Identity(Model):
-    """One account at a login provider. It has a session before it has a resident."""
+    """One account at a login provider. It has a session before it has a resident. `login_day`: the last city day on
+    which its log-in was told as a fact."""
 
     id = fields.BigIntField(primary_key=True, generated=True)
     provider = fields.CharField(max_length=16)
@@ -46,7 +47,10 @@ class Identity(Model):
     phone_hmac = fields.BinaryField(null=True)
     created_at = fields.DatetimeField()
     last_login_at = fields.DatetimeField()
+    login_day = fields.DateField(null=True)
     bound_at = fields.DatetimeField(null=True)
+
+    resident_id: int | None
 
     class Meta:
         table = "identity"

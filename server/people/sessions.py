@@ -2,6 +2,7 @@
 
 log_in(code) ─ WeChat ─> identity ─> session row ─> access token + refresh token
 refresh(token)           generation n ─> n+1; n again within 30 s ─> the same n+1; any older one ─> family revoked
+first of a day           the fact `login_day`, once for a person, whichever account he comes with
 check(claims)            revoked? expired? whose? ─> Caller, remembered for at most one second
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -24,12 +25,13 @@ from server.kit.db import fetch, transaction
 from server.kit.ids import uuid7
 from server.people.errors import RefreshTokenInvalid, RefreshTokenReused, SessionRevoked
 from server.people.models import Identity, Resident, Session
-from server.people.ports import WalletPort, WeChatPort
+from server.people.ports import RecordFact, WalletPort, WeChatPort
 from server.people.roles import scopes_of
 from server.people.status_cache import StatusCache
 from server.people.tokens import TokenKeys, Tokens, is_genuine, read_refresh, refresh_token, sign_access
 
 REUSE_GRACE_S = 30
+LOGIN_DAY = "login_day"
 OPENID_PURPOSE = "identity.openid"
 _KINDS: dict[str, CallerKind] = {
     "resident": "resident",
@@ -91,6 +93,7 @@ class SessionService:
         keys: TokenKeys,
         access_ttl_s: int = 600,
         refresh_ttl_s: int = 30 * 86_400,
+        record_fact: RecordFact,
         status_ttl_s: float = 1.0,
         status_size: int = 20_000,
     ) -> None:
@@ -102,11 +105,13 @@ class SessionService:
         self._keys = keys
         self._access_ttl_s = access_ttl_s
         self._refresh_ttl_s = refresh_ttl_s
+        self._record_fact = record_fact
         self._status: StatusCache[UUID, SessionStatus] = StatusCache(ttl_s=status_ttl_s, size=status_size)
 
     async def log_in(self, code: str) -> LoggedIn:
         """Exchange a `wx.login` code for a session of aud resident. WeChat's session_key is not kept (D26)."""
-        identity_id, resident_id = await self._identify(code)
+        identity_id, resident_id, told = await self._identify(code)
+        await self._tell_day(identity_id, resident_id, told)
         tokens = await self.issue(
             aud="resident", subject=str(identity_id), extra_claims={}, owner=Owner(identity_id=identity_id)
         )
@@ -114,8 +119,7 @@ class SessionService:
 
     async def identify(self, code: str) -> int:
         """The identity behind a `wx.login` code, created when it is new. For log-ins that are not a resident's."""
-        identity_id, _ = await self._identify(code)
-        return identity_id
+        return (await self._identify(code))[0]
 
     async def issue(
         self, *, aud: str, subject: str, extra_claims: Mapping[str, object], owner: Owner, ttl_s: int | None = None
@@ -148,7 +152,7 @@ class SessionService:
         if claim is None:
             raise RefreshTokenInvalid
         for _ in range(3):
-            session = await Session.get_or_none(id=claim.session_id).select_related("administrator")
+            session = await Session.get_or_none(id=claim.session_id).select_related("administrator", "identity")
             key = self._keys.get(session.kid) if session else None
             if session is None or key is None or not is_genuine(claim, key=key, salt=bytes(session.salt)):
                 raise RefreshTokenInvalid
@@ -162,6 +166,9 @@ class SessionService:
                     generation=claim.generation + 1, rotated_at=now
                 )
                 if moved == 1:
+                    if session.aud == "resident" and session.identity is not None:
+                        who = session.identity
+                        await self._tell_day(who.id, who.resident_id, who.login_day)
                     return self._tokens(session, generation=claim.generation + 1, now=now)
                 continue
             if may_repeat(claim.generation, session.generation, session.rotated_at, now):
@@ -247,7 +254,20 @@ class SessionService:
         ids = await oldest.values_list("id", flat=True)
         return await Session.filter(id__in=list(ids)).delete()
 
-    async def _identify(self, code: str) -> tuple[int, int | None]:
+    async def _tell_day(self, identity_id: int, resident_id: int | None, told: date | None) -> None:
+        """Tell that a natural person is here today, unless this account has told it; nothing is asked for that."""
+        now = self._clock.now()
+        today = now.astimezone(self._clock.zone).date()
+        if resident_id is None or told == today:
+            return
+        async with transaction() as tx:
+            await Identity.filter(id=identity_id).using_db(tx).update(login_day=today)
+            await self._record_fact(
+                tx, resident_id, kind=LOGIN_DAY, source_id=f"{resident_id}:{today}", occurred_at=now, attributes={}
+            )
+
+    async def _identify(self, code: str) -> tuple[int, int | None, date | None]:
+        """(identity, its resident, the last day of which a log-in was told); the identity is made when it is new."""
         login = await self._wechat.code_to_session(code)
         subject = self._index.of(login.openid, purpose=OPENID_PURPOSE)
         sealed = self._envelope.seal(login.openid, purpose=OPENID_PURPOSE)
@@ -255,10 +275,10 @@ class SessionService:
             rows = await tx.execute_query_dict(
                 "INSERT INTO identity (provider, subject_hmac, subject_sealed, created_at, last_login_at)"
                 " VALUES ('wechat', $1, $2, $3, $3) ON CONFLICT (provider, subject_hmac)"
-                " DO UPDATE SET last_login_at = EXCLUDED.last_login_at RETURNING id, resident_id",
+                " DO UPDATE SET last_login_at = EXCLUDED.last_login_at RETURNING id, resident_id, login_day",
                 [subject, sealed, self._clock.now()],
             )
-        return rows[0]["id"], rows[0]["resident_id"]
+        return rows[0]["id"], rows[0]["resident_id"], rows[0]["login_day"]
 
     async def _load(self, sid: UUID) -> SessionStatus:
         rows = await fetch(_STATUS, sid)

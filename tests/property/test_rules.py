@@ -13,11 +13,13 @@ from typing import Any
 import msgspec
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from server.incentives.rules import CHINA, Case, Rule, RuleRefused, Told, check, explain, judge, read, reasons, text
 from server.incentives.rules.judge import Node, climbed, shortest
 from server.incentives.rules.language import AllOf, AnyOf, Condition, GivePointsPer, Not, ThisPeriod, Tier, Weekly
-from server.incentives.rules.needs import need_of_effect
+from server.incentives.rules.needs import need_of_effect, needs
+from server.incentives.rules.reach import may_reach, relaxed
 from server.incentives.rules.windows import Moment, is_open, span
 from tests.support.rule_strategies import (
     DAYS,
@@ -72,6 +74,17 @@ def leaves_of(node: Node) -> Iterator[Node]:
 def agrees(told: Told) -> bool:
     """Whether every part is what its parts come to."""
     return told.met == holds(told) and (told.code == "fact" or all(agrees(part) for part in told.parts))
+
+
+@by_chance
+@given(judged())
+def test_whoever_qualifies_is_reached_whatever_is_not_known_of_his_past(both: tuple[Rule, Case]) -> None:
+    rule, case = both
+    loose = relaxed(rule)
+    assert needs(loose).history == ()
+    assert may_reach(loose, case) or not judge(rule, case).granted
+    if not needs(rule).history:
+        assert may_reach(loose, case) == judge(structs.replace(rule, effect=loose.effect), case).granted
 
 
 @by_chance

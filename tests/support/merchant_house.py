@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 import jwt
 
+from server.incentives.facts import record_fact
 from server.kit.audit import Actor
 from server.kit.caller import Caller
 from server.kit.clock import Clock
@@ -194,5 +195,6 @@ def built_house(opened: Opened) -> House:
         envelope=Envelope(Keyring({1: b"d" * 32})),
         index=BlindIndex(b"i" * 32),
         keys=KEYS,
+        record_fact=record_fact,
     )
     return House(clock, register, sessions, make_service(clock, register, sessions))

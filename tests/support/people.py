@@ -95,6 +95,7 @@ def sessions_of(
         index=INDEX,
         keys=keys,
         refresh_ttl_s=86_400,
+        record_fact=record_fact,
     )
 
 

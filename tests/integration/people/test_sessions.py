@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from uuid import UUID
 
 import jwt
 import pytest
 
+from server.kit.db import fetch
 from server.people.errors import (
     RefreshTokenInvalid,
     RefreshTokenReused,
@@ -37,6 +38,33 @@ async def test_the_caller_behind_a_token_is_known_and_sees_the_resident_right_af
     after = await room.sessions.check(claims_of(tokens))
     assert after.resident_id == bound.resident_id
     assert after.session_id == str(tokens.session_id)
+
+
+async def test_the_first_log_in_or_refresh_of_a_person_s_day_in_the_city_is_told_once(room: Room) -> None:
+    morning = datetime.combine(room.clock.today() + timedelta(days=2), time(7), room.clock.zone)
+    room.clock.offset = morning - datetime.now(UTC)
+    tokens, identity_id = await login(room)
+    assert await fetch("SELECT FROM fact WHERE kind = 'login_day'") == [], "nobody is known yet"
+    number = id_number()
+    resident = (await room.residents.bind_identity(identity_id, "张三", number)).resident_id
+
+    async def told() -> list[str]:
+        rows = await fetch("SELECT * FROM fact WHERE kind = 'login_day' AND resident_id = $1 ORDER BY id", resident)
+        return [row["source_id"] for row in rows]
+
+    tokens = await room.sessions.refresh(tokens.refresh_token)
+    assert await told() == [f"{resident}:{morning.date()}"]
+    (before,) = await fetch("SELECT xmin::text AS x FROM identity WHERE id = $1", identity_id)
+    room.clock.offset += timedelta(hours=16, minutes=59)  # 23:59
+    tokens = await room.sessions.refresh(tokens.refresh_token)
+    assert await fetch("SELECT xmin::text AS x FROM identity WHERE id = $1", identity_id) == [before], "nothing written"
+    other = await room.sessions.log_in(secrets.token_hex(8))
+    await room.residents.bind_identity(other.identity_id, "张三", number)
+    await asyncio.gather(*(room.another_process().refresh(other.tokens.refresh_token) for _ in range(5)))
+    assert len(await told()) == 1, "a person, not an account"
+    room.clock.offset += timedelta(minutes=2)  # after midnight in the city
+    await asyncio.gather(room.sessions.refresh(tokens.refresh_token), room.sessions.refresh(tokens.refresh_token))
+    assert await told() == [f"{resident}:{morning.date() + timedelta(days=n)}" for n in (0, 1)]
 
 
 async def test_claims_of_another_audience_or_subject_are_refused(room: Room) -> None:

@@ -1,0 +1,131 @@
+"""Days that campaigns wait for: told at their midnight to whom a rule could reach, once each."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+import pytest
+
+from server.incentives.commands import CampaignDraft, rule_of
+from server.incentives.dates import KIND, DateCalls
+from server.incentives.models import Award, DateCall
+from server.incentives.rules import RuleRefused
+from server.kit.crypto import BlindIndex
+from server.kit.db import fetch, transaction
+from server.kit.jobs import enqueue, run_due
+from server.kit.pace import UNBOUND
+from server.sandbox.engines import Engines
+from server.services import Services
+from server.worker import Worker
+from tests.support.databases import Database
+from tests.support.incentives import CHECKER, KEY, MAKER
+from tests.support.jobs import open_jobs
+from tests.support.ledger import CITY, Ledger, open_ledger
+from tests.support.patience import until
+from tests.support.residents import Person, enrol, set_lists
+
+
+def on(day: date, points: int, condition: dict[str, Any] | None = None) -> dict[str, Any]:
+    effect = {"kind": "points", "points": points}
+    return {"trigger": {"kind": "date", "on": day.isoformat()}, "condition": condition, "effect": effect}
+
+
+async def campaign(services: Services, document: dict[str, Any]) -> int:
+    """A live campaign of the next 30 days; its id."""
+    now = services.clock.now()
+    draft = CampaignDraft("日期", "澄信办〔2026〕5号", rule_of(document), now, now + timedelta(days=30), 10_000)
+    made = await services.campaigns.create(draft, MAKER)
+    await services.campaigns.submit(made.row.id, MAKER)
+    return (await services.campaigns.approve(made.row.id, CHECKER)).row.id
+
+
+async def pass_to(services: Services, ledger: Ledger, at: datetime) -> None:
+    await ledger.set_clock(at)
+    services.clock.follow(await services.vault.now())
+
+
+async def facts() -> list[tuple[int, str, datetime]]:
+    rows = await fetch("SELECT * FROM fact WHERE kind = 'date' ORDER BY resident_id")
+    return [(row["resident_id"], row["source_id"], row["occurred_at"]) for row in rows]
+
+
+async def test_a_day_that_campaigns_wait_for_is_told_once_to_those_whom_a_rule_could_reach(
+    engines: Engines, fresh_database: Database
+) -> None:
+    async with open_ledger(fresh_database) as ledger, open_jobs(engines, fresh_database) as services:
+        await set_lists()
+        day = ledger.today() + timedelta(days=2)
+        midnight, index = datetime.combine(day, time(), CITY), BlindIndex(KEY)
+        joined = ledger.now() - timedelta(days=9)
+        people = [Person(joined, band, "华士镇") for band in ("S", "A", "AA")] + [
+            Person(midnight, "A"), Person(midnight + timedelta(seconds=1), "A")
+        ]  # fmt: skip
+        low, middle, high, last, late = await enrol(people, index, as_of=ledger.today() - timedelta(days=1))
+        good = {"kind": "all", "of": [{"kind": "band_at_least", "band": "A"}, {"kind": "first_time"}]}
+        first = await campaign(services, on(day, 5, good))
+        calls = services.date_calls
+        await pass_to(services, ledger, midnight - timedelta(seconds=30))
+        assert (await calls.redrive(), await facts()) == (0, [])
+        await pass_to(services, ledger, midnight + timedelta(minutes=7))
+        with pytest.raises(RuleRefused):
+            await campaign(services, on(day, 5))
+        small = DateCalls(clock=services.clock, pace=UNBOUND)
+        assert (await calls.redrive(), await small.redrive()) == (1, 0)
+        await run_due(services.job_handlers)
+        told = [(one, f"{one}:{day}", midnight) for one in (middle, high, last)]
+        assert await facts() == told
+        # A worker that died after its last page does it again.
+        version = (await DateCall.get(day=day)).version_id
+        async with transaction() as tx:
+            await enqueue(tx, KIND, str(version), {"version_id": str(version)})
+        assert await run_due(services.job_handlers) == 1
+        row = await DateCall.get(version_id=version)
+        assert (await facts(), row.told, row.finished_at is not None) == (told, 3, True)
+        worker = Worker(services)
+
+        async def awarded() -> list[int]:
+            await worker.relay()
+            return [one.resident_id for one in await Award.filter(status="posted").order_by("resident_id")]
+
+        async def all_awarded() -> bool:
+            return await awarded() == [middle, high, last]
+
+        await until("three awards", all_awarded)
+        assert {one.campaign_id for one in await Award.all()} == {first}
+        explained = await services.explanations.explain(middle, first)
+        assert (explained.granted, explained.given is not None and explained.given.points) == (True, 5)
+        for nobody in (low, late):
+            explained = await services.explanations.explain(nobody, first)
+            assert (explained.granted, explained.occurred_at) == (False, None)
+        low_told = {one.code for one in (await services.explanations.explain(low, first)).missing}
+        assert low_told == {"date", "band_at_least"}
+        assert await calls.redrive() == 0
+
+
+async def test_a_campaign_that_stands_still_when_its_day_begins_calls_nobody_and_two_share_a_day(
+    engines: Engines, fresh_database: Database
+) -> None:
+    async with open_ledger(fresh_database) as ledger, open_jobs(engines, fresh_database) as services:
+        await set_lists()
+        day = ledger.today() + timedelta(days=2)
+        joined = ledger.now() - timedelta(days=9)
+        towns = [Person(joined, "S", town) for town in ("华士镇", "新桥镇")]
+        one, other = await enrol(towns, BlindIndex(KEY), as_of=ledger.today() - timedelta(days=1))
+        still = await campaign(services, on(day, 9))
+        for town in ("华士镇", "新桥镇"):
+            await campaign(services, on(day, 3, {"kind": "town_in", "towns": [town]}))
+        await services.campaigns.pause(still, CHECKER)
+        await pass_to(services, ledger, datetime.combine(day, time(0, 1), CITY))
+        await services.campaigns.resume(still, CHECKER)
+        assert await services.date_calls.redrive() == 2
+        await run_due(services.job_handlers)
+        assert [who for who, _, _ in await facts()] == [one, other]
+        worker = Worker(services)
+
+        async def given() -> bool:
+            await worker.relay()
+            return await Award.filter(status="posted").count() == 2
+
+        await until("two awards", given)
+        assert {award.points for award in await Award.all()} == {3}
