@@ -312,7 +312,7 @@ class Migration(migrations.Migration):
         ops.CreateModel(
             name='DateCall',
             fields=[
-                ('version', fields.OneToOneField('migrations.CampaignVersion', source_field='version_id', primary_key=True, db_index=True, db_constraint=True, to_field='id', related_name='date_call', on_delete=OnDelete.RESTRICT)),
+                ('version_id', fields.BigIntField(primary_key=True, unique=True, db_index=True)),
                 ('day', fields.DateField()),
                 ('told', fields.BigIntField(default=0)),
                 ('begun_at', fields.DatetimeField(auto_now=False, auto_now_add=False)),

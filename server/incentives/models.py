@@ -144,15 +144,11 @@ class DateCall(Model):
     """The day that a version waits for has begun, and everybody whom its rule could reach is told. `told`: facts that
     were new."""
 
-    version: fields.OneToOneRelation[CampaignVersion] = fields.OneToOneField(
-        "migrations.CampaignVersion", related_name="date_call", primary_key=True, on_delete=fields.OnDelete.RESTRICT
-    )
+    version_id = fields.BigIntField(primary_key=True, generated=False)
     day = fields.DateField()
     told = fields.BigIntField(default=0)
     begun_at = fields.DatetimeField()
     finished_at: fields.Field[datetime | None] = fields.DatetimeField(null=True)
-
-    version_id: int
 
     class Meta:
         table = "date_call"

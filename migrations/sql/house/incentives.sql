@@ -115,7 +115,9 @@ ALTER TABLE campaign_span
     ADD CONSTRAINT campaign_span_of_campaign FOREIGN KEY (campaign_id, version_id) REFERENCES campaign_version (campaign_id, id);
 CREATE UNIQUE INDEX campaign_span_open_once ON campaign_span (campaign_id) WHERE until_at IS NULL;
 
-ALTER TABLE date_call ADD CONSTRAINT date_call_course CHECK (told >= 0 AND (finished_at >= begun_at) IS NOT FALSE);
+ALTER TABLE date_call
+    ADD CONSTRAINT date_call_version FOREIGN KEY (version_id) REFERENCES campaign_version (id),
+    ADD CONSTRAINT date_call_course CHECK (told >= 0 AND (finished_at >= begun_at) IS NOT FALSE);
 
 ALTER TABLE budget
     ADD CONSTRAINT budget_unit_known CHECK (unit IN ('points', 'coupons', 'fen')),
