@@ -312,13 +312,14 @@ class Migration(migrations.Migration):
         ops.CreateModel(
             name='DateCall',
             fields=[
-                ('version_id', fields.BigIntField(primary_key=True, unique=True, db_index=True)),
+                ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ('version_id', fields.BigIntField(unique=True)),
                 ('day', fields.DateField()),
                 ('told', fields.BigIntField(default=0)),
                 ('begun_at', fields.DatetimeField(auto_now=False, auto_now_add=False)),
                 ('finished_at', fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
             ],
-            options={'table': 'date_call', 'app': 'migrations', 'pk_attr': 'version_id', 'table_description': 'The day that a version waits for has begun, and everybody whom its rule could reach is told. `told`: facts that'},
+            options={'table': 'date_call', 'app': 'migrations', 'pk_attr': 'id', 'table_description': 'The day that a version waits for has begun, and everybody whom its rule could reach is told. `told`: facts that'},
             bases=['Model'],
         ),
         ops.CreateModel(

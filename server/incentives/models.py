@@ -144,7 +144,8 @@ class DateCall(Model):
     """The day that a version waits for has begun, and everybody whom its rule could reach is told. `told`: facts that
     were new."""
 
-    version_id = fields.BigIntField(primary_key=True, generated=False)
+    id = fields.BigIntField(primary_key=True)
+    version_id = fields.BigIntField(unique=True)
     day = fields.DateField()
     told = fields.BigIntField(default=0)
     begun_at = fields.DatetimeField()
