@@ -83,5 +83,7 @@ EQUIVALENT: dict[str, str] = {
         "the next try is told that the budget is exhausted, by the posting itself"
     ),
     "items:intent_hash: 1 -> 2": "the version of the hash: any number serves as long as all use it",
+    "lanes:Lanes._drain_s: 0.0 -> 1.0": "who is told to come again is told a second at least",
+    "lanes:Lanes._one_by_one: time.monotonic() > until -> time.monotonic() >= until": "no clock stops at that instant",
     "items:Item: 1 -> 2": "an item's number is set when it is sent",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import asyncpg
@@ -224,6 +225,38 @@ async def test_a_full_queue_says_how_long_it_will_take_to_drain() -> None:
     await lane.close()
 
 
+async def test_two_lanes_drain_a_queue_in_half_the_time() -> None:
+    one, two = Wire(), Wire()
+    lane = await opened(one, two, queue=40, batch=2)
+    one.gate.clear()
+    two.gate.clear()
+    waiting = [asyncio.create_task(lane.post(claim(n))) for n in range(4)]
+    await asyncio.sleep(0.01)
+    waiting += [asyncio.create_task(lane.post(claim(n))) for n in range(4, 44)]
+    await asyncio.sleep(0.01)
+    lane._per_item_s = 0.5
+    with pytest.raises(QueueFull) as full:
+        await lane.post(claim(99))
+    assert full.value.retry_after_s == 10
+    one.gate.set()
+    two.gate.set()
+    await asyncio.gather(*waiting)
+    await lane.close()
+
+
+async def test_how_long_an_item_and_a_call_take_is_a_running_mean_in_which_the_newest_counts_a_fifth() -> None:
+    lane = await opened(Wire())
+    for size in (10, 3, 1):
+        await asyncio.gather(*(lane.post(claim(n)) for n in range(size)))
+    per_item_s = per_call_s = 0.0
+    for call in lane.calls:
+        per_item_s += (call.took_s / call.size - per_item_s) / 5
+        per_call_s += (call.took_s - per_call_s) / 5
+    assert [call.size for call in lane.calls] == [10, 3, 1]
+    assert (lane._per_item_s, lane._per_call_s) == pytest.approx((per_item_s, per_call_s))
+    await lane.close()
+
+
 async def test_one_caller_leaves_room_in_the_queue_for_others() -> None:
     wire = Wire()
     lane = await opened(wire, queue=40)
@@ -246,6 +279,58 @@ async def test_a_deadlocked_batch_is_sent_again_one_by_one() -> None:
     assert [len(batch) for batch in wire.batches] == [20] + [1] * 20
     assert lane.counts.deadlocks == 1 and lane.counts.resent == 20
     await lane.close()
+
+
+async def test_two_that_met_a_deadlock_part_at_once_and_one_alone_tries_again() -> None:
+    troubles = [asyncpg.DeadlockDetectedError(), asyncpg.DeadlockDetectedError(), None, None]
+    wire = Wire(fails=lambda items: troubles.pop(0))
+    lane = await opened(wire)
+    answers = await asyncio.gather(*(lane.post(claim(n)) for n in range(2)))
+    assert [type(answer) for answer in answers] == [Answer, Answer]
+    assert [[item["owner"] for item in batch] for batch in wire.batches] == [[0, 1], [0], [0], [1]]
+    assert lane.counts.deadlocks == 2 and lane.counts.resent == 2
+    await lane.close()
+
+
+async def test_every_trouble_is_counted_as_what_it_is() -> None:
+    lost, full = asyncpg.ConnectionDoesNotExistError("gone"), asyncpg.DiskFullError("full")
+    troubles: list[Exception | None] = [lost, None, full, ValueError("odd"), None, None]
+    first = Wire(fails=lambda items: troubles.pop(0))
+    lane = await opened(first, batch=2)
+    lane._connect = _again(first)
+    none = dict.fromkeys(asdict(lane.counts), 0)
+    assert asdict(lane.counts) == none
+
+    assert isinstance(await lane.post(claim(1)), Answer)  # on a connection made anew
+    assert asdict(lane.counts) == none | {"connections_lost": 1, "calls": 1, "items": 1}
+    answers = await asyncio.gather(*(lane.post(claim(n)) for n in range(2)), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [VaultUnavailable] * 2
+    assert lane.counts.failures == 1 and lane.counts.resent == 0
+    answers = await asyncio.gather(*(lane.post(claim(n)) for n in range(2)), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [Answer] * 2
+    assert asdict(lane.counts) == none | {"connections_lost": 1, "calls": 3, "items": 3, "failures": 2, "resent": 2}
+    await lane.close()
+
+
+async def test_a_connection_that_is_lost_twice_is_not_tried_a_third_time() -> None:
+    gone = asyncpg.ConnectionDoesNotExistError("gone")
+    wire = Wire(fails=lambda items: gone)
+    lane = await opened(wire)
+    lane._connect = _again(wire)
+    with pytest.raises(VaultUnavailable):
+        await lane.post(claim(1))
+    assert len(wire.batches) == 2 and lane.counts.connections_lost == 2
+    await lane.close()
+
+
+def _again(wire: Wire) -> Callable[[], Any]:
+    """Connects to the same database once more."""
+
+    async def connect() -> Any:
+        wire._closed = False
+        return wire
+
+    return connect
 
 
 async def test_who_waits_for_a_lock_too_long_is_told_so_and_with_him_who_waits_behind_him() -> None:
