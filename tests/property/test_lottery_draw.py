@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -32,6 +33,14 @@ def test_any_byte_that_is_changed_anywhere_is_found(made: Draw, data: st.DataObj
     at = data.draw(st.integers(0, len(content) - 1))
     content[at] = data.draw(st.integers(0, 255).filter(lambda byte: byte != content[at]))
     assert not holds(bytes(content))
+
+
+@given(DRAWS)
+@settings(max_examples=20)
+def test_a_secret_in_capitals_is_not_the_published_one(made: Draw) -> None:
+    content = made.content()
+    (secret,) = re.findall(rb'"secret":"([0-9a-f]{64})"', content)
+    assert secret.upper() == secret or not holds(content.replace(secret, secret.upper()))
 
 
 @given(DRAWS, st.data())

@@ -201,6 +201,9 @@ def _decode(line: bytes, kind: type[Content], number: int) -> Content:
 
 def _bytes(text: str) -> bytes:
     try:
-        return bytes.fromhex(text)
+        read = bytes.fromhex(text)
     except ValueError:
-        raise NotALottery("the secret is not written in hexadecimal digits") from None
+        read = b""
+    if read.hex() != text:  # also capitals: one secret has one way of being written
+        raise NotALottery("the secret is not written in lower-case hexadecimal digits")
+    return read
