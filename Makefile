@@ -13,6 +13,7 @@ UV_COMPILE := ../$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index
 help:
 	@echo "make demo        engines, sample city, server and a walk to the first redemption; then it stays up"
 	@echo "                 ONCE=1 ends after the walk; PORT=8000; DEMO_FLAGS='--residents 100'"
+	@echo "                 YEAR=1 lives a year of campaigns on a moved clock instead, and reconciles it (about 3 minutes)"
 	@echo "make test        linters, types, layers, and every test"
 	@echo "make lint        ruff, mypy, import-linter"
 	@echo "make faults      the tests that kill processes and engines, in their long form (10,000 redemptions),"
@@ -26,7 +27,7 @@ help:
 	@echo "make clean       .venv, caches and the demo's data"
 
 demo: $(VENV)/.demo
-	$(BIN)/chengxin demo --port $(PORT) $(if $(filter-out 0,$(ONCE)),--once) $(DEMO_FLAGS)
+	$(BIN)/chengxin demo --port $(PORT) $(if $(filter-out 0,$(ONCE)),--once) $(if $(filter-out 0,$(YEAR)),--year) $(DEMO_FLAGS)
 
 # The parallel part shares one embedded cluster; tests that break engines own theirs and run alone afterwards.
 test: lint

@@ -1,6 +1,6 @@
 """`chengxin`: every way to start, set up and check the house.
 
-demo           engines, sample city, server, and a narrated walk to the first redemption
+demo           engines, sample city, server, and a narrated walk to the first redemption; or a whole year
 serve          HTTP, with processes that are replaced when they die
 worker         what happens without a request
 bootstrap-db   roles, database and grants, once, as a superuser
@@ -258,11 +258,22 @@ def load_sample(residents: int, seed: int) -> None:
     help="Where the engines keep their data.",
 )
 @click.option("--port", default=8000, show_default=True)
-@click.option("--residents", default=20, show_default=True)
-def demo(once: bool, folder: Path, port: int, residents: int) -> None:
-    """Start everything on this machine and walk to the first redemption over real HTTP."""
+@click.option("--residents", default=None, type=click.IntRange(1), help="20 by default; with --year 60, at least 20.")
+@click.option("--year", is_flag=True, help="Live the year 2026 on a moved clock instead, and reconcile it.")
+def demo(once: bool, folder: Path, port: int, residents: int | None, year: bool) -> None:
+    """Start everything on this machine and walk to the first redemption over real HTTP.
+
+    With --year: campaigns and coupons of many kinds are made in the console's API, lived by residents and shops over
+    HTTP from January to December, and every book is held against every other; exit status 1 when any differs. It has a
+    database of its own, made anew each time.
+    """
+    if year:
+        from server.sandbox.year.demo import run_year
+
+        raise SystemExit(asyncio.run(run_year(folder=folder, port=port, residents=max(20, residents or 60))))
     from server.sandbox.demo import run_demo
 
+    residents = residents or 20
     raise SystemExit(asyncio.run(run_demo(folder=folder, port=port, residents=residents, once=once)))
 
 

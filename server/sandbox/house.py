@@ -137,17 +137,26 @@ class House:
         """The last lines a process wrote."""
         return "\n".join((self._folder / f"{command}.log").read_text(errors="replace").splitlines()[-lines:])
 
+    def stop_process(self, command: str) -> None:
+        """Ends `serve` or `worker`, gently first; the step under way is finished."""
+        process = self.processes.pop(command)
+        _ask_to_end(process)
+        try:
+            process.wait(STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
     def stop(self) -> None:
-        """Ends what was started, gently first."""
+        """Ends everything that was started here, gently first."""
         for process in self.processes.values():
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-        for process in self.processes.values():
-            try:
-                process.wait(STOP_WITHIN_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        self.processes.clear()
+            _ask_to_end(process)
+        for command in list(self.processes):
+            self.stop_process(command)
         if self._own_wechat:
             self._wechat.stop()
+
+
+def _ask_to_end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 import msgspec
@@ -41,10 +42,12 @@ class Loaded(msgspec.Struct):
     templates: int
 
 
-async def load_city(settings: Settings, *, seed: int, residents: int) -> Loaded:
-    """Loads the city once; later calls only tell the stand-in's name-and-ID check who lives there. Raises
-    `CityHalfLoaded`."""
+async def load_city(settings: Settings, *, seed: int, residents: int, offers: bool = True) -> Loaded:
+    """Loads the city once; later calls only tell the stand-in's name-and-ID check who lives there. Without `offers` it
+    has no campaigns and coupon templates. Raises `CityHalfLoaded`."""
     city = sample_city(seed, residents=residents)
+    if not offers:
+        city = replace(city, campaigns=(), templates=())
     control = StandInControl(settings.wechat_api_base)
     services = await open_services(settings)
     try:

@@ -12,6 +12,7 @@ import io
 import secrets
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -54,6 +55,11 @@ class Phone:
     def __init__(self, http: httpx.AsyncClient) -> None:
         self.http = http
         self.headers: dict[str, str] = {}
+        self.clock_offset_s = 0.0
+
+    def unix(self) -> float:
+        """Seconds since the epoch by the house's clock, as the last log-in told it."""
+        return time.time() + self.clock_offset_s
 
     async def call(self, method: str, path: str, body: object = None, **headers: str) -> Any:
         """The decoded answer. Raises `Refusal`."""
@@ -64,6 +70,7 @@ class Phone:
 
     def _keep(self, session: dict[str, Any]) -> None:
         self.headers = {"Authorization": f"Bearer {session['access_token']}"}
+        self.clock_offset_s = datetime.fromisoformat(session["server_time"]).timestamp() - time.time()
 
 
 class ResidentPhone(Phone):
@@ -92,7 +99,7 @@ class ResidentPhone(Phone):
     async def claim(self, template_id: str, key: UUID | None = None) -> dict[str, Any]:
         """Claims or exchanges a coupon."""
         claimed: dict[str, Any] = await self.call(
-            "POST", "/coupons", {"template_id": template_id}, **{"Idempotency-Key": str(key or client_id())}
+            "POST", "/coupons", {"template_id": template_id}, **{"Idempotency-Key": str(key or client_id(self.unix()))}
         )
         return claimed
 
@@ -102,7 +109,13 @@ class ResidentPhone(Phone):
             "POST", "/credentials", {"subject": {"kind": "coupon", "id": coupon_id}, "count": count}
         )
         return [
-            Handle(one["credential_id"], int(one["handle"]), base64.b64decode(one["seed"]), reply["prefix"], 0.0)
+            Handle(
+                one["credential_id"],
+                int(one["handle"]),
+                base64.b64decode(one["seed"]),
+                reply["prefix"],
+                self.clock_offset_s,
+            )
             for one in reply["credentials"]
         ]
 
@@ -155,8 +168,8 @@ def read_picture(png: bytes) -> str:
     return str(found[0].text)
 
 
-def client_id() -> UUID:
-    """A UUIDv7 by the phone's clock."""
-    value = (int(time.time() * 1000) << 80) | secrets.randbits(80)
+def client_id(unix_s: float | None = None) -> UUID:
+    """A UUIDv7 of this second, by default by the phone's own clock."""
+    value = (int((time.time() if unix_s is None else unix_s) * 1000) << 80) | secrets.randbits(80)
     value = (value & ~(0xF << 76)) | (7 << 76)
     return UUID(int=(value & ~(0x3 << 62)) | (0x2 << 62))
