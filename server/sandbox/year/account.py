@@ -20,6 +20,8 @@ Book = dict[str, Figures]
 
 #: A budget that runs out: who is first is seen, how many there are is known.
 CONTENDED: Final = "summer"
+#: A campaign with a hold-out: the lot decides who gets something, and stays as it fell.
+TRIAL: Final = "trial"
 
 
 class Unexpected(RuntimeError):
@@ -65,6 +67,9 @@ class Account:
     offers: dict[str, PlannedTemplate] = field(default_factory=lambda: {one.key: one for one in TEMPLATES})
     pauses: dict[str, list[tuple[datetime, datetime | None]]] = field(default_factory=dict)
     contenders: set[str] = field(default_factory=set)
+    held_out: dict[str, bool] = field(default_factory=dict)
+    withheld: Counter[str] = field(default_factory=Counter)
+    undecided: dict[str, list[tuple[date, int]]] = field(default_factory=dict)
     owed_coupons: Counter[tuple[str, str]] = field(default_factory=Counter)
     tickets: Counter[str] = field(default_factory=Counter)
     switches: Switches = field(default_factory=Switches)
@@ -99,6 +104,10 @@ class Account:
         what = IN_KIND.get(campaign.key)
         if campaign.key == CONTENDED:
             self.contenders.add(fact.who)
+        elif campaign.key == TRIAL:
+            self.undecided.setdefault(fact.who, []).append((fact.local.date(), amount))
+            if fact.who in self.held_out:
+                self.drawn(fact.who, held_out=self.held_out[fact.who])
         elif what is None:
             self.earned(campaign.key, fact.who, fact.local.date(), amount)
         else:
@@ -113,6 +122,15 @@ class Account:
         months = next(one.validity_months for one in CAMPAIGNS if one.key == campaign)
         self.people[who].purse.earn(on, months, points)
         self.points[campaign] += points
+
+    def drawn(self, who: str, *, held_out: bool) -> None:
+        """The side to which the lot put somebody: known from his first award on, and never another."""
+        self.held_out[who] = held_out
+        for on, points in self.undecided.pop(who, []):
+            if held_out:
+                self.withheld[TRIAL] += points
+            else:
+                self.earned(TRIAL, who, on, points)
 
     def rises(self, who: str, band: str, as_of: date) -> None:
         """The import told a band; a higher one, or a first one above the lowest, is a fact of that day's midnight."""
@@ -155,8 +173,11 @@ class Account:
     # -- the books ----------------------------------------------------------------------------------------------------
 
     def campaigns(self) -> Book:
-        """Points by campaign that gives points."""
-        return {one.key: {"points": self.points[one.key]} for one in CAMPAIGNS if one.budget_points is not None}
+        """Points by campaign that gives points, and what its hold-out did not get."""
+        return {
+            one.key: {"points": self.points[one.key], "withheld_points": self.withheld[one.key]}
+            for one in CAMPAIGNS if one.budget_points is not None
+        }  # fmt: skip
 
     def templates(self, today: date) -> Book:
         """Coupons, points and fen by template."""

@@ -126,7 +126,8 @@ async def views(office: Office, ids: Ids) -> tuple[Book, Book]:
         shown = await office.call("editor", "GET", f"/campaigns/{id}")
         for budget in shown["budgets"]:
             _adds_up(budget)
-            campaigns[key] = {"points": budget["consumed"]}
+            withheld = (shown.get("withheld") or {}).get("points", 0)
+            campaigns[key] = {"points": budget["consumed"], "withheld_points": withheld}
     templates: Book = {}
     for key, id in ids.templates.items():
         shown = await office.call("editor", "GET", f"/coupon-templates/{id}")

@@ -41,6 +41,7 @@ class PlannedCampaign:
     validity_months: int = 24
     since: datetime = OPENING
     until: datetime = LAST
+    hold_out: dict[str, Any] | None = None
 
     def body(self, number: int) -> dict[str, Any]:
         """As POST /campaigns takes it."""
@@ -53,6 +54,8 @@ class PlannedCampaign:
             told["budget_points"] = self.budget_points
         if self.cap is not None:
             told["limits"] = [{"action": "earn", "cap": self.cap[0], "period": self.cap[1]}]
+        if self.hold_out is not None:
+            told["hold_out"] = self.hold_out
         return told
 
 
@@ -194,6 +197,25 @@ CAMPAIGNS: Final = (
         None, (1, "month"), 2,
     ),
     PlannedCampaign(
+        "trial", "三成对照组", "绿色停车试点", {"trigger": _fact("parking_exit_paid"), "effect": _points(1)}, 5_000,
+        (31, "month"), 12, hold_out={"share_bp": 3_000, "outcome": "parking_exit_paid", "days": 30},
+    ),
+    PlannedCampaign(
+        "visits", "每月首次登录", "每月首登有礼",
+        {
+            "trigger": _fact("login_day"),
+            "condition": {
+                "kind": "has_not_done", "fact": "login_day", "within": {"kind": "this", "period": "month"},
+            },
+            "effect": _points(1),
+        },
+        5_000, (1, "month"), 12,
+    ),
+    PlannedCampaign(
+        "national", "指定日期", "国庆同庆",
+        {"trigger": {"kind": "date", "on": "2026-10-01"}, "effect": _points(6)}, 5_000, None, 12,
+    ),
+    PlannedCampaign(
         "first_service", "首次志愿送券", "首次志愿送咖啡",
         {
             "trigger": _fact("volunteer_hours_recorded"), "condition": {"kind": "first_time"},
@@ -252,7 +274,7 @@ TEMPLATES: Final = (
     ),
     PlannedTemplate(
         "scarce", "限量抢兑, 两人追加", "影城首映兑换券", "exchange", 10, 20, face_value_fen=6_000, platform_bp=2_500,
-        sponsor_bp=2_500, merchants=("cinema-1",), since=at("04-08 00:00"), until=at("04-30 00:00"),
+        sponsor_bp=2_500, valid_days=60, merchants=("cinema-1",), since=at("04-08 00:00"), until=at("04-30 00:00"),
     ),
     PlannedTemplate(
         "coffee", "活动赠券", "志愿者咖啡券", "exchange", 200, face_value_fen=1_500, valid_days=50,

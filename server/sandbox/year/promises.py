@@ -11,6 +11,7 @@ from typing import Any, Final
 from server.sandbox.moved_clock import CITY
 from server.sandbox.year.plan import LIBRARY_AFTER, LIBRARY_BEFORE, OUTER_TOWNS, day
 
+NATIONAL_DAY: Final = day("10-01")
 SPRING_FESTIVAL: Final = (day("02-15"), day("02-23"))
 #: Weekdays of 2026 on which nobody works, and weekend days on which one does, as the State Council published them.
 OFF_DAYS: Final = frozenset(
@@ -112,6 +113,10 @@ def _parking(fact: Happening, life: Life, _: Switches) -> int:
     return 60 if times >= 3 and not life.times("parking", month=fact.month) else 0
 
 
+def _visits(fact: Happening, life: Life, _: Switches) -> int:
+    return int(not any(one.month == fact.month for one in life.told(fact.kind)))
+
+
 def _tickets(fact: Happening, life: Life, _: Switches) -> int:
     inside = day("03-01") <= fact.local.date() <= day("04-12")
     return int(inside and fact.told["minutes"] >= 60 and life.times("tickets") < 2)
@@ -132,6 +137,9 @@ PROMISES: Final[dict[str, tuple[str, Promise]]] = {
     "spring": ("redemption_made", _spring),
     "lunch": ("redemption_made", _lunch),
     "parking": ("parking_exit_paid", _parking),
+    "trial": ("parking_exit_paid", lambda *_: 1),
+    "visits": ("login_day", _visits),
+    "national": ("date", lambda fact, _, __: 6 if fact.local.date() == NATIONAL_DAY else 0),
     "first_service": ("volunteer_hours_recorded", lambda fact, life, _: int(not life.told(fact.kind))),
     "tickets": ("volunteer_hours_recorded", _tickets),
     "summer": (

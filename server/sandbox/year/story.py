@@ -6,6 +6,7 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from server.incentives.lottery.verify import verify
 from server.sandbox.moved_clock import MovedClock
 from server.sandbox.phone import Refusal, client_id
 from server.sandbox.year import offers
-from server.sandbox.year.account import CONTENDED, Coupon, Unexpected
+from server.sandbox.year.account import CONTENDED, TRIAL, Coupon, Unexpected
 from server.sandbox.year.books import Ids
 from server.sandbox.year.console import until
 from server.sandbox.year.plan import (
@@ -27,6 +28,7 @@ from server.sandbox.year.plan import (
     library_rule,
     noodles_after,
 )
+from server.sandbox.year.promises import Happening
 from server.sandbox.year.registers import happenings
 from server.sandbox.year.town import Resident, Town, each
 
@@ -79,8 +81,8 @@ class Story:
         self.note += f"; {len(coupons)} 人领红包, 工作日不可用, 最早 {found['usable_at'][:10]}"
 
     async def red_days(self) -> None:
-        """In the festival: most red coupons are used; the campaign of the holidays pays twice at most."""
-        used = [one for one in self._live("red") if self.chance.random() < 0.8]
+        """In the festival: all but two use the red coupon; the campaign of the holidays pays twice at most."""
+        used = self._live("red")[2:]
         used += [one for one in self._live("noodles") if self.chance.random() < 0.3]
         await self._use(used)
         self.note = f"{len(used)} 次节日核销"
@@ -176,17 +178,8 @@ class Story:
         """A campaign with too little money: it gives to the last point and then ends; the noodle coupon is revised."""
         await self._registers(volunteer_at_most=1)
         account = self.town.account
-        path = f"/campaigns/{self.ids.campaigns[CONTENDED]}/explanation"
-
-        async def outcome(who: str) -> str:
-            async def look() -> Any:
-                return (await self.town.residents[who].phone.call("GET", path))["given"]
-
-            given = await until(f"{CONTENDED} of {who}", look, lambda seen: seen and seen["status"] != "pending")
-            return str(given["status"] if given["status"] == "posted" else given["reason"])
-
         asked = sorted(account.contenders)
-        for who, seen in zip(asked, await each(asked, outcome), strict=True):
+        for who, seen in zip(asked, await each(asked, partial(self._outcome, CONTENDED)), strict=True):
             if seen == "posted":
                 last = [fact for key, fact in account.people[who].life.given if key == CONTENDED][-1]
                 account.earned(CONTENDED, who, last.local.date(), _RUN_OUT_AWARD)
@@ -246,6 +239,12 @@ class Story:
         )
         self.note += f"; 名单发放 {given} 张; 还书活动改版"
 
+    async def national(self) -> None:
+        """A day that a campaign waited for has passed: whoever had joined by then was called."""
+        for resident in self.town.joined:
+            self.town.account.tell(Happening(resident.key, "date", at("10-01 00:00")))
+        await self.month()
+
     async def closing(self) -> None:
         """Everything is over; nothing is left to do but to count."""
         self.note = "全部活动到期"
@@ -255,6 +254,11 @@ class Story:
     async def settle(self) -> None:
         """Waits until every wallet has what the account says, and every coupon that is owed has come."""
         keys = {id: key for key, id in self.ids.templates.items()}
+        asked = sorted(self.town.account.undecided)
+        for who, seen in zip(asked, await each(asked, partial(self._outcome, TRIAL)), strict=True):
+            if seen not in ("posted", "withheld"):
+                raise Unexpected(f"{TRIAL} of {who}: {seen}")
+            self.town.account.drawn(who, held_out=seen == "withheld")
         await until("coupons that are owed", lambda: self.town.pick_up(keys), lambda owed: not owed)
         today = self.clock.today()
         expected = {key: one["points"] for key, one in self.town.account.residents(today).items()}
@@ -267,6 +271,17 @@ class Story:
             await until(f"the {mine} points of {resident.key}", look, lambda seen: seen == mine)
 
         await each(self.town.joined, one)
+
+    async def _outcome(self, campaign: str, who: str) -> str:
+        """What became of somebody's newest fact in a campaign, as its explanation tells him: posted, withheld, or why
+        it was refused."""
+        path = f"/campaigns/{self.ids.campaigns[campaign]}/explanation"
+
+        async def look() -> Any:
+            return (await self.town.residents[who].phone.call("GET", path))["given"]
+
+        given = await until(f"{campaign} of {who}", look, lambda seen: seen and seen["status"] != "pending")
+        return str(given["reason"] if given["status"] == "refused" else given["status"])
 
     async def _join(self, people: Sequence[Any], *, raised: bool = False) -> None:
         """New residents; then the import of bands, in which some rise by one when `raised`."""
@@ -350,7 +365,7 @@ DAYS: Final[tuple[Day, ...]] = (
     (at("08-12 12:00"), "紧急停止", Story.stop),
     (at("08-14 10:00"), "恢复", Story.resume),
     (at("09-23 16:00"), "名单发放", Story.stars),
-    (at("10-21 12:20"), "十月", Story.month),
+    (at("10-21 12:20"), "十月, 国庆", Story.national),
     (at("11-20 15:00"), "十一月", Story.month),
     (at("12-18 12:00"), "十二月", Story.month),
     (CLOSING, "年终", Story.closing),

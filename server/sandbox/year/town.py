@@ -84,7 +84,12 @@ class Town:
         """Everybody who has joined opens the mini-program; the counters log in when they are needed."""
         self.office.new_day()
         self.counters.clear()
-        await each(self.joined, self._log_in)
+
+        async def open_app(resident: Resident) -> None:
+            at = await self._log_in(resident)
+            self.account.tell(Happening(resident.key, "login_day", at))
+
+        await each(self.joined, open_app)
 
     async def server_time(self) -> datetime:
         """What the house says it is, to a phone of nobody's that logs in."""
@@ -111,8 +116,9 @@ class Town:
 
         await each(people, one)
 
-    async def _log_in(self, resident: Resident) -> None:
-        await resident.phone.log_in(await self.control.login_code(resident.sample.openid))
+    async def _log_in(self, resident: Resident) -> datetime:
+        session = await resident.phone.log_in(await self.control.login_code(resident.sample.openid))
+        return datetime.fromisoformat(session["server_time"])
 
     async def tell(self, facts: Sequence[Happening]) -> None:
         """What registers outside the house tell, in this order: volunteering, library, car parks."""
