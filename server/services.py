@@ -36,6 +36,9 @@ from server.incentives.grants.desk import GrantDesk
 from server.incentives.grants.jobs import GrantJobs
 from server.incentives.grants.lists import RecipientLists
 from server.incentives.handing import Handing
+from server.incentives.intake import batches as fact_batches
+from server.incentives.intake.batches import FactBatches
+from server.incentives.intake.files import FactFiles
 from server.incentives.lottery.drawing import DrawService
 from server.incentives.lottery.entries import EntryService
 from server.incentives.lottery.reading import LotteryReader
@@ -99,6 +102,8 @@ class Services:
     explanations: ExplanationService
     uplift: UpliftReports
     date_calls: DateCalls
+    fact_batches: FactBatches
+    fact_files: FactFiles
     kill_switch: KillSwitch
     budget_watch: BudgetWatch
     grants: GrantDesk
@@ -213,7 +218,8 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
         CouponService(vault=vault, templates=templates),
     )
     vouchers = VoucherBatches(clock=clock, envelope=envelope, index=index)
-    calls = DateCalls(clock=clock, pace=Pace(per_second=settings.facts_per_second, share=settings.expiry_share))
+    pace = Pace(per_second=settings.facts_per_second, share=settings.expiry_share)
+    calls, facts = DateCalls(clock=clock, pace=pace), FactBatches(lists=lists, clock=clock, pace=pace)
     budgets = BudgetService(vault=vault, clock=clock)
     draws = DrawService(clock=clock, envelope=envelope, owe=grants.owe)
     segments = SegmentService(clock=clock, small_cell=settings.small_cell)
@@ -270,6 +276,8 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
         explanations=ExplanationService(clock=clock),
         uplift=UpliftReports(clock=clock, small_cell=settings.small_cell),
         date_calls=calls,
+        fact_batches=facts,
+        fact_files=FactFiles(batches=facts, clock=clock, index=index),
         kill_switch=KillSwitch(campaigns=campaigns, templates=templates, clock=clock),
         budget_watch=BudgetWatch(
             vault=vault,
@@ -333,6 +341,7 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
             grant_jobs.KIND: jobs.walk,
             voucher_batches.KIND: vouchers.make,
             date_calls.KIND: calls.walk,
+            fact_batches.KIND: facts.walk,
         }
         | draws.handlers(),
         background=(asyncio.create_task(_follow_clock(clock, vault)), asyncio.create_task(counts.run())),

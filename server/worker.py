@@ -119,6 +119,7 @@ class Worker:
                 "campaigns": services.campaigns.redrive,
                 "templates": services.templates.redrive,
                 "date_calls": services.date_calls.redrive,
+                "fact_batches": services.fact_batches.redrive,
                 "lotteries": services.lottery_draws.redrive,
                 "adjustments": services.adjustments.redrive,
             }
@@ -192,6 +193,7 @@ class Worker:
         await self._services.notices.writer.purge(PURGE_BATCH)
         made += await self._services.segment_snapshots.purge(PURGE_BATCH)
         made += await self._services.recipient_lists.purge(PURGE_BATCH)
+        made += await self._services.fact_batches.purge(PURGE_BATCH)
         return made + await vault.purge(PURGE_BATCH)
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -37,6 +37,7 @@ MODEL_MODULES: Final[list[str]] = [
     "server.merchants.models",
     "server.incentives.models",
     "server.incentives.grants.models",
+    "server.incentives.intake.models",
     "server.incentives.segments.models",
     "server.incentives.lottery.models",
     "server.incentives.codes.models",

@@ -1,9 +1,9 @@
-"""One column of a file that an office uploads: CSV in UTF-8 or GB18030, or the first sheet of an XLSX workbook.
+"""Files that an office uploads: CSV in UTF-8 or GB18030, or the first sheet of an XLSX workbook; rows, or one column.
 
 A row that holds one of the wanted headings in one of its cells names the column; without such a first row the first
 column is taken, from the first row on. Empty cells are passed over. Line numbers are those the office sees, from 1.
 
-    cells(content, {"code", "兑换码"}) ──> (2, "AB12"), (3, "CD34"), …
+    cells(content, {"code", "兑换码"}) ──> (2, "AB12"), (3, "CD34"), …        rows(content) ──> (1, ["code", …]), …
 """
 
 from __future__ import annotations
@@ -38,10 +38,9 @@ class SheetUnreadable(AppError):
 
 def cells(content: bytes, headings: Collection[str]) -> Cells:
     """The wanted column, line by line, trimmed. Raises `SheetUnreadable`, at the latest where the file breaks off."""
-    rows = _workbook_rows(content) if content[:4] == _ZIP else _text_rows(content)
     wanted = {heading.casefold() for heading in headings}
     column = 0
-    for place, (line, row) in enumerate(rows):
+    for place, (line, row) in enumerate(rows(content)):
         if place == 0:
             named = [n for n, cell in enumerate(row) if cell.strip().casefold() in wanted]
             if named:
@@ -50,6 +49,11 @@ def cells(content: bytes, headings: Collection[str]) -> Cells:
         cell = row[column].strip() if column < len(row) else ""
         if cell:
             yield line, cell[:CELL_MAX]
+
+
+def rows(content: bytes) -> Rows:
+    """All of the first sheet, row by row, as it stands. Raises `SheetUnreadable`, at the latest where it breaks off."""
+    return _workbook_rows(content) if content[:4] == _ZIP else _text_rows(content)
 
 
 def _text_rows(content: bytes) -> Rows:

@@ -101,6 +101,10 @@ ALTER TABLE fact
     DROP CONSTRAINT fact_named,
     DROP CONSTRAINT fact_attributes_object;
 
+ALTER TABLE date_call
+    DROP CONSTRAINT date_call_version,
+    DROP CONSTRAINT date_call_course;
+
 DROP FUNCTION incentive_fact_fixed();
 DROP FUNCTION incentive_request_fixed();
 DROP FUNCTION incentive_budget_fixed();

@@ -47,4 +47,5 @@ ALTER TABLE merchant
     DROP CONSTRAINT merchant_status_known,
     DROP CONSTRAINT merchant_name_filled,
     DROP CONSTRAINT merchant_licence_shaped,
+    DROP CONSTRAINT merchant_category_known,
     DROP CONSTRAINT merchant_version_positive;

@@ -21,6 +21,7 @@ ALTER TABLE attribute_batch
     DROP CONSTRAINT attribute_batch_tells,
     DROP CONSTRAINT attribute_batch_counts;
 
+ALTER TABLE merchant_category DROP CONSTRAINT merchant_category_code, DROP CONSTRAINT merchant_category_named;
 ALTER TABLE interest DROP CONSTRAINT interest_code, DROP CONSTRAINT interest_named;
 ALTER TABLE town DROP CONSTRAINT town_named;
 

@@ -35,6 +35,7 @@ ON CONFLICT (list_id, resident_id) DO NOTHING RETURNING resident_id
 _CLEAR = """
 UPDATE recipient_list l SET status = 'cleared' WHERE l.status = 'ready' AND l.created_at < $1
 AND NOT EXISTS (SELECT FROM grant_job j WHERE j.list_id = l.id AND j.status IN ('requested', 'running', 'paused'))
+AND NOT EXISTS (SELECT FROM fact_batch b WHERE b.list_id = l.id AND b.status IN ('requested', 'running'))
 RETURNING id
 """
 _FORGET = """
