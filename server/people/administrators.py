@@ -6,6 +6,7 @@ log_in ─> lock-out ─> argon2 (also for unknown names) ─> TOTP step, used o
 from __future__ import annotations
 
 import asyncio
+import base64
 import hmac
 import re
 import secrets
@@ -79,7 +80,7 @@ class AdministratorService:
         self._hasher = hasher or PasswordHasher()
         self._hashing = asyncio.Semaphore(hashing_at_once)
         self._lockout = Lockout(clock=clock, index=index)
-        self._nobodys_hash = self._hasher.hash(secrets.token_urlsafe(24))
+        self._nobodys_hash = hash_of_nothing(self._hasher)
         self._nobodys_secret = envelope.seal(pyotp.random_base32(), purpose=TOTP_PURPOSE)
 
     @property
@@ -232,6 +233,14 @@ class AdministratorService:
                 return await asyncio.to_thread(self._hasher.verify, password_hash, password)
             except (VerificationError, InvalidHashError):
                 return False
+
+
+def hash_of_nothing(hasher: PasswordHasher) -> str:
+    """A hash that no password has and that costs as much to refuse as any other; made without the work of hashing."""
+    salt, tag = (
+        base64.b64encode(secrets.token_bytes(size)).rstrip(b"=").decode() for size in (hasher.salt_len, hasher.hash_len)
+    )
+    return f"$argon2id$v=19$m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}${salt}${tag}"
 
 
 def totp_step(secret: str, code: str, unix_s: float) -> int | None:

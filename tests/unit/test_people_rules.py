@@ -4,9 +4,11 @@ from datetime import date
 
 import pyotp
 import pytest
+from argon2 import PasswordHasher, extract_parameters
+from argon2.exceptions import VerifyMismatchError
 
 from miniprogram_api.present import mask_id_number, mask_name, mask_phone
-from server.people.administrators import totp_step
+from server.people.administrators import hash_of_nothing, totp_step
 from server.people.errors import NameInvalid, RoleUnknown
 from server.people.lockout import GROWTH, Growth, rest_s
 from server.people.residents import age_on, clean_id_number, clean_name
@@ -99,3 +101,12 @@ def test_roles_add_up_and_an_unknown_role_gives_nothing() -> None:
     assert scopes_of(["no-such-role"]) == frozenset()
     with pytest.raises(RoleUnknown):
         check_roles(["editor", "no-such-role"])
+
+
+def test_a_name_that_nobody_has_costs_the_work_of_a_wrong_password() -> None:
+    hasher = PasswordHasher(time_cost=1, memory_cost=64)
+    nothing, wrong = hash_of_nothing(hasher), hasher.hash("another")
+    assert extract_parameters(nothing) == extract_parameters(wrong)
+    for known in (nothing, wrong):
+        with pytest.raises(VerifyMismatchError):  # computed and compared, not refused as no hash
+            hasher.verify(known, "a password")
