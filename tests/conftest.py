@@ -46,7 +46,7 @@ hypothesis.settings.load_profile("any machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "fault: owns its engines and breaks them; runs after the parallel part")
+    config.addinivalue_line("markers", "fault: owns its engines and breaks them; runs after the others")
     config.addinivalue_line("markers", "live: needs a real WeChat appid; skipped unless asked for")
 
 
