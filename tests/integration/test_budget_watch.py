@@ -10,38 +10,25 @@ import pytest
 import pytest_asyncio
 
 from server.incentives import watch
-from server.incentives.budgets import BudgetService
-from server.incentives.campaigns import CampaignService
 from server.incentives.commands import Signed
 from server.incentives.coupons import CouponService
 from server.incentives.errors import AlertNotFound
 from server.incentives.limits import Limit
 from server.incentives.models import BudgetAlert, BudgetDay
-from server.incentives.templates import TemplateService
 from server.incentives.watch import BudgetWatch
 from server.kit.clock import Clock
-from server.kit.db import close_house, fetch, open_house
+from server.kit.db import fetch
 from server.kit.ids import uuid7
 from tests.support.databases import Database
-from tests.support.incentives import CHECKER, MAKER, House, awards_of, per_person
-from wallet import Refused, Vault
+from tests.support.incentives import CHECKER, MAKER, House, opened_house, per_person
+from wallet import Refused
 from wallet.audit import prove
 
 
 @pytest_asyncio.fixture
 async def house(fresh_database: Database) -> AsyncIterator[House]:
-    await open_house(fresh_database.worker)
-    app = await Vault.connect(fresh_database.app, role="app")
-    worker = await Vault.connect(fresh_database.worker, role="worker")
-    clock = Clock()
-    clock.follow(await app.now())
-    yield House(
-        app, worker, clock, CampaignService(vault=app, clock=clock), TemplateService(vault=app, clock=clock),
-        BudgetService(vault=app, clock=clock), awards_of(worker, clock),
-    )  # fmt: skip
-    await worker.close()
-    await app.close()
-    await close_house()
+    async with opened_house(fresh_database) as house:
+        yield house
 
 
 def watching(house: House, clock: Clock | None = None) -> BudgetWatch:

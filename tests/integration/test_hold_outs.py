@@ -12,8 +12,6 @@ import pytest
 import pytest_asyncio
 from tortoise.exceptions import IntegrityError
 
-from server.incentives.budgets import BudgetService
-from server.incentives.campaigns import CampaignService
 from server.incentives.commands import Signed, rule_of
 from server.incentives.experiments.assignment import is_held_out
 from server.incentives.experiments.errors import HoldOutNotAllowed, NoHoldOut
@@ -24,15 +22,13 @@ from server.incentives.explanations import ExplanationService
 from server.incentives.facts import Told, record_all
 from server.incentives.grants.models import CouponGrant
 from server.incentives.models import Award, CampaignVersion
-from server.incentives.templates import TemplateService
 from server.kit.clock import Clock
 from server.kit.crypto import BlindIndex
-from server.kit.db import close_house, fetch, open_house, transaction
+from server.kit.db import fetch, transaction
 from server.kit.errors import InvalidField
 from server.kit.outbox import Event
 from tests.support.databases import Database
-from tests.support.incentives import CHECKER, KEY, MAKER, House, awards_of, per_person
-from wallet import Vault
+from tests.support.incentives import CHECKER, KEY, MAKER, House, opened_house, per_person
 
 PEOPLE = range(50_001, 50_151)
 VISIT, SHOP = "library_returned_on_time", "redemption_made"
@@ -65,19 +61,8 @@ class Room:
 
 @pytest_asyncio.fixture(scope="module")
 async def room(database: Database) -> AsyncIterator[Room]:
-    await open_house(database.worker)
-    app = await Vault.connect(database.app, role="app")
-    worker = await Vault.connect(database.worker, role="worker")
-    clock = Clock()
-    clock.follow(await app.now())
-    house = House(
-        app, worker, clock, CampaignService(vault=app, clock=clock), TemplateService(vault=app, clock=clock),
-        BudgetService(vault=app, clock=clock), awards_of(worker, clock),
-    )  # fmt: skip
-    yield Room(house, ExplanationService(clock=clock))
-    await worker.close()
-    await app.close()
-    await close_house()
+    async with opened_house(database) as house:
+        yield Room(house, ExplanationService(clock=house.clock))
 
 
 def visit(effect: dict[str, Any]) -> Any:

@@ -9,32 +9,17 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 
-from server.incentives.budgets import BudgetService
-from server.incentives.campaigns import CampaignService
 from server.incentives.models import Campaign, CouponTemplate
-from server.incentives.templates import TemplateService
-from server.kit.clock import Clock
-from server.kit.db import close_house, open_house
 from server.kit.errors import InvalidField
 from tests.support.databases import Database
-from tests.support.incentives import CHECKER, MAKER, House, awards_of
-from wallet import Refused, Vault
+from tests.support.incentives import CHECKER, MAKER, House, opened_house
+from wallet import Refused
 
 
 @pytest_asyncio.fixture(scope="module")
 async def house(database: Database) -> AsyncIterator[House]:
-    await open_house(database.worker)
-    app = await Vault.connect(database.app, role="app")
-    worker = await Vault.connect(database.worker, role="worker")
-    clock = Clock()
-    clock.follow(await app.now())
-    yield House(
-        app, worker, clock, CampaignService(vault=app, clock=clock), TemplateService(vault=app, clock=clock),
-        BudgetService(vault=app, clock=clock), awards_of(worker, clock),
-    )  # fmt: skip
-    await worker.close()
-    await app.close()
-    await close_house()
+    async with opened_house(database) as house:
+        yield house
 
 
 @pytest.mark.parametrize("ends_at", [datetime.max.replace(tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)])

@@ -12,8 +12,6 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from server.incentives.budgets import BudgetService
-from server.incentives.campaigns import CampaignService
 from server.incentives.commands import rule_of
 from server.incentives.errors import CampaignNotFound
 from server.incentives.explanations import ExplanationService
@@ -22,14 +20,11 @@ from server.incentives.grants.desk import GrantDesk
 from server.incentives.grants.models import CouponGrant
 from server.incentives.models import Award, Fact, FreeMinutes
 from server.incentives.rules import RuleRefused
-from server.incentives.templates import TemplateService
-from server.kit.clock import Clock
-from server.kit.db import close_house, fetch, open_house, transaction
+from server.kit.db import fetch, transaction
 from server.kit.errors import InvalidField
 from server.kit.outbox import Event
 from tests.support.databases import Database
-from tests.support.incentives import KEY, MAKER, House, awards_of, per_person
-from wallet import Vault
+from tests.support.incentives import KEY, MAKER, House, opened_house, per_person
 
 _facts = itertools.count(1)
 PEOPLE = itertools.count(20_000)
@@ -68,19 +63,8 @@ def points(count: int) -> dict[str, Any]:
 
 @pytest_asyncio.fixture(scope="module")
 async def opened(database: Database) -> AsyncIterator[Room]:
-    await open_house(database.worker)
-    app = await Vault.connect(database.app, role="app")
-    worker = await Vault.connect(database.worker, role="worker")
-    clock = Clock()
-    clock.follow(await app.now())
-    house = House(
-        app, worker, clock, CampaignService(vault=app, clock=clock), TemplateService(vault=app, clock=clock),
-        BudgetService(vault=app, clock=clock), awards_of(worker, clock),
-    )  # fmt: skip
-    yield Room(house, ExplanationService(clock=clock))
-    await worker.close()
-    await app.close()
-    await close_house()
+    async with opened_house(database) as house:
+        yield Room(house, ExplanationService(clock=house.clock))
 
 
 @pytest_asyncio.fixture

@@ -9,7 +9,6 @@ from datetime import timedelta
 import pytest
 import pytest_asyncio
 
-from server.incentives.budgets import BudgetService
 from server.incentives.campaigns import CampaignService
 from server.incentives.commands import Signed
 from server.incentives.coupons import CouponService
@@ -17,32 +16,21 @@ from server.incentives.errors import AlreadyLive, BudgetFixed, DraftOpen, Second
 from server.incentives.models import Award, BudgetRequest, Campaign, CampaignSpan, CampaignVersion
 from server.incentives.templates import TemplateService
 from server.kit.audit import AuditEntry
-from server.kit.clock import Clock
-from server.kit.db import close_house, fetch, open_house
+from server.kit.db import fetch
 from server.kit.errors import InvalidField
 from server.kit.ids import uuid7
 from server.kit.outbox import Event
 from tests.support.databases import Database
-from tests.support.incentives import CHECKER, MAKER, THIRD, House, Unreachable, awards_of, per_person
-from wallet import Refused, Vault, VaultUnavailable
+from tests.support.incentives import CHECKER, MAKER, THIRD, House, Unreachable, opened_house, per_person
+from wallet import Refused, VaultUnavailable
 
 RESIDENTS = iter(range(7_000, 8_000))
 
 
 @pytest_asyncio.fixture(scope="module")
 async def opened(database: Database) -> AsyncIterator[House]:
-    await open_house(database.worker)
-    app = await Vault.connect(database.app, role="app")
-    worker = await Vault.connect(database.worker, role="worker")
-    clock = Clock()
-    clock.follow(await app.now())
-    yield House(
-        app, worker, clock, CampaignService(vault=app, clock=clock), TemplateService(vault=app, clock=clock),
-        BudgetService(vault=app, clock=clock), awards_of(worker, clock),
-    )  # fmt: skip
-    await worker.close()
-    await app.close()
-    await close_house()
+    async with opened_house(database) as house:
+        yield house
 
 
 @pytest_asyncio.fixture

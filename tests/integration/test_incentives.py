@@ -39,31 +39,31 @@ from server.incentives.models import (
 from server.incentives.templates import TemplateService
 from server.kit.audit import AuditEntry
 from server.kit.clock import Clock
-from server.kit.db import close_house, fetch, open_house, transaction
+from server.kit.db import fetch, transaction
 from server.kit.ids import uuid7
 from server.kit.outbox import Event
 from tests.support.databases import Database
-from tests.support.incentives import CHECKER, MAKER, THIRD, House, Unreachable, awards_of, per_person, points_rule
+from tests.support.incentives import (
+    CHECKER,
+    MAKER,
+    THIRD,
+    House,
+    Unreachable,
+    awards_of,
+    opened_house,
+    per_person,
+    points_rule,
+)
 from tests.support.patience import relay_all
-from wallet import Refused, Vault, VaultUnavailable
+from wallet import Refused, VaultUnavailable
 
 _numbers = itertools.count(1)
 
 
 @pytest_asyncio.fixture(scope="module")
 async def opened(database: Database) -> AsyncIterator[House]:
-    await open_house(database.worker)
-    app = await Vault.connect(database.app, role="app")
-    worker = await Vault.connect(database.worker, role="worker")
-    clock = Clock()
-    clock.follow(await app.now())
-    yield House(
-        app, worker, clock, CampaignService(vault=app, clock=clock), TemplateService(vault=app, clock=clock),
-        BudgetService(vault=app, clock=clock), awards_of(worker, clock),
-    )  # fmt: skip
-    await worker.close()
-    await app.close()
-    await close_house()
+    async with opened_house(database) as house:
+        yield house
 
 
 @pytest_asyncio.fixture

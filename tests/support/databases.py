@@ -132,7 +132,9 @@ async def clone(urls: EngineUrls, source: str) -> Database:
     name = f"x_{os.getpid()}_{next(_numbers)}"
     async with superuser(urls) as connection:
         await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-        await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{source}" STRATEGY FILE_COPY OWNER chengxin_owner')
+        await connection.execute(
+            f'CREATE DATABASE "{name}" TEMPLATE "{source}" STRATEGY FILE_COPY OWNER chengxin_owner'
+        )
     await grant_database(urls.superuser, name)
     return Database.at(urls, name)
 

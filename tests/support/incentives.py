@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -21,7 +23,8 @@ from server.incentives.rules.language import FactTrigger, GivePoints
 from server.incentives.templates import TemplateService, TemplateView
 from server.kit.clock import Clock
 from server.kit.crypto import BlindIndex
-from server.kit.db import fetch, transaction
+from server.kit.db import close_house, fetch, open_house, transaction
+from tests.support.databases import Database
 from wallet import Vault, VaultUnavailable
 
 MAKER, CHECKER, THIRD = Signed(1, "r-1"), Signed(2, "r-2"), Signed(3, "r-3")
@@ -98,6 +101,23 @@ class House:
     async def end_all(self) -> None:
         for row in await Campaign.filter(status__in=("active", "scheduled", "paused"), pending=None):
             await self.campaigns.end(row.id, CHECKER)
+
+
+@asynccontextmanager
+async def opened_house(database: Database) -> AsyncIterator[House]:
+    """The room on a database, with vaults of both roles; closed afterwards."""
+    await open_house(database.worker)
+    app = await Vault.connect(database.app, role="app")
+    worker = await Vault.connect(database.worker, role="worker")
+    clock = Clock()
+    clock.follow(await app.now())
+    yield House(
+        app, worker, clock, CampaignService(vault=app, clock=clock), TemplateService(vault=app, clock=clock),
+        BudgetService(vault=app, clock=clock), awards_of(worker, clock),
+    )  # fmt: skip
+    await worker.close()
+    await app.close()
+    await close_house()
 
 
 class Unreachable:
