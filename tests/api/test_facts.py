@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,6 +21,7 @@ from tests.support.play import (
     Console,
     Shown,
     books_balance,
+    chengxin,
     refused,
     rows,
     send,
@@ -266,3 +269,45 @@ async def test_what_administrators_grant_and_what_the_house_sees_is_told_once_an
     )  # fmt: skip
     refused(answer, 404, "fact_recipient_unknown", "resident_id")
     await books_balance(facts.town)
+
+
+async def test_what_is_earned_and_what_is_in_stock_are_the_same_with_personalisation_and_without(
+    facts: Facts, tmp_path: Path
+) -> None:
+    chose, did_not = people = [await facts.person(), await facts.person()]
+    file = tmp_path / "bands.csv"
+    file.write_text("id_number,band,town\n" + "".join(f"{one.number},AA,华士镇\n" for one in people))
+    (today,) = await rows(facts.town, "SELECT vault.today()::text AS day")
+    status, out, err = chengxin(
+        facts.town, "import-bands", str(file), "--source", "信用办2号", "--as-of", today["day"], "--json"
+    )
+    assert (status, json.loads(out)["bands_changed"]) == (0, 2), err
+    await chose.phone.call("PUT", "/me/choices", {"personalised": True, "interests": []})
+    listed = await facts.send(
+        "/recipient-lists", "resident_id\n{}\n{}\n".format(*(one.id for one in people)).encode(), name="同等待遇"
+    )
+    chosen = listed.json()["recipient_list"]["id"]
+    good = {"kind": "band_at_least", "band": "A"}
+    here = {"kind": "town_in", "towns": ["华士镇"]}
+    effect = points(6)
+    campaign = await facts.campaign(
+        "recipients_file", effect, {"kind": "all", "of": [good, here, code_in("file_id", chosen)]}
+    )
+    closed = await facts.campaign(
+        "recipients_file",
+        effect,
+        {"kind": "all", "of": [{"kind": "band_in", "bands": ["AAA"]}, code_in("file_id", chosen)]},
+    )
+    batch = await facts.console.call(
+        "editor", "POST", "/facts/grants", {"document": DOCUMENT, "kind": "recipients_file", "list_id": chosen}
+    )
+    assert (await facts.told(batch))["told"] == 2
+    for person in people:
+        assert (await facts.given(person, campaign))["points"] == 6
+        assert await facts.not_given(person, closed) == ["band_in"]
+    seen = [await person.phone.call("GET", "/campaigns") for person in (chose, did_not)]
+    stock = [{(one["template_id"], one["price_points"]) for one in each["coupons"]} for each in seen]
+    offered = [{one["id"]: one["terms_text"] for one in each["campaigns"]} for each in seen]
+    assert stock[0] == stock[1] != set()
+    assert offered[0] == offered[1]
+    assert campaign in offered[0]

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from server.sandbox.phone import ResidentPhone
 from tests.support.databases import connected
-from tests.support.play import refused, send
+from tests.support.play import chengxin, refused, send
 from tests.support.town import Town
-
-
-def chengxin(town: Town, *arguments: str) -> tuple[int, str, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "server.cli", *arguments], env=town.house.environment, capture_output=True, text=True,
-        timeout=300,
-    )  # fmt: skip
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.returncode, done.stdout, done.stderr
 
 
 async def enrolled(town: Town) -> tuple[ResidentPhone, str]:

@@ -129,3 +129,31 @@ async def test_a_campaign_that_stands_still_when_its_day_begins_calls_nobody_and
 
         await until("two awards", given)
         assert {award.points for award in await Award.all()} == {3}
+
+
+async def test_a_band_that_is_reached_is_told_with_its_day_and_paid_once(
+    engines: Engines, fresh_database: Database
+) -> None:
+    async with open_ledger(fresh_database) as ledger, open_jobs(engines, fresh_database) as services:
+        await set_lists()
+        reached = {"trigger": {"kind": "fact", "fact": "band_reached"}, "effect": {"kind": "points", "points": 8}}
+        rising = await campaign(
+            services, reached | {"condition": {"kind": "value_in", "attribute": "band", "values": ["A"]}}
+        )
+        day = ledger.today() + timedelta(days=1)
+        await pass_to(services, ledger, datetime.combine(day, time(9), CITY))
+        joined = ledger.now() - timedelta(days=9)
+        people = [Person(joined, band) for band in ("S", "A", "AA")]
+        low, middle, high = await enrol(people, BlindIndex(KEY), as_of=day, clock=services.clock)
+        worker = Worker(services)
+
+        async def judged() -> bool:
+            await worker.relay()
+            return await Award.filter(status="posted").count() == 1
+
+        await until("one award", judged)
+        assert (await Award.get()).resident_id == middle
+        assert (await services.explanations.explain(middle, rising)).granted
+        for nobody, missing in ((low, {"fact", "value_in"}), (high, {"value_in"})):
+            told = await services.explanations.explain(nobody, rising)
+            assert (told.granted, {one.code for one in told.missing}) == (False, missing)

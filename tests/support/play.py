@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -104,6 +106,16 @@ class Console:
 
         await until("the template becoming active", active)
         return str(made["id"])
+
+
+def chengxin(town: Town, *arguments: str) -> tuple[int, str, str]:
+    """A command in the house's environment: status, what it printed, what it complained about."""
+    done = subprocess.run(
+        [sys.executable, "-m", "server.cli", *arguments], env=town.house.environment, capture_output=True, text=True,
+        timeout=300,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, done.stdout, done.stderr
 
 
 async def show(town: Town, title: str = EVERYWHERE, *, resident: ResidentPhone | None = None) -> Shown:

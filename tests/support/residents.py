@@ -44,14 +44,16 @@ async def set_lists() -> None:
     await city_lists.set_lists(CityLists(ScaleEntry(1, date(2026, 1, 1), bands), list(TOWNS), interests))
 
 
-async def enrol(people: Sequence[Person], index: BlindIndex, *, first: int = 0, as_of: date) -> list[int]:
+async def enrol(
+    people: Sequence[Person], index: BlindIndex, *, first: int = 0, as_of: date, clock: Clock | None = None
+) -> list[int]:
     """Enrols them and tells their bands and towns through the import; their ids in this order. `first`: how many ID
-    numbers are taken."""
+    numbers are taken; `clock`: where it was moved."""
     numbers = [_number(first + place) for place in range(len(people))]
     hashes = [index.of(number, purpose=ID_NUMBER_PURPOSE) for number in numbers]
     ids = [row["id"] for row in await fetch(_ENROL, hashes, [one.bound_at for one in people])]
     told = (Told(line, numbers[line], one.band, one.town) for line, one in enumerate(people))
-    importer = AttributeImport(clock=Clock(), index=index, record_facts=record_facts)
+    importer = AttributeImport(clock=clock or Clock(), index=index, record_facts=record_facts)
     report = await importer.run(told, source="测试", as_of=as_of)
     assert (report.enrolled, report.unfit_lines) == (len(people), 0), report
     chosen = [(id, one) for id, one in zip(ids, people, strict=True) if one.personalised or one.interests]
