@@ -25,6 +25,8 @@ from server.incentives.codes.exchange import VoucherExchange
 from server.incentives.codes.exports import VoucherExports
 from server.incentives.coupons import CouponService
 from server.incentives.dates import DateCalls
+from server.incentives.dry_runs import runs as dry_run_jobs
+from server.incentives.dry_runs.runs import DryRuns
 from server.incentives.emergency import KillSwitch
 from server.incentives.errors import TemplateNotFound
 from server.incentives.experiments.report import UpliftReports
@@ -101,6 +103,7 @@ class Services:
     awards: AwardService
     explanations: ExplanationService
     uplift: UpliftReports
+    dry_runs: DryRuns
     date_calls: DateCalls
     fact_batches: FactBatches
     fact_files: FactFiles
@@ -221,6 +224,8 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
     pace = Pace(per_second=settings.facts_per_second, share=settings.expiry_share)
     calls, facts = DateCalls(clock=clock, pace=pace), FactBatches(lists=lists, clock=clock, pace=pace)
     budgets = BudgetService(vault=vault, clock=clock)
+    withholding = Withholding(clock=clock, index=index)
+    dry_runs = DryRuns(clock=clock, budgets=budgets, withholding=withholding)
     draws = DrawService(clock=clock, envelope=envelope, owe=grants.owe)
     segments = SegmentService(clock=clock, small_cell=settings.small_cell)
     snapshots = SegmentSnapshots(clock=clock, keep_days=settings.segment_keep_days, small_cell=settings.small_cell)
@@ -271,9 +276,10 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
             clock=clock,
             job_key=job_key,
             handing=Handing(clock=clock, owe=grants.owe, enter=entries.enter),
-            withholding=Withholding(clock=clock, index=index),
+            withholding=withholding,
         ),
         explanations=ExplanationService(clock=clock),
+        dry_runs=dry_runs,
         uplift=UpliftReports(clock=clock, small_cell=settings.small_cell),
         date_calls=calls,
         fact_batches=facts,
@@ -340,6 +346,7 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
         job_handlers={
             grant_jobs.KIND: jobs.walk,
             voucher_batches.KIND: vouchers.make,
+            dry_run_jobs.KIND: dry_runs.walk,
             date_calls.KIND: calls.walk,
             fact_batches.KIND: facts.walk,
         }

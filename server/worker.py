@@ -194,6 +194,7 @@ class Worker:
         made += await self._services.segment_snapshots.purge(PURGE_BATCH)
         made += await self._services.recipient_lists.purge(PURGE_BATCH)
         made += await self._services.fact_batches.purge(PURGE_BATCH)
+        made += await self._services.dry_runs.purge(PURGE_BATCH)
         return made + await vault.purge(PURGE_BATCH)
 
     async def run(self, stop: asyncio.Event) -> None:

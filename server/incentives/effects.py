@@ -23,6 +23,11 @@ def least_points(rule: Rule) -> int:
 
 def most_fen(terms: CouponTemplateVersion) -> int:
     """The most that platform and sponsor together pay for one coupon of these terms, in fen, rounded up."""
-    worth: int = terms.cap_fen if terms.kind == "discount" else terms.face_value_fen
     paid_bp: int = terms.platform_bp + terms.sponsor_bp
-    return -(-worth * paid_bp // 10_000)
+    return -(-worth_fen(terms) * paid_bp // 10_000)
+
+
+def worth_fen(terms: CouponTemplateVersion) -> int:
+    """The most that a coupon of these terms saves its owner, in fen."""
+    worth: int = terms.cap_fen if terms.kind == "discount" else terms.face_value_fen
+    return worth

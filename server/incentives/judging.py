@@ -22,15 +22,18 @@ from server.people.city_lists import band_ranks
 
 RULES_KEPT: Final = 10_000
 EVERY_FACT: Final = 2**63 - 1
+#: Resident, the fact before which is counted, what is counted, and when the campaign began.
+Asked = tuple[int, int, Need, datetime]
 
 _TALLIES = """
-SELECT n.k, count(f.id) AS times, coalesce(sum(
+SELECT n.k, told.times, told.total
+FROM unnest($1::bigint[], $2::int[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::bigint[])
+  n (resident_id, k, kind, since, until, attribute, before),
+LATERAL (SELECT count(f.id) AS times, coalesce(sum(
     CASE WHEN jsonb_typeof(f.attributes -> n.attribute) = 'number' THEN (f.attributes ->> n.attribute)::numeric END),
     0)::bigint AS total
-FROM unnest($2::int[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[]) n (k, kind, since, until,
-attribute) LEFT JOIN fact f ON f.resident_id = $1 AND f.kind = n.kind AND f.id < $7
-  AND (n.since IS NULL OR f.occurred_at >= n.since) AND (n.until IS NULL OR f.occurred_at < n.until)
-GROUP BY n.k
+  FROM fact f WHERE f.resident_id = n.resident_id AND f.kind = n.kind AND f.id < n.before
+    AND (n.since IS NULL OR f.occurred_at >= n.since) AND (n.until IS NULL OR f.occurred_at < n.until)) told
 """
 
 
@@ -69,25 +72,48 @@ class Judge:
         self, fact: Happened, offers: Sequence[Offer], tx: BaseDBAsyncClient | None = None
     ) -> list[tuple[Offer, Decision]]:
         """A decision for each offer, in their order."""
-        rules = [self.rule_of(offer) for offer in offers]
-        asked = [needs(rule) for rule in rules]
-        person = _stranger(fact)
-        if any(one.profile for one in asked):
-            person = (await profiles_of([fact.resident_id], fact.occurred_at)).get(fact.resident_id, person)
-        ranks = await band_ranks(fact.occurred_at) if any(one.bands for one in asked) else {}
-        tallies = await self._tallies(fact, [
-            (need, offer.began_at) for one, offer in zip(asked, offers, strict=True) for need in one.history
+        return list(zip(offers, await self.decide_all([(fact, offer) for offer in offers], tx), strict=True))
+
+    async def decide_all(
+        self, pairs: Sequence[tuple[Happened, Offer]], tx: BaseDBAsyncClient | None = None
+    ) -> list[Decision]:
+        """A decision for each fact by its offer, in their order, in a few statements for all of them."""
+        asked = [needs(self.rule_of(offer)) for _, offer in pairs]
+        profiles = await self.profiles([fact for (fact, _), one in zip(pairs, asked, strict=True) if one.profile])
+        ranks: dict[date, dict[str, int]] = {}
+        for (fact, _), one in zip(pairs, asked, strict=True):
+            if one.bands and self.day_of(fact) not in ranks:
+                ranks[self.day_of(fact)] = await band_ranks(fact.occurred_at)
+        tallies = await self._tallies([
+            (fact, need, offer.began_at)
+            for (fact, offer), one in zip(pairs, asked, strict=True) for need in one.history
         ], tx)  # fmt: skip
-        category = fact.attributes.get("merchant_category")
         decided = []
-        for rule, one, offer in zip(rules, asked, offers, strict=True):
+        for (fact, offer), one in zip(pairs, asked, strict=True):
+            day, category = self.day_of(fact), fact.attributes.get("merchant_category")
             case = Case(
-                at=fact.occurred_at, person=person, zone=self._clock.zone, fact=fact.kind, attributes=fact.attributes,
-                ranks=ranks, history={need: tallies[need, offer.began_at] for need in one.history},
+                at=fact.occurred_at, person=profiles.get((fact.resident_id, day), _stranger(fact)),
+                zone=self._clock.zone, fact=fact.kind, attributes=fact.attributes, ranks=ranks.get(day, {}),
+                history={need: tallies[fact.resident_id, fact.id, need, offer.began_at] for need in one.history},
                 began_at=offer.began_at, merchant_category=category if isinstance(category, str) else None,
             )  # fmt: skip
-            decided.append((offer, judge(rule, case)))
+            decided.append(judge(self.rule_of(offer), case))
         return decided
+
+    async def profiles(self, facts: Sequence[Happened]) -> dict[tuple[int, date], Profile]:
+        """Whom these facts are about, as he was on the city day of each; who is not enrolled is missing."""
+        by_day: dict[date, list[Happened]] = {}
+        for fact in facts:
+            by_day.setdefault(self.day_of(fact), []).append(fact)
+        found: dict[tuple[int, date], Profile] = {}
+        for day, those in by_day.items():
+            people = await profiles_of({fact.resident_id for fact in those}, those[0].occurred_at)
+            found |= {(resident_id, day): profile for resident_id, profile in people.items()}
+        return found
+
+    def day_of(self, fact: Happened) -> date:
+        """The city day on which a fact occurred."""
+        return fact.occurred_at.astimezone(self._clock.zone).date()
 
     def rule_of(self, offer: Offer) -> Rule:
         """The version's rule, decoded once."""
@@ -99,19 +125,21 @@ class Judge:
         return known
 
     async def _tallies(
-        self, fact: Happened, wanted: list[tuple[Need, datetime]], tx: BaseDBAsyncClient | None
-    ) -> dict[tuple[Need, datetime], Tally]:
+        self, wanted: Sequence[tuple[Happened, Need, datetime]], tx: BaseDBAsyncClient | None
+    ) -> dict[Asked, Tally]:
         """Every need answered in one statement."""
-        keys = list(dict.fromkeys(wanted))
+        keys = {(fact.resident_id, fact.id, need, began_at): (fact, need, began_at) for fact, need, began_at in wanted}
         if not keys:
             return {}
-        windows = [need.window(fact.occurred_at, began_at, self._clock.zone) for need, began_at in keys]
+        windows = [need.window(fact.occurred_at, began_at, self._clock.zone) for fact, need, began_at in keys.values()]
         rows = await fetch(
-            _TALLIES, fact.resident_id, list(range(len(keys))), [need.fact for need, _ in keys],
-            [since for since, _ in windows], [until for _, until in windows],
-            [need.attribute or "" for need, _ in keys], fact.id, using=tx,
+            _TALLIES, [fact.resident_id for fact, _, _ in keys.values()], list(range(len(keys))),
+            [need.fact for _, need, _ in keys.values()], [since for since, _ in windows],
+            [until for _, until in windows], [need.attribute or "" for _, need, _ in keys.values()],
+            [fact.id for fact, _, _ in keys.values()], using=tx,
         )  # fmt: skip
-        return {keys[row["k"]]: Tally(row["times"], row["total"]) for row in rows}
+        places = list(keys)
+        return {places[row["k"]]: Tally(row["times"], row["total"]) for row in rows}
 
 
 def _stranger(fact: Happened) -> Profile:

@@ -36,6 +36,7 @@ MODEL_MODULES: Final[list[str]] = [
     "server.people.models",
     "server.merchants.models",
     "server.incentives.models",
+    "server.incentives.dry_runs.models",
     "server.incentives.grants.models",
     "server.incentives.intake.models",
     "server.incentives.segments.models",

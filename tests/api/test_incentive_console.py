@@ -6,6 +6,7 @@ import csv
 import io
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -91,6 +92,34 @@ async def test_a_hold_out_is_told_kept_with_its_version_and_compared(console: Co
     assert "withheld" not in await get(console, f"/campaigns/{plain['id']}")
     nothing = await console.client.get(f"{ADMIN}/campaigns/{plain['id']}/uplift", headers=console.director)
     assert (nothing.status_code, nothing.json()["error"]["code"]) == (409, "no_hold_out")
+
+
+async def test_a_draft_is_run_dry_over_the_last_month_and_small_cells_are_hidden(console: Console) -> None:
+    made = (await console.post("/campaigns", console.editor, campaign(rule=rule(fact="parking_exit_paid")))).json()
+    path = f"/campaigns/{made['id']}/dry-run"
+    today = datetime.now(ZoneInfo("Asia/Shanghai")).date()
+    month = {
+        "first_day": (today - timedelta(days=40)).isoformat(),
+        "last_day": (today - timedelta(days=10)).isoformat(),
+    }
+    reply = await console.post(path, console.editor, month)
+    assert reply.status_code == 200, reply.text
+    run = reply.json()
+    assert (run["status"], run["version"], run["floor"], run["given"], run["cut_by_budget"]) == (
+        "done", 1, 10, None, None
+    )  # fmt: skip
+    assert [one["day"] for one in run["days"]][::30] == list(month.values())
+    assert {one["given"] for one in run["days"]} == {None}
+    assert await get(console, f"/dry-runs/{run['id']}") == run
+    assert (await get(console, f"/campaigns/{made['id']}/dry-runs"))["items"] == [run]
+    seen = await get(console, "/audit-entries", object_kind="campaign", object_id=made["id"])
+    assert {"campaign.dry_run", "campaign.created"} <= {one["action"] for one in seen["items"]}
+    for body, status, code in (
+        (month | {"last_day": (today + timedelta(days=1)).isoformat()}, 400, "invalid_field"),
+        (month | {"version": 9}, 404, "version_not_found"),
+    ):
+        refused = await console.post(path, console.editor, body)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (status, code)
 
 
 @pytest.mark.parametrize(("path", "body"), [("/campaigns", campaign()), ("/coupon-templates", template())])
