@@ -529,6 +529,8 @@ class Migration(migrations.Migration):
                 ('published_by', fields.BigIntField(null=True)),
                 ('published_at', fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
                 ('announcement', fields.TextField(default='', unique=False)),
+                ('second_of', fields.BigIntField(null=True)),
+                ('carried_at', fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
                 ('commitment', fields.BinaryField(null=True)),
                 ('secret_sealed', fields.BinaryField(null=True)),
                 ('cancelled_by', fields.BigIntField(null=True)),

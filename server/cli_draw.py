@@ -29,14 +29,18 @@ def _noted(_: click.Context, parameter: click.Parameter, value: str | None) -> s
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--commitment", callback=_noted, help="As noted before the draw: the file must have committed to it.")
 @click.option("--digest", callback=_noted, help="As noted when the list was published: the entries must be those.")
+@click.option(
+    "--first", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Of a second draw the file of the first: its losers, and nobody else, must be the entries.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
-def verify_draw(file: Path, commitment: str | None, digest: str | None, as_json: bool) -> None:
+def verify_draw(file: Path, commitment: str | None, digest: str | None, first: Path | None, as_json: bool) -> None:
     """Repeat a lottery's draw from its published FILE; needs no database and no settings. Exit status 1 when a check
     does not hold or nothing is drawn yet, 65 when FILE is none of a lottery, 74 when it cannot be read."""
     from server.incentives.lottery.verify import NotALottery, verify
 
     try:
-        verdict = verify(file, commitment=commitment, digest=digest)
+        verdict = verify(file, commitment=commitment, digest=digest, first=first)
     except NotALottery as problem:
         fail(f"{file} is no published lottery: {problem}", EX_DATAERR)
     except OSError as problem:
@@ -76,6 +80,8 @@ def _lines(verdict: Verdict) -> None:
         click.echo(f"{'ok' if one.holds else 'BROKEN':7}{one.name:{width}}  {one.promise}")
         if one.found:
             click.echo(f"       {one.found}")
+    if verdict.announcement.second_of is not None and not any(one.name == "first" for one in verdict.checks):
+        click.echo(f"a second draw of lottery {verdict.announcement.second_of}: hold it against that one with --first")
     if not verdict.drawn:
         click.echo("nothing is drawn yet")
     click.echo("the draw is as it was published" if verdict.holds else "the draw does not hold")

@@ -9,23 +9,31 @@ from server.admin_api.schemas.incentives import RevisionQuery
 from server.admin_api.schemas.lotteries import (
     BeaconRequest,
     CancelRequest,
+    DeliveryPageReply,
+    DeliveryQuery,
     LotteryPageQuery,
     LotteryPageReply,
     LotteryReply,
     LotteryRequest,
+    SecondDrawRequest,
 )
 from server.incentives.errors import AlreadyLive, AlreadyOver, RevisionChanged, SecondPersonRequired, WrongStatus
+from server.incentives.lottery import deliveries
 from server.incentives.lottery.commands import LotteryDraft
 from server.incentives.lottery.errors import (
     BeaconDiffers,
     BeaconNotWanted,
     LotteryNotFound,
+    NothingUndelivered,
     PrizeClaimable,
     PrizeNotLive,
     PrizeStockShort,
+    PrizesUnderWay,
+    SecondDrawExists,
 )
 from server.incentives.lottery.models import Lottery
 from server.incentives.lottery.published import Prize
+from server.incentives.lottery.second import SecondDraft
 from server.kit.paging import decode_cursor, encode_cursor
 from server.web.routing import Call, Callers, Reply, Router
 
@@ -147,6 +155,39 @@ async def tell_beacon(call: Call, body: BeaconRequest, lottery_id: int) -> Reply
     return Reply.ok(_reply(call, await call.services.lotteries.tell_beacon(lottery_id, body.value, signed(call))))
 
 
+@router.get(
+    "/lotteries/<lottery_id:int>/deliveries",
+    summary="奖品发放结果",
+    query=DeliveryQuery,
+    replies={200: DeliveryPageReply},
+    caller=Callers.admin("lottery.read"),
+    errors=(LotteryNotFound,),
+)
+async def list_deliveries(call: Call, query: DeliveryQuery, lottery_id: int) -> Reply:
+    """By rank and place, with the reason where a prize is not given; empty before the draw."""
+    await call.services.lotteries.get(lottery_id)
+    position = decode_cursor(query.cursor, int, int)
+    after = (int(position[0]), int(position[1])) if position else None
+    items = await deliveries.page(lottery_id, after, query.limit, query.state)
+    following = encode_cursor(items[-1].rank, items[-1].place) if len(items) == query.limit else None
+    return Reply.ok(DeliveryPageReply(await deliveries.deliveries(lottery_id), items, following))
+
+
+@router.post(
+    "/lotteries/<lottery_id:int>/second-draw",
+    summary="新建补抽草稿",
+    body=SecondDrawRequest,
+    replies={201: LotteryReply},
+    caller=Callers.admin("lottery.edit"),
+    errors=(LotteryNotFound, WrongStatus, PrizesUnderWay, NothingUndelivered, SecondDrawExists),
+)
+async def draw_again(call: Call, body: SecondDrawRequest, lottery_id: int) -> Reply:
+    """Prizes that could not be given, drawn among those who won nothing: a draft that somebody else publishes. The
+    first result stays as it is."""
+    wanted = SecondDraft(body.document.strip(), body.closes_at, body.draw_at, body.beacon_source.strip())
+    return Reply.created(_reply(call, await call.services.lotteries.create_second(lottery_id, wanted, signed(call))))
+
+
 def _draft(body: LotteryRequest) -> LotteryDraft:
     return LotteryDraft(
         title=body.title.strip(), document=body.document.strip(), opens_at=body.opens_at, closes_at=body.closes_at,
@@ -158,7 +199,7 @@ def _draft(body: LotteryRequest) -> LotteryDraft:
 
 def _reply(call: Call, row: Lottery) -> LotteryReply:
     told = {name: getattr(row, name) for name in LotteryReply.__struct_fields__ if hasattr(row, name)}
-    people = ("created_by", "published_by", "cancelled_by", "beacon_by", "beacon_confirmed_by")
+    people = ("second_of", "created_by", "published_by", "cancelled_by", "beacon_by", "beacon_confirmed_by")
     told |= {name: None if told[name] is None else str(told[name]) for name in people}
     told |= {name: None if told[name] is None else told[name].hex() for name in ("commitment", "digest", "secret")}
     return msgspec.convert(told | {"id": str(row.id), "rules": call.services.lotteries.text(row)}, LotteryReply)

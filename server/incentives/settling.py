@@ -30,9 +30,11 @@ FINAL: Final = frozenset(
 )
 
 
-def is_final(refusal: Refused, *, ended: bool) -> bool:
+def is_final(refusal: Refused, *, ended: bool, promised: bool = False) -> bool:
     """Whether this answer will never become another. A closed budget is final only when what it belongs to has
-    `ended`: a pause passes."""
+    `ended`: a pause passes. What was `promised` by name waits for a top-up when the stock is gone meanwhile."""
+    if promised and not ended and refusal.answer == statuses.SOLD_OUT:
+        return False
     return refusal.answer in FINAL or (refusal.answer == statuses.CLOSED and ended)
 
 

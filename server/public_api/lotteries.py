@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from server.incentives.lottery import deliveries
 from server.incentives.lottery.errors import ListNotPublished, LotteryNotFound
 from server.kit.paging import decode_cursor, encode_cursor
 from server.public_api.schemas_lotteries import (
+    DeliveryReply,
     LotteryListReply,
+    NotGivenReply,
     PublicLotteryReply,
     PublicPageQuery,
     WinnerPageReply,
@@ -70,6 +73,27 @@ async def list_winners(call: Call, query: PublicPageQuery, lottery_id: int) -> R
     won = await call.services.lottery_reader.winners(row, after, query.limit)
     following = encode_cursor(won[-1].rank, won[-1].place) if len(won) == query.limit else None
     return Reply.ok(WinnerPageReply(won, following), _SOON)
+
+
+@router.get(
+    "/lotteries/<lottery_id:int>/deliveries",
+    summary="奖品发放结果（匿名编码）",
+    query=PublicPageQuery,
+    replies={200: DeliveryReply},
+    caller=Callers.anonymous,
+    limit=_BY_ADDRESS,
+    errors=(LotteryNotFound,),
+)
+async def show_deliveries(call: Call, query: PublicPageQuery, lottery_id: int) -> Reply:
+    """What became of the prizes, and which could not be given and why; all 0 before the draw."""
+    row = await call.services.lottery_reader.get(lottery_id)
+    position = decode_cursor(query.cursor, int, int)
+    after = (int(position[0]), int(position[1])) if position else None
+    items = await deliveries.page(row.id, after, query.limit, "refused")
+    following = encode_cursor(items[-1].rank, items[-1].place) if len(items) == query.limit else None
+    counts = await deliveries.deliveries(row.id)
+    told = [NotGivenReply(one.rank, one.place, one.code, one.reason) for one in items]
+    return Reply.ok(DeliveryReply(counts.given, counts.pending, counts.refused, told, following), _SOON)
 
 
 @router.get(

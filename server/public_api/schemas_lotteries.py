@@ -15,7 +15,8 @@ from server.incentives.lottery.published import Announcement, Prize, WinnerLine
 class PublicLotteryReply(Struct, frozen=True, kw_only=True):
     """A lottery as far as it has come. `announcement` is the first line of the published file, byte for byte: keep it,
     or `commitment`, before the draw. `digest`, `entries` and `tickets` come with the list after the closing, `beacon`
-    when two people have read the outside number, `secret` with the draw."""
+    when two people have read the outside number, `secret` with the draw. `second_of`: the lottery whose undelivered
+    prizes are drawn once more."""
 
     id: str
     title: str
@@ -40,6 +41,7 @@ class PublicLotteryReply(Struct, frozen=True, kw_only=True):
     drawn_at: datetime | None
     secret: str | None
     winners: int | None
+    second_of: str | None
 
 
 class LotteryListReply(Struct, frozen=True):
@@ -51,6 +53,26 @@ class WinnerPageReply(Struct, frozen=True):
     """Winners in order of rank and place; `ticket` is the number of the ticket that won."""
 
     items: list[WinnerLine]
+    next_cursor: str | None
+
+
+class NotGivenReply(Struct, frozen=True):
+    """A prize that could not be given, for good. `reason`: the code of why, such as `limit_reached`: the winner has as
+    many of its kind as one may have."""
+
+    rank: int
+    place: int
+    code: str
+    reason: str
+
+
+class DeliveryReply(Struct, frozen=True):
+    """How many prizes were given, are under way, could not be given; `items` are the last of these."""
+
+    given: int
+    pending: int
+    not_given: int
+    items: list[NotGivenReply]
     next_cursor: str | None
 
 
@@ -69,7 +91,7 @@ def public_lottery(row: Lottery) -> PublicLotteryReply:
         published_at=said.published_at, cancelled_at=row.cancelled_at, cancel_reason=row.cancel_reason,
         closed_at=row.closed_at, entries=row.entries, tickets=row.tickets, digest=_hex(row.digest),
         beacon=row.beacon if row.beacon_confirmed_by else None, drawn_at=row.drawn_at, secret=_hex(row.secret),
-        winners=row.winners,
+        winners=row.winners, second_of=said.second_of,
     )  # fmt: skip
 
 

@@ -156,6 +156,16 @@ async def test_a_lottery_goes_from_draft_to_draw_and_the_public_sees_each_step(d
     second = (await desk.public(f"{where}/winners", limit=1, cursor=first["next_cursor"])).json()
     told = [json.loads(line) for line in reply.content.splitlines()[-3:-1]]
     assert first["items"] + second["items"] == told
+    # What became of the prizes stands beside the file: here nobody's worker gives them.
+    delivered = (await desk.public(f"{where}/deliveries")).json()
+    assert delivered == {"given": 0, "pending": 2, "not_given": 0, "items": [], "next_cursor": None}
+    page = (await desk.call("auditor", "GET", f"{where}/deliveries", limit=1)).json()
+    assert (page["summary"]["pending"], page["items"][0]["code"]) == (2, told[0]["code"])
+    rest = (await desk.call("auditor", "GET", f"{where}/deliveries", limit=5, cursor=page["next_cursor"])).json()
+    assert [one["place"] for one in rest["items"]] == [2]
+    times = {name: desk.body()[name] for name in ("closes_at", "draw_at")} | {"document": "澄信办〔2026〕10号"}
+    refused(await desk.call("editor", "POST", f"{where}/second-draw", times), 409, "prizes_under_way")
+    refused(await desk.call("auditor", "POST", f"{where}/second-draw", times), 403, "forbidden")
 
 
 async def test_every_role_may_do_its_part_and_no_more(desk: Desk) -> None:

@@ -14,6 +14,7 @@ from server.incentives.commands import Signed, TemplateDraft
 from server.incentives.lottery.commands import LotteryDraft
 from server.incentives.lottery.models import Lottery
 from server.incentives.lottery.published import Prize
+from server.incentives.lottery.second import SecondDraft
 from server.incentives.lottery.verify import Verdict, verify
 from server.kit.db import fetch, transaction
 from server.kit.jobs import run_due
@@ -74,6 +75,21 @@ class LotteryHouse:
         for resident in residents:
             await self.give(lottery_id, resident, tickets)
         return residents
+
+    async def grant(self, template_id: int, resident: int) -> None:
+        """A coupon of a template, given beside any lottery."""
+        async with transaction() as tx:
+            await self.services.grants.owe(tx, resident, template_id, "gift", str(resident))
+        (one,) = await fetch("UPDATE coupon_grant SET due_at = due_at - interval '1 day' WHERE source = 'gift'"
+                             " AND source_id = $1 RETURNING id", str(resident))  # fmt: skip
+        assert one
+        await self.services.grants.redrive(1)
+
+    async def second(self, first_id: int) -> Lottery:
+        """The draft of a second draw that closes in an hour and is drawn in two."""
+        now, hour = self.ledger.now(), timedelta(hours=1)
+        wanted = SecondDraft("澄信办〔2026〕10号", now + hour, now + 2 * hour)
+        return await self.services.lotteries.create_second(first_id, wanted, MAKER)
 
     async def pass_time(self, **by: float) -> None:
         await self.ledger.move_clock(**by)

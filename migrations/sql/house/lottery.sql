@@ -23,7 +23,14 @@ ALTER TABLE lottery
         AND (status <> 'drawn' OR (digest IS NOT NULL AND (beacon_source = '' OR beacon_confirmed_by IS NOT NULL)))),
     ADD CONSTRAINT lottery_drawn_when CHECK (drawn_at >= draw_at),
     ADD CONSTRAINT lottery_secret CHECK (sha256(secret) = commitment),
-    ADD CONSTRAINT lottery_owed CHECK (owed_at IS NULL OR status = 'drawn');
+    ADD CONSTRAINT lottery_owed CHECK (owed_at IS NULL OR status = 'drawn'),
+    -- A second draw is among those of the first who won nothing: nobody enters by himself, and it closes when all of them are in it.
+    ADD CONSTRAINT lottery_second_of FOREIGN KEY (second_of) REFERENCES lottery (id) ON DELETE RESTRICT,
+    ADD CONSTRAINT lottery_second CHECK (second_of IS NULL OR second_of <> id AND NOT self_entry),
+    ADD CONSTRAINT lottery_carried CHECK (CASE WHEN second_of IS NULL OR status IN ('draft', 'in_review') THEN carried_at IS NULL
+        ELSE status NOT IN ('closed', 'drawn') OR carried_at IS NOT NULL END);
+-- What was not delivered is drawn once more, not twice.
+CREATE UNIQUE INDEX lottery_second_once ON lottery (second_of) WHERE status <> 'cancelled';
 
 -- Codes are sorted as bytes wherever the database stands: the published list is in this order.
 ALTER TABLE lottery_entry
@@ -39,7 +46,7 @@ ALTER TABLE lottery_winner
 -- What was published is what residents were told: only its course goes on, and each step of it is written once.
 CREATE FUNCTION lottery_fixed() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 DECLARE
-    steps constant text[] := ARRAY['cancelled_by', 'cancelled_at', 'closed_at', 'listed_at', 'digest', 'entries', 'tickets',
+    steps constant text[] := ARRAY['carried_at', 'cancelled_by', 'cancelled_at', 'closed_at', 'listed_at', 'digest', 'entries', 'tickets',
         'beacon_confirmed_by', 'drawn_at', 'secret', 'winners', 'owed_at'];
     course constant text[] := steps || ARRAY['status', 'revision', 'changed_at', 'cancel_reason', 'beacon', 'beacon_by'];
     was jsonb := to_jsonb(OLD);
@@ -49,6 +56,8 @@ BEGIN
     IF OLD.status IN ('draft', 'in_review') THEN
         IF TG_OP = 'DELETE' THEN
             RETURN OLD;
+        ELSIF NEW.second_of IS DISTINCT FROM OLD.second_of THEN
+            RAISE EXCEPTION 'lottery %: whose second draw it is stands', OLD.id USING ERRCODE = 'check_violation';
         ELSIF NEW.status IN ('draft', 'in_review') OR (OLD.status = 'in_review' AND NEW.status = 'published') THEN
             RETURN NEW;
         END IF;

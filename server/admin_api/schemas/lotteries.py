@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from server.admin_api.schemas.incentives import Document, Instant, Title
+from server.incentives.lottery.deliveries import Deliveries, Delivery
 
 TemplateId = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,17}$")]
 LotteryStatus = Literal["draft", "in_review", "published", "closed", "drawn", "cancelled"]
@@ -41,7 +42,7 @@ class LotteryRequest(Struct, frozen=True, forbid_unknown_fields=True):
 class LotteryReply(Struct, frozen=True, kw_only=True):
     """A lottery and how far it has come. Hashes are lower-case hex; `secret` is null before the draw. `entries` and
     `tickets` are known when the entries are closed and counted (`listed_at`); `owed_at`: when every prize was written
-    down to be given."""
+    down to be given. `second_of`: whose undelivered prizes these are; `carried_at`: when its entries were all there."""
 
     id: str
     title: str
@@ -62,6 +63,8 @@ class LotteryReply(Struct, frozen=True, kw_only=True):
     published_by: str | None
     published_at: datetime | None
     commitment: str | None
+    second_of: str | None
+    carried_at: datetime | None
     cancelled_by: str | None
     cancelled_at: datetime | None
     cancel_reason: str
@@ -88,6 +91,30 @@ class LotteryPageQuery(Struct, frozen=True, forbid_unknown_fields=True):
     status: LotteryStatus | None = None
     cursor: Annotated[str, Meta(max_length=256)] | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
+
+
+class SecondDrawRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """`closes_at`: when the list is closed and published; everything else follows from the first draw."""
+
+    document: Document
+    closes_at: Instant
+    draw_at: Instant
+    beacon_source: Annotated[str, Meta(max_length=200)] = ""
+
+
+class DeliveryQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    state: Literal["pending", "given", "refused"] | None = None
+    cursor: Annotated[str, Meta(max_length=256)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+
+
+class DeliveryPageReply(Struct, frozen=True):
+    """What became of the prizes, by rank and place. `reason`: the vault's code for why a prize is not given (yet):
+    `sold_out` waits for a top-up, what is refused stays so and may be drawn once more."""
+
+    summary: Deliveries
+    items: list[Delivery]
+    next_cursor: str | None
 
 
 class CancelRequest(Struct, frozen=True, forbid_unknown_fields=True):

@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 
 #: The source of what a grant job owes; its source ids are `<job>:<resident>`.
 JOB: Final = "job"
+#: Sources whose coupons were promised to a person by name, before everybody: prizes that somebody has won.
+PROMISED: Final = frozenset({"lottery"})
 #: Grants that are at the vault at once: a few of its calls full, and no more than its queue takes beside others.
 IN_FLIGHT: Final = 512
 #: What a job has just written down it posts itself; the redrive leaves it alone for so long.
@@ -63,8 +65,9 @@ FROM unnest($2::bigint[], $3::text[], $4::text[]) x(id, status, reason)
 WHERE g.id = x.id AND g.status = 'pending' RETURNING g.job_id, g.source, g.source_id, g.status
 """
 _PUT_OFF = """
-UPDATE coupon_grant g SET due_at = x.due_at, attempts = g.attempts + 1
-FROM unnest($1::bigint[], $2::timestamptz[]) x(id, due_at) WHERE g.id = x.id AND g.status = 'pending'
+UPDATE coupon_grant g SET due_at = x.due_at, reason = x.reason, attempts = g.attempts + 1
+FROM unnest($1::bigint[], $2::timestamptz[], $3::text[]) x(id, due_at, reason)
+WHERE g.id = x.id AND g.status = 'pending'
 """
 _COUNT = "UPDATE grant_job SET posted = posted + $2, refused = refused + $3 WHERE id = $1"
 
@@ -175,7 +178,8 @@ class GrantDesk:
                 await self._vault.open_wallet(one.resident_id)
                 await self._grant(one)
         except Refused as refusal:
-            return Outcome(one, "refused" if is_final(refusal, ended=one.ended) else "pending", refusal.code)
+            final = is_final(refusal, ended=one.ended, promised=one.source in PROMISED)
+            return Outcome(one, "refused" if final else "pending", refusal.code)
         except VaultError as error:
             return Outcome(one, "pending", error.code)
         except Exception:  # one grant that cannot be posted must not stop the others
@@ -204,7 +208,8 @@ class GrantDesk:
                 await self._tell(tx, rows)
             if waiting:
                 later = [now + pause_of(one.owed.attempts) for one in waiting]
-                await tx.execute_query(_PUT_OFF, [[one.owed.id for one in waiting], later])
+                why = [one.reason for one in waiting]
+                await tx.execute_query(_PUT_OFF, [[one.owed.id for one in waiting], later, why])
         reasons = Counter(one.reason for one in outcomes if one.reason)
         log.info("grants_tried", posted=len(outcomes) - reasons.total(), put_off=len(waiting), reasons=dict(reasons))
 

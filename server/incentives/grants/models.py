@@ -95,7 +95,8 @@ class GrantJob(Model):
 class CouponGrant(Model):
     """A coupon that is owed to a resident, posted under `vault_id`, which becomes the coupon's id.
 
-    (`source`, `source_id`) names what it is owed for, once. status: pending | posted | refused. `job`: of a grant job.
+    (`source`, `source_id`) names what it is owed for, once. status: pending | posted | refused. `reason`: why the last
+    try gave nothing. `job`: of a grant job.
     """
 
     id = fields.BigIntField(primary_key=True)

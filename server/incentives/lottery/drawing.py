@@ -2,8 +2,9 @@
 
     redrive ──closes──► lottery_list ──digest──► (outside number) ──draw_at──► lottery_draw ──secret──► lottery_prizes
 
-The three jobs walk through the entries, or the winners, in pages; a page and the place where it ended commit together,
-so a process that dies costs one page and nothing is done twice. Memory is that of a page.
+Of a second draw lottery_carry comes first. The jobs walk through the entries, or the winners, in pages; a page and the
+place where it ended commit together, so a process that dies costs one page and nothing is done twice. Memory is that of
+a page.
 """
 
 from __future__ import annotations
@@ -19,8 +20,19 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 from server.incentives.lottery import draw
 from server.incentives.lottery.models import Lottery
 from server.incentives.lottery.published import entry_line, prize_counts
-from server.incentives.lottery.rows import SOURCE, entries_after, owed_as, winners_after
-from server.incentives.lottery.service import lock, prizes_of, purpose_of, record, snapshot
+from server.incentives.lottery.rows import (
+    CARRY_JOB,
+    SOURCE,
+    entries_after,
+    lock,
+    owed_as,
+    prizes_of,
+    record,
+    snapshot,
+    winners_after,
+)
+from server.incentives.lottery.second import carry
+from server.incentives.lottery.service import purpose_of
 from server.kit.clock import Clock
 from server.kit.crypto import Envelope
 from server.kit.db import fetch, transaction
@@ -43,9 +55,11 @@ _WORST_OF_ALL: Final = "ff" * 33
 Owe = Callable[[BaseDBAsyncClient, int, int, str, str], Awaitable[bool]]
 
 _CLOSE: Final = (
-    "SELECT id FROM lottery WHERE status = 'published' AND closes_at <= vault.now() ORDER BY closes_at LIMIT $1"
+    "SELECT id FROM lottery WHERE status = 'published' AND closes_at <= vault.now()"
+    " AND (second_of IS NULL OR carried_at IS NOT NULL) ORDER BY closes_at LIMIT $1"
 )
 _DUE: Final = {
+    CARRY_JOB: "status = 'published' AND second_of IS NOT NULL AND carried_at IS NULL",
     LIST_JOB: "status = 'closed' AND digest IS NULL",
     DRAW_JOB: "status = 'closed' AND digest IS NOT NULL AND draw_at <= vault.now()"
     " AND (beacon_source = '' OR beacon_confirmed_by IS NOT NULL)",
@@ -83,6 +97,7 @@ class DrawService:
     def handlers(self) -> dict[str, Handler]:
         """The kinds of job of this room."""
         return {
+            CARRY_JOB: self._turns(self._carry_page),
             LIST_JOB: self._turns(self._list_page),
             DRAW_JOB: self._turns(self._draw_page),
             PRIZES_JOB: self._turns(self._owe_page),
@@ -103,7 +118,7 @@ class DrawService:
         """Nobody enters from here on. Whoever was entering is waited for: it is in the list."""
         async with transaction() as tx:
             row = await lock(tx, lottery_id, alone=True)
-            if row.status != "published":
+            if row.status != "published" or (row.second_of is not None and row.carried_at is None):
                 return False
             before = snapshot(row)
             row.status, row.closed_at = "closed", max(row.closes_at, self._clock.now())
@@ -122,6 +137,25 @@ class DrawService:
             return True
 
         return handle
+
+    # The entries of a second draw
+
+    async def _carry_page(self, row: Lottery, task: Task) -> bool:
+        if row.status != "published" or row.second_of is None or row.carried_at is not None:
+            return True
+        after = task.state.get("after", "")
+        page = await entries_after(row.second_of, after, PAGE)
+        async with transaction() as tx:
+            if page:
+                await carry(tx, row, after, page[-1]["code"])
+                await self._keep(tx, task, {"after": page[-1]["code"]})
+                return False
+            await self._keep(tx, task, task.state)
+            current = await lock(tx, row.id)
+            before = snapshot(current)
+            current.carried_at = self._clock.now()
+            await self._save(tx, "carried", current, before)
+        return True
 
     # The list
 

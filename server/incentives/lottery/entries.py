@@ -37,7 +37,8 @@ OLDEST_KEY, NEWEST_KEY = timedelta(hours=48), timedelta(minutes=5)
 _ENTER: Final = """
 INSERT INTO lottery_entry AS e (lottery_id, resident_id, code, tickets, sources, request_id, entered_at)
 SELECT l.id, $2, $3, least(l.max_tickets, $4), jsonb_build_array($5::text), $6, vault.now()
-FROM lottery l WHERE l.id = $1 AND l.status = 'published' AND l.opens_at <= vault.now() AND vault.now() < l.closes_at
+FROM lottery l WHERE l.id = $1 AND l.status = 'published' AND l.second_of IS NULL
+  AND l.opens_at <= vault.now() AND vault.now() < l.closes_at
 FOR KEY SHARE OF l
 ON CONFLICT (lottery_id, resident_id) DO UPDATE
 SET tickets = least((SELECT l.max_tickets FROM lottery l WHERE l.id = $1), e.tickets + $4),
@@ -50,7 +51,8 @@ SELECT code, tickets, entered_at, request_id, sources ? $3 AS known FROM lottery
 WHERE lottery_id = $1 AND resident_id = $2
 """
 _WHY_NOT: Final = """
-SELECT status, opens_at > vault.now() AS early, status = 'published' AND vault.now() < closes_at AS open
+SELECT status, opens_at > vault.now() AS early, status = 'published' AND second_of IS NULL AND vault.now() < closes_at
+  AS open
 FROM lottery WHERE id = $1 AND status NOT IN ('draft', 'in_review')
 """
 
@@ -111,6 +113,8 @@ class EntryService:
         if not _unix_ms(now - OLDEST_KEY) <= request_id.int >> 80 <= _unix_ms(now + NEWEST_KEY):
             raise Refused(statuses.ID_EXPIRED)
         lottery = await find_published(lottery_id)
+        if lottery.second_of is not None:
+            raise LotteryClosed
         if not lottery.self_entry:
             raise ByCampaignOnly
 

@@ -55,6 +55,20 @@ class PrizeStockShort(AppError):
     code, status, message = "prize_stock_short", 409, "奖品对应的优惠券库存不足"
 
 
+class PrizesUnderWay(AppError):
+    """What is not delivered is drawn again when it is known of every prize."""
+
+    code, status, message = "prizes_under_way", 409, "奖品仍在发放，全部有结果后方可补抽"
+
+
+class NothingUndelivered(AppError):
+    code, status, message = "nothing_undelivered", 409, "没有未能发放的奖品，无需补抽"
+
+
+class SecondDrawExists(AppError):
+    code, status, message = "second_draw_exists", 409, "该抽奖已有补抽"
+
+
 class BeaconNotWanted(AppError):
     """No outside number was named, or the list that it must not influence is not published yet, or it stands."""
 

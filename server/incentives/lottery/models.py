@@ -20,7 +20,9 @@ class Lottery(Model):
 
     `created_by`: the last editor (D35). `announcement` is the first line of the published file, byte for byte; it and
     every rule stand from the publication on. `secret` is null until the draw; `secret_sealed` holds it before.
-    `listed_at`: when digest and list became public; `owed_at`: when the last prize was written down.
+    `listed_at`: when digest and list became public; `owed_at`: when the last prize was written down. `second_of`: the
+    lottery whose undelivered prizes are drawn once more, among those who won nothing in it; `carried_at`: when all of
+    them were entered.
     """
 
     id = fields.BigIntField(primary_key=True)
@@ -42,6 +44,8 @@ class Lottery(Model):
     published_by: fields.Field[int | None] = fields.BigIntField(null=True)
     published_at: fields.Field[datetime | None] = fields.DatetimeField(null=True)
     announcement = fields.TextField(default="")
+    second_of: fields.Field[int | None] = fields.BigIntField(null=True)
+    carried_at: fields.Field[datetime | None] = fields.DatetimeField(null=True)
     commitment = fields.BinaryField(null=True)
     secret_sealed = fields.BinaryField(null=True)
 

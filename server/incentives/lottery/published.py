@@ -35,7 +35,7 @@ class Prize(Struct, frozen=True, forbid_unknown_fields=True):
 
 class Announcement(Struct, frozen=True, forbid_unknown_fields=True):
     """What is published before the draw. `beacon` names the outside number, null when there is none; `commitment` is
-    the SHA-256 of the secret."""
+    the SHA-256 of the secret; `second_of` the lottery whose undelivered prizes are drawn once more, null for none."""
 
     format: Literal["chengxin-lottery/1"]
     id: str
@@ -49,6 +49,7 @@ class Announcement(Struct, frozen=True, forbid_unknown_fields=True):
     beacon: str | None
     commitment: str
     published_at: datetime
+    second_of: str | None = None
 
     def counts(self) -> list[tuple[int, int]]:
         """(rank, prizes) by rank."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from datetime import datetime
 from typing import Any, Final
 
 from tortoise.backends.base.client import BaseDBAsyncClient
@@ -13,13 +12,13 @@ from server.incentives.commands import Signed
 from server.incentives.errors import (
     AlreadyLive,
     AlreadyOver,
-    RevisionChanged,
     SecondPersonRequired,
     TemplateNotFound,
     WrongStatus,
 )
-from server.incentives.lottery import draw
+from server.incentives.lottery import draw, second
 from server.incentives.lottery.commands import LotteryDraft, check_note
+from server.incentives.lottery.deliveries import promised
 from server.incentives.lottery.errors import (
     BeaconDiffers,
     BeaconNotWanted,
@@ -30,17 +29,17 @@ from server.incentives.lottery.errors import (
 )
 from server.incentives.lottery.models import Lottery
 from server.incentives.lottery.published import Announcement, Prize, line_of
+from server.incentives.lottery.rows import CARRY_JOB, lock, prizes_of, record, snapshot
+from server.incentives.lottery.second import SecondDraft
 from server.incentives.lottery.wording import rules_text
 from server.incentives.rows import RUNNING
 from server.incentives.templates import TemplateService
-from server.kit import audit
 from server.kit.clock import Clock
 from server.kit.crypto import Envelope
 from server.kit.db import transaction
+from server.kit.jobs import enqueue
 
 EDITABLE: Final = ("draft", "in_review")
-#: What an audit entry does not repeat: the secret never leaves before the draw, the announcement says nothing new.
-_UNTOLD: Final = frozenset({"secret", "secret_sealed", "announcement"})
 
 
 class LotteryService:
@@ -62,6 +61,10 @@ class LotteryService:
             await record(tx, "created", row, None, signed, now)
         return row
 
+    async def create_second(self, first_id: int, wanted: SecondDraft, signed: Signed) -> Lottery:
+        """Write the draft of a second draw of what was not delivered; see `second`."""
+        return await second.create_second(first_id, wanted, signed, self._clock)
+
     async def edit(self, lottery_id: int, draft: LotteryDraft, signed: Signed, revision: int | None = None) -> Lottery:
         """Replace a draft's content; one under review goes back to draft, and its editor may not publish it."""
         draft.check()
@@ -69,6 +72,7 @@ class LotteryService:
             row = await lock(tx, lottery_id, revision)
             if row.status not in EDITABLE:
                 raise AlreadyLive
+            second.check_edit(row, draft)
             before = snapshot(row)
             row.update_from_dict({**draft.columns(), "status": "draft", "created_by": signed.admin_id})
             await self._save(tx, "edited", row, before, signed)
@@ -91,9 +95,10 @@ class LotteryService:
         The secret is sealed at once and told to nobody before the draw. Raises PrizeNotLive, PrizeClaimable and
         PrizeStockShort when the prizes cannot be given as they stand.
         """
-        seen = await self.get(lottery_id)
+        seen, left, before_it = await self.get(lottery_id), Counter[str](), Counter[str]()
         if seen.status == "in_review":
-            await self._check_prizes(seen)
+            before_it = await promised(seen)
+            left = await self._check_prizes(seen)
         async with transaction() as tx:
             row = await lock(tx, lottery_id, seen.revision if revision is None else revision)
             if row.status == "published" and row.published_by == signed.admin_id:
@@ -105,12 +110,17 @@ class LotteryService:
             now, before = self._clock.now(), snapshot(row)
             if row.closes_at <= now:
                 raise AlreadyOver
+            # One publication after the other, so that two of them never promise the same coupons.
+            await tx.execute_query("SELECT pg_advisory_xact_lock(hashtextextended('lottery_prizes', 0))")
+            _check_stock(prizes_of(row), left, before_it | await promised(row, tx))
             secret = secrets.token_bytes(draw.SECRET_BYTES)
             row.status, row.published_by, row.published_at = "published", signed.admin_id, now
             row.commitment = draw.commitment_of(secret)
             row.secret_sealed = self._envelope.seal(secret.hex(), purpose=purpose_of(row.id))
             row.announcement = line_of(self._announcement(row)).decode()
             await self._save(tx, "published", row, before, signed)
+            if row.second_of is not None:
+                await enqueue(tx, CARRY_JOB, str(row.id), {"lottery_id": str(row.id)})
         return row
 
     async def cancel(self, lottery_id: int, reason: str, signed: Signed) -> Lottery:
@@ -172,12 +182,13 @@ class LotteryService:
             format="chengxin-lottery/1", id=str(row.id), title=row.title, rules=self.text(row), opens_at=row.opens_at,
             closes_at=row.closes_at, draw_at=row.draw_at, max_tickets=row.max_tickets, prizes=prizes_of(row),
             beacon=row.beacon_source or None, commitment=row.commitment.hex(), published_at=row.published_at,
+            second_of=None if row.second_of is None else str(row.second_of),
         )  # fmt: skip
 
-    async def _check_prizes(self, row: Lottery) -> None:
-        """Every prize is a coupon that can still be given on the day of the draw, and there are enough of them."""
+    async def _check_prizes(self, row: Lottery) -> Counter[str]:
+        """Every prize is a coupon that can still be given on the day of the draw; how many of each are left."""
         draw_day = row.draw_at.astimezone(self._clock.zone).date()
-        wanted: Counter[str] = Counter()
+        left: Counter[str] = Counter()
         for number, prize in enumerate(prizes_of(row)):
             field = f"prizes[{number}].template_id"
             try:
@@ -189,10 +200,8 @@ class LotteryService:
                 raise PrizeNotLive(field=field)
             if view.version.claimable:
                 raise PrizeClaimable(field=field)
-            wanted[prize.template_id] += prize.count
-            left = sum(budget.left for budget in view.budgets if budget.unit == "coupons")
-            if left < wanted[prize.template_id]:
-                raise PrizeStockShort(field=f"prizes[{number}].count")
+            left[prize.template_id] = sum(budget.left for budget in view.budgets if budget.unit == "coupons")
+        return left
 
     async def _save(
         self, tx: BaseDBAsyncClient, action: str, row: Lottery, before: dict[str, Any], signed: Signed
@@ -203,45 +212,15 @@ class LotteryService:
         await record(tx, action, row, before, signed, row.changed_at)
 
 
-def prizes_of(row: Lottery) -> list[Prize]:
-    """The prizes by rank."""
-    return [Prize(**prize) for prize in row.prizes]
-
-
 def purpose_of(lottery_id: int) -> str:
     """What a lottery's secret is sealed for."""
     return f"lottery:{lottery_id}"
 
 
-async def lock(tx: BaseDBAsyncClient, lottery_id: int, revision: int | None = None, *, alone: bool = False) -> Lottery:
-    """The row, locked; `alone` also waits for whoever is entering now. Raises LotteryNotFound, and RevisionChanged when
-    another revision stands."""
-    row = await Lottery.filter(id=lottery_id).using_db(tx).select_for_update(no_key=not alone).first()
-    if row is None:
-        raise LotteryNotFound
-    if revision is not None and row.revision != revision:
-        raise RevisionChanged
-    return row
-
-
-def snapshot(row: Lottery) -> dict[str, Any]:
-    """A row as the audit trail keeps it."""
-    names = sorted(set(row._meta.fields_db_projection) - _UNTOLD)
-    return {name: _plain(getattr(row, name)) for name in names}
-
-
-async def record(
-    tx: BaseDBAsyncClient, action: str, row: Lottery, before: dict[str, Any] | None, signed: Signed | None, at: datetime
-) -> None:
-    """Write down who changed what, in the change's own transaction; without `signed` it was the house itself."""
-    await audit.record(
-        tx, actor=signed.actor if signed else audit.Actor("system", "system"), action=f"lottery.{action}",
-        object_kind="lottery", object_id=str(row.id), before=before, after=snapshot(row), at=at,
-        request_id=signed.request_id if signed else "",
-    )  # fmt: skip
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return bytes(value).hex() if isinstance(value, bytes | memoryview) else value
+def _check_stock(prizes: list[Prize], left: Counter[str], others: Counter[str]) -> None:
+    """Raise PrizeStockShort unless what is left covers these prizes beside what other lotteries have promised."""
+    wanted: Counter[str] = Counter()
+    for number, prize in enumerate(prizes):
+        wanted[prize.template_id] += prize.count
+        if left[prize.template_id] < wanted[prize.template_id] + others[prize.template_id]:
+            raise PrizeStockShort(field=f"prizes[{number}].count")

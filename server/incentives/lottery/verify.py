@@ -6,8 +6,10 @@ is bounded by the number of prizes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import BinaryIO, Final, TypeVar
 
@@ -26,7 +28,7 @@ from server.incentives.lottery.published import (
 
 _LONGEST_LINE: Final = 1 << 20
 
-Content = TypeVar("Content", Announcement, ListLine, DrawLine)
+Content = TypeVar("Content", Announcement, ListLine, DrawLine, WinnerLine)
 
 
 class NotALottery(ValueError):
@@ -91,8 +93,11 @@ class _List:
         return True
 
 
-def verify(path: Path, *, commitment: str | None = None, digest: str | None = None) -> Verdict:
-    """Draws again. `commitment` and `digest`: what was noted when they were published, as lower-case hex.
+def verify(
+    path: Path, *, commitment: str | None = None, digest: str | None = None, first: Path | None = None
+) -> Verdict:
+    """Draws again. `commitment` and `digest`: what was noted when they were published, as lower-case hex. `first`: of a
+    second draw the file of the first, which is verified as well.
 
     Raises NotALottery, and OSError when the file cannot be read.
     """
@@ -108,6 +113,7 @@ def verify(path: Path, *, commitment: str | None = None, digest: str | None = No
         checks = [_entries(found), _listed(found, listed, line)]
         noted = ((commitment, announcement.commitment, "commitment"), (digest, listed.digest, "digest"))
         checks += [_noted(name, wanted, seen) for wanted, seen, name in noted if wanted is not None]
+        checks += [] if first is None else _first(path, announcement, first)
         line = next(lines, b"")
         if not line:
             return Verdict(announcement, listed, False, 0, tuple(checks))
@@ -149,6 +155,38 @@ def _beacon(announcement: Announcement, drawn: DrawLine) -> Check:
     return Check("beacon", "there is an outside number if, and only if, one was announced", wrong)
 
 
+def _first(path: Path, announcement: Announcement, first: Path) -> list[Check]:
+    """What a second draw owes to the first: it names it, and its entries are those who won nothing there."""
+    was = verify(first)
+    wrong = "" if was.holds else ", ".join(one.name for one in was.checks if not one.holds) or "nothing is drawn yet"
+    if announcement.second_of != was.announcement.id:
+        wrong = (
+            f"announced was a second draw of {announcement.second_of!r}, the first file is of {was.announcement.id!r}"
+        )
+    with path.open("rb") as ours, first.open("rb") as theirs:
+        won = {_decode(line, WinnerLine, 0).code.encode() for line in _lines(theirs) if line.startswith(b'{"rank":')}
+        theirs.seek(0)
+        left = (entry[0] for entry in _entry_lines(theirs) if entry[1] not in won)
+        both = zip_longest((entry[0] for entry in _entry_lines(ours)), left, fillvalue=b"nothing")
+        differs = next(
+            (f"{line.decode()} stands where {true.decode()} should" for line, true in both if line != true), ""
+        )
+    return [
+        Check("first", "this is the second draw of that file, and that draw holds", wrong),
+        Check("carried", "the entries are those of the first draw who won nothing, with their tickets", differs),
+    ]
+
+
+def _entry_lines(file: BinaryIO) -> Iterator[re.Match[bytes]]:
+    lines = _lines(file)
+    next(lines)
+    for line in lines:
+        match = ENTRY.fullmatch(line)
+        if match is None:
+            return
+        yield match
+
+
 def _same(winners: list[bytes], lines: Iterator[bytes]) -> Check:
     wrong = ""
     for number, true in enumerate([*winners, line_of(EndLine(len(winners)))], 1):
@@ -167,13 +205,8 @@ def _winners(path: Path, announcement: Announcement, seed: bytes) -> list[bytes]
     scores, counts = draw.Scores(seed), announcement.counts()
 
     def scored(file: BinaryIO) -> Iterator[draw.Scored]:
-        lines = _lines(file)
-        next(lines)
-        for line in lines:
-            match = ENTRY.fullmatch(line)
-            if match is None:
-                return
-            yield scores.best(match[1].decode(), int(match[2]))
+        for entry in _entry_lines(file):
+            yield scores.best(entry[1].decode(), int(entry[2]))
 
     with path.open("rb") as file:
         won = draw.lowest(scored(file), sum(count for _, count in counts))
