@@ -178,9 +178,7 @@ async def test_two_open_lotteries_never_promise_the_same_coupons(house: LotteryH
     await house.services.lotteries.cancel(one.id, "改期", CHECKER)
     await house.published(prizes=(Prize(1, "奖", template, 2),))
     await house.pass_time(hours=2)
-    await (
-        house.work()
-    )  # two people won two of three prizes, nobody those of the other
+    await house.work()  # two people won two of three prizes, nobody those of the other
     await house.services.grants.redrive()
     assert (await deliveries.deliveries(drawn.id)) == deliveries.Deliveries(2, 0, 0, [])
     await house.published(prizes=(Prize(1, "奖", template, 3),))
