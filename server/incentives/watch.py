@@ -37,7 +37,7 @@ EMPTY: Final = 100
 PAGE: Final = 500
 _BUDGETS = """
 SELECT b.id, b.unit, b.campaign_id, b.template_id, coalesce(c.status, t.status) AS status,
-  v.rule, u.kind, u.face_value_fen, u.cap_fen, u.sponsor_bp
+  v.rule, u.kind, u.face_value_fen, u.cap_fen, u.platform_bp, u.sponsor_bp
 FROM budget b
 LEFT JOIN campaign c ON c.id = b.campaign_id LEFT JOIN campaign_version v ON v.id = c.live_version
 LEFT JOIN coupon_template t ON t.id = b.template_id LEFT JOIN coupon_template_version u ON u.id = t.live_version
@@ -171,7 +171,8 @@ def _least(row: dict[str, Any]) -> int:
     if row["unit"] == "coupons":
         return 1
     worth = row["cap_fen"] if row["kind"] == "discount" else row["face_value_fen"]
-    return -(-(worth or 0) * (row["sponsor_bp"] or 0) // 10_000)
+    paid_bp = (row["platform_bp"] or 0) + (row["sponsor_bp"] or 0)
+    return -(-(worth or 0) * paid_bp // 10_000)
 
 
 async def acknowledge(alert_id: int, signed: Signed, clock: Clock) -> tuple[BudgetAlert, Effects | None]:

@@ -96,6 +96,17 @@ async def test_what_stays_empty_for_a_day_ends_unless_a_top_up_is_asked_for(hous
     assert {(await house.templates.get(view.row.id)).row.status for view in (asked, full)} == {"active"}
 
 
+async def test_money_that_the_platform_pays_is_empty_when_it_does_not_reach_for_one_more(house: House) -> None:
+    view = await house.live_template(
+        kind="amount_off", face_value_fen=1_000, pay_bp=0, cap_fen=0, price_points=0, platform_bp=10_000, sponsor_bp=0,
+        stock=10, budget_fen=2_500,
+    )  # fmt: skip
+    await claimed(house, view.row.id, 2)
+    await watching(house).step()
+    coupons, fen = sorted(view.budgets, key=lambda one: one.unit)
+    assert (100, 1, True) in await raised(fen.id) and await raised(coupons.id) == []
+
+
 async def test_the_speed_of_a_budget_is_what_was_used_a_day_and_tells_when_it_will_be_empty(house: House) -> None:
     view = await house.live_template(price_points=0, sponsor_bp=0, stock=100)
     budget, today = view.budgets[0].id, house.clock.today()

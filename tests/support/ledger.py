@@ -21,6 +21,7 @@ import pytest
 from msgspec import structs
 
 from server.kit.ids import uuid7, uuid8
+from server.sandbox.moved_clock import moved_by
 from tests.support.databases import Database, connected
 from wallet import (
     Acceptor,
@@ -74,10 +75,7 @@ class Ledger:
         """Moves the vault's clock by a `timedelta(**by)`; negative goes back."""
         self._stopped = None
         self._offset_s += timedelta(**by).total_seconds()
-        await self.owner.execute(
-            "CREATE OR REPLACE FUNCTION vault.now() RETURNS timestamptz LANGUAGE sql VOLATILE AS "
-            f"$$SELECT clock_timestamp() + make_interval(secs => {self._offset_s})$$"
-        )
+        await self.owner.execute(moved_by(timedelta(seconds=self._offset_s)))
 
     async def set_clock(self, at: datetime) -> None:
         """Moves the vault's clock to an instant; it goes on running from there."""

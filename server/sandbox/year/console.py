@@ -48,14 +48,12 @@ class Office:
         """Sessions of the day before are over."""
         self._tokens.clear()
 
-    async def call(
-        self, who: str, method: str, path: str, body: object = None, *, key: UUID | None = None, **query: str
-    ) -> Any:
+    async def call(self, who: str, method: str, path: str, body: object = None, *, key: UUID | None = None) -> Any:
         """The decoded answer. Raises `Refusal`."""
         headers = {"Authorization": f"Bearer {await self._token(who)}"}
         if key is not None:
             headers["Idempotency-Key"] = str(key)
-        answer = await self._http.request(method, f"/api/admin/v1{path}", json=body, headers=headers, params=query)
+        answer = await self._http.request(method, f"/api/admin/v1{path}", json=body, headers=headers)
         return _decoded(answer)
 
     async def upload(self, who: str, path: str, file: bytes, **query: str) -> Any:

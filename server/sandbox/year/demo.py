@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Final
@@ -22,11 +23,13 @@ from server.sandbox.year.run import live_year
 
 DATABASE: Final = "chengxin_year"
 SEED: Final = 2026
+WIDTH: Final = 150
 
 
 async def run_year(*, folder: Path, port: int, residents: int) -> int:
     """Lives the year in a database made anew; the exit status is 0 when every book agrees."""
-    console = Console()
+    # A table has more columns than a pipe seems to have.
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
     began = time.perf_counter()
     home = await asyncio.to_thread(_made, folder / "year")
     engines = Engines(home.parent / "engines")

@@ -122,7 +122,8 @@ async def _live(story: Story, one: Day, console: Console, began: float) -> None:
     await story.settle()
     console.print(
         f"  [dim]{at.astimezone(CITY):%Y-%m-%d %H:%M}[/] {name}  [cyan]{story.note}[/]"
-        f"  [green]{time.monotonic() - began:.0f} s[/]"
+        f"  [green]{time.monotonic() - began:.0f} s[/]",
+        soft_wrap=True,
     )
 
 

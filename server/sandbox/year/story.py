@@ -245,9 +245,31 @@ class Story:
             self.town.account.tell(Happening(resident.key, "date", at("10-01 00:00")))
         await self.month()
 
+    async def quiet(self) -> None:
+        """Nothing happens; what has ended ends."""
+        self.note = "无事"
+
     async def closing(self) -> None:
-        """Everything is over; nothing is left to do but to count."""
-        self.note = "全部活动到期"
+        """Everything is over: each campaign ended as it had to, and the console can tell of the whole year."""
+        office, ids = self.town.office, self.ids
+        whole = f"/campaigns/calendar?since=2026-01-01T00:00:00Z&until={CLOSING:%Y-%m-%dT%H:%M:%SZ}"
+        listed = (await office.call("editor", "GET", whole))["items"]
+        if len(listed) != len(CAMPAIGNS) + len(TEMPLATES):
+            raise Unexpected(f"the calendar has {len(listed)} entries")
+        for key, id in ids.campaigns.items():
+            wanted = {CONTENDED: "budget_exhausted", "autumn": "manual"}.get(key, "time")
+            path = f"/campaigns/{id}"
+            await until(
+                f"the end of {key} by {wanted}", partial(office.call, "editor", "GET", path),
+                lambda seen, wanted=wanted: seen["status"] == "ended" and seen["end_reason"] == wanted,  # type: ignore[misc]
+            )  # fmt: skip
+        (budget,) = (await office.call("editor", "GET", f"/campaigns/{ids.campaigns[CONTENDED]}"))["budgets"]
+        alerts = (await office.call("editor", "GET", "/budget-alerts?limit=100"))["items"]
+        raised = {one["threshold_percent"] for one in alerts if one["budget_id"] == budget["id"]}
+        if raised != {50, 80, 95, 100}:
+            raise Unexpected(f"alerts of the budget that ran out: {raised}")
+        uplift = await office.call("editor", "GET", f"/campaigns/{ids.campaigns[TRIAL]}/uplift")
+        self.note = f"活动全部结束; 试点对照组未发 {uplift['withheld']['points']} 积分, 共 {len(alerts)} 次预算提醒"
 
     # -- what days have in common -------------------------------------------------------------------------------------
 

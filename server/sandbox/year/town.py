@@ -74,7 +74,7 @@ class Town:
 
     async def open(self) -> None:
         """Looks up the merchants and their first stores, as the console lists them."""
-        listed = await self.office.call("editor", "GET", "/merchants", limit="100")
+        listed = await self.office.call("editor", "GET", "/merchants?limit=100")
         names = {one.name: one.key for one in self.city.merchants}
         for one in listed["items"]:
             key = names[one["name"]]
