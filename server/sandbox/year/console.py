@@ -59,7 +59,11 @@ class Office:
     async def upload(self, who: str, path: str, file: bytes, **query: str) -> Any:
         """Sends a CSV file; the decoded answer. Raises `Refusal`."""
         headers = {"Authorization": f"Bearer {await self._token(who)}", "Content-Type": "text/csv"}
-        return _decoded(await self._http.post(f"/api/admin/v1{path}", content=file, headers=headers, params=query))
+        while True:
+            answer = await self._http.post(f"/api/admin/v1{path}", content=file, headers=headers, params=query)
+            if answer.status_code != httpx.codes.TOO_MANY_REQUESTS:
+                return _decoded(answer)
+            await asyncio.sleep(int(answer.headers["Retry-After"]))
 
     async def public(self, path: str) -> Any:
         """What anybody may read. Raises `Refusal`."""

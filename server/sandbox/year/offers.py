@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from server.sandbox.year.account import Unexpected
 from server.sandbox.year.books import Ids
 from server.sandbox.year.console import Office, until
-from server.sandbox.year.plan import CAMPAIGNS, LOTTERY, SEGMENT, TEMPLATES, VOUCHERS
+from server.sandbox.year.plan import CAMPAIGNS, HONOUR, LOTTERY, SEGMENT, TEMPLATES, VOUCHERS
 from server.sandbox.year.worth import most_paid_fen
 
 DOCUMENT = "澄信办〔2026〕{}号"
@@ -97,13 +99,50 @@ async def give_to_segment(office: Office, ids: Ids) -> int:
     return await _give(office, {"template_id": ids.templates["gift"], "segment_id": segment["id"]}, 191)
 
 
-async def give_to_list(office: Office, ids: Ids, resident_ids: list[str]) -> int:
-    """A coupon to everybody on an uploaded list; how many there were."""
-    file = ("resident_id\n" + "\n".join(resident_ids) + "\n").encode()
+async def give_to_list(office: Office, ids: Ids, resident_ids: list[str]) -> tuple[str, int]:
+    """A coupon to everybody on an uploaded list; the list, and how many there were."""
+    file = _csv([["resident_id"], *([one] for one in resident_ids)])
     taken = await office.upload("editor", "/recipient-lists", file, name="志愿之星")
-    return await _give(
-        office, {"template_id": ids.templates["star"], "list_id": taken["recipient_list"]["id"]}, 192
-    )  # fmt: skip
+    list_id = str(taken["recipient_list"]["id"])
+    return list_id, await _give(office, {"template_id": ids.templates["star"], "list_id": list_id}, 192)
+
+
+async def honour(office: Office, list_id: str) -> datetime:
+    """Everybody on a list is honoured by an administrator, and another one approves; when that was."""
+    body = {"document": DOCUMENT.format(194), "occasion": HONOUR, "list_id": list_id}
+    batch = await office.call("editor", "POST", "/facts/grants", body)
+    done = await office.call("approver", "POST", f"/facts/batches/{batch['id']}/approve")
+    await _told(office, batch["id"])
+    return datetime.fromisoformat(done["approved_at"])
+
+
+async def let_in(office: Office, files: Mapping[str, list[list[str]]]) -> None:
+    """Facts of outside registers, a file for each kind: uploaded by one, approved by another, told by the worker."""
+    batches = {}
+    for kind, rows in files.items():
+        taken = await office.upload(
+            "editor", "/facts/imports", _csv(rows), kind=kind, source="registers", document=DOCUMENT.format(195)
+        )
+        batches[kind] = taken["batch"]["id"]
+        if taken["batch"]["taken"] != len(rows) - 1:
+            raise Unexpected(f"of {len(rows) - 1} facts were taken: {taken}")
+        await office.call("approver", "POST", f"/facts/batches/{batches[kind]}/approve")
+    for kind, id in batches.items():
+        told = await _told(office, id)
+        if told != len(files[kind]) - 1:
+            raise Unexpected(f"{len(files[kind]) - 1} facts were let in, {told} were new")
+
+
+async def _told(office: Office, batch_id: str) -> int:
+    async def look() -> dict[str, Any]:
+        shown: dict[str, Any] = await office.call("editor", "GET", f"/facts/batches/{batch_id}")
+        return shown
+
+    return int((await until("facts being told", look, lambda seen: seen["status"] == "finished"))["told"])
+
+
+def _csv(rows: list[list[str]]) -> bytes:
+    return ("\n".join(",".join(row) for row in rows) + "\n").encode()
 
 
 async def _give(office: Office, order: dict[str, Any], number: int) -> int:
@@ -122,7 +161,9 @@ async def upload_vouchers(office: Office, ids: Ids) -> None:
     """Codes that somebody else printed."""
     order = {"template_id": ids.templates["anniversary"], "mode": "uploaded", "document": DOCUMENT.format(193)}
     batch = await office.call("editor", "POST", "/voucher-batches", order)
-    await office.upload("editor", f"/voucher-batches/{batch['id']}/codes", ("code\n" + "\n".join(VOUCHERS)).encode())
+    await office.upload(
+        "editor", f"/voucher-batches/{batch['id']}/codes", _csv([["code"], *([one] for one in VOUCHERS)])
+    )
     await office.call("approver", "POST", f"/voucher-batches/{batch['id']}/approve")
 
 

@@ -117,6 +117,7 @@ def _all(*parts: dict[str, Any]) -> dict[str, Any]:
 
 HOLIDAY_HOURS: Final = {"day": "holiday", "from_time": "09:00", "until_time": "21:00"}
 OUTER_TOWNS: Final = ("华士镇", "周庄镇", "新桥镇", "长泾镇", "顾山镇", "祝塘镇", "青阳镇", "徐霞客镇")
+HONOUR: Final = "诚信典型"
 RUN_OUT_POINTS: Final = 100
 LIBRARY_BEFORE, LIBRARY_AFTER = 2, 3
 
@@ -214,6 +215,16 @@ CAMPAIGNS: Final = (
     PlannedCampaign(
         "national", "指定日期", "国庆同庆",
         {"trigger": {"kind": "date", "on": "2026-10-01"}, "effect": _points(6)}, 5_000, None, 12,
+    ),
+    PlannedCampaign(
+        "honour", "管理员授予", "诚信典型表彰",
+        {
+            "trigger": _fact(
+                "administrator_grant", where=[{"kind": "value_in", "attribute": "occasion", "values": [HONOUR]}]
+            ),
+            "effect": _points(25),
+        },
+        2_000, None, 24,
     ),
     PlannedCampaign(
         "first_service", "首次志愿送券", "首次志愿送咖啡",

@@ -140,6 +140,7 @@ PROMISES: Final[dict[str, tuple[str, Promise]]] = {
     "trial": ("parking_exit_paid", lambda *_: 1),
     "visits": ("login_day", _visits),
     "national": ("date", lambda fact, _, __: 6 if fact.local.date() == NATIONAL_DAY else 0),
+    "honour": ("administrator_grant", lambda fact, life, _: 25 * int(not life.times("honour"))),
     "first_service": ("volunteer_hours_recorded", lambda fact, life, _: int(not life.told(fact.kind))),
     "tickets": ("volunteer_hours_recorded", _tickets),
     "summer": (

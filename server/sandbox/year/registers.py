@@ -16,6 +16,7 @@ def happenings(
     chance: random.Random, people: Sequence[str], since: datetime, until: datetime, volunteer_at_most: int
 ) -> list[Happening]:
     """Facts between two instants in the order in which they happened; no two of one person and kind at once."""
+    since = since.replace(microsecond=0) + timedelta(seconds=1)
     seconds = int((until - since).total_seconds())
     found: list[Happening] = []
 

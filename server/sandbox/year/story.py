@@ -20,6 +20,7 @@ from server.sandbox.year.console import until
 from server.sandbox.year.plan import (
     CAMPAIGNS,
     CLOSING,
+    HONOUR,
     LIBRARY_AFTER,
     RUN_OUT_POINTS,
     TEMPLATES,
@@ -227,17 +228,21 @@ class Story:
         """A coupon for everybody on an uploaded list; the library's campaign is revised."""
         await self.month()
         chosen = self.chance.sample(self.town.joined, min(8, len(self.town.joined)))
-        given = await offers.give_to_list(self.town.office, self.ids, [one.id for one in chosen])
+        list_id, given = await offers.give_to_list(self.town.office, self.ids, [one.id for one in chosen])
         if given != len(chosen):
             raise Unexpected(f"{given} of {len(chosen)} residents of the list were given one")
         for resident in chosen:
             self.town.account.owed_coupons[resident.key, "star"] += 1
+        honoured_at = await offers.honour(self.town.office, list_id)
+        for resident in chosen:
+            told = {"occasion": HONOUR}
+            self.town.account.tell(Happening(resident.key, "administrator_grant", honoured_at, told))
         library = next(one for one in CAMPAIGNS if one.key == "library")
         body = library.body(3) | {"rule": library_rule(LIBRARY_AFTER)}
         self.town.account.switches.library_at = await offers.revise(
             self.town.office, "/campaigns", self.ids.campaigns["library"], body, ("budget_points",)
         )
-        self.note += f"; 名单发放 {given} 张; 还书活动改版"
+        self.note += f"; 名单发放 {given} 张并表彰; 还书活动改版"
 
     async def national(self) -> None:
         """A day that a campaign waited for has passed: whoever had joined by then was called."""
