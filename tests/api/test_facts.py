@@ -155,6 +155,10 @@ async def test_what_outside_systems_told_in_files_is_checked_approved_told_once_
     assert [batch[name] for name in counts] == ["requested", 3, 1, 1, 1, 0, 1]
     assert await rows(facts.town, "SELECT FROM fact WHERE source_id LIKE $1", f"volunteers:{code}%") == []
     assert (await facts.told(batch))["told"] == 3
+    told = await rows(
+        facts.town, "SELECT source_id FROM fact WHERE source_id LIKE $1 ORDER BY id", f"volunteers:{code}%"
+    )
+    assert [row["source_id"] for row in told] == [f"volunteers:{code}-{place}" for place in (1, 2, 3)]
     assert (await facts.given(one, hours))["points"] == 9
     assert await facts.not_given(other, hours) == ["has_done"]
     (step,) = (await facts.why(other, hours))["progress"]

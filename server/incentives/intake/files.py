@@ -32,12 +32,14 @@ PAGE: Final = 2_000
 LINES_TOLD: Final = 100
 ID_MAX: Final = 2**63 - 1
 
-_BY_ID: Final = "unnest($2::bigint[], $3::text[], $4::timestamptz[], $5::text[]) u (who, source_id, at, attributes)"
-_BY_NUMBER: Final = "unnest($2::bytea[], $3::text[], $4::timestamptz[], $5::text[]) u (who, source_id, at, attributes)"
+# In the file's order, which is the order in which they are told: what somebody is given depends on it.
+_LINE: Final = "WITH ORDINALITY u (who, source_id, at, attributes, place)"
+_BY_ID: Final = f"unnest($2::bigint[], $3::text[], $4::timestamptz[], $5::text[]) {_LINE}"
+_BY_NUMBER: Final = f"unnest($2::bytea[], $3::text[], $4::timestamptz[], $5::text[]) {_LINE}"
 _STAGE: Final = """
-WITH told AS (SELECT r.id, u.source_id, u.at, u.attributes FROM {lines} JOIN resident r ON r.{key} = u.who),
+WITH told AS (SELECT r.id, u.source_id, u.at, u.attributes, u.place FROM {lines} JOIN resident r ON r.{key} = u.who),
 staged AS (INSERT INTO fact_line (batch_id, resident_id, source_id, occurred_at, attributes)
-  SELECT $1, t.id, t.source_id, t.at, t.attributes::jsonb FROM told t
+  SELECT $1, t.id, t.source_id, t.at, t.attributes::jsonb FROM told t ORDER BY t.place
   ON CONFLICT (batch_id, source_id) DO NOTHING RETURNING source_id)
 SELECT t.source_id, s.source_id IS NOT NULL AS staged FROM told t LEFT JOIN staged s ON s.source_id = t.source_id
 """
