@@ -29,8 +29,9 @@ from wallet.items import (
     Voided,
     bucket_of,
 )
+from wallet.offers import LimitAsked
 from wallet.posting import Done
-from wallet.queries import BudgetView, CouponView, RedemptionView
+from wallet.queries import BudgetView, CouponState, CouponView, RedemptionView
 from wallet.setup import IssuedHandle
 from wallet.statements import BalanceAt, Entry, Freeze, HoldView, Lot, WalletView
 from wallet.statuses import STATUSES, Status
@@ -48,6 +49,7 @@ __all__ = [
     "Claimed",
     "CouponExpired",
     "CouponLocked",
+    "CouponState",
     "CouponTerms",
     "CouponUnlocked",
     "CouponView",
@@ -62,6 +64,7 @@ __all__ = [
     "HoldView",
     "InFlight",
     "IssuedHandle",
+    "LimitAsked",
     "Lot",
     "Op",
     "PersonLimit",

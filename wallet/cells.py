@@ -9,7 +9,7 @@ is slow or gone makes nobody wait whose wallet lies on another.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from wallet.items import Item
 from wallet.lanes import Answer, Figures, Lanes
@@ -24,6 +24,7 @@ class Cells:
     def __init__(self, cell_of: Sequence[int], lanes_of: Callable[[Figures], Lanes]) -> None:
         figures = Figures()
         by_cell = {cell: lanes_of(figures) for cell in sorted(set(cell_of))}
+        self._cell_of = list(cell_of)
         self._of_bucket = [by_cell[cell] for cell in cell_of]
         self._all = list(by_cell.values())
         self.counts, self.calls = figures.counts, figures.calls
@@ -37,9 +38,17 @@ class Cells:
         """Sends what is queued everywhere, then ends the lanes."""
         await asyncio.gather(*(lanes.close() for lanes in self._all))
 
+    def cell_of(self, b: int) -> int:
+        """The cell of a bucket."""
+        return self._cell_of[b]
+
     async def post(self, item: Item) -> Answer:
         """The vault's answer to one item; see `Lanes.post`."""
         return await self._of_bucket[item.b].post(item)
+
+    async def post_again(self, item: Item, prepare: Callable[[], Awaitable[None]], *, held: bool) -> Answer:
+        """The vault's answer to one that it wanted once more; see `Lanes.post_again`."""
+        return await self._of_bucket[item.b].post_again(item, prepare, held=held)
 
     @property
     def depth(self) -> int:

@@ -10,7 +10,10 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+import asyncpg
+
 from wallet import statuses
+from wallet.cells import Cells
 from wallet.directories import Directories
 from wallet.errors import Refused
 from wallet.items import (
@@ -29,10 +32,20 @@ from wallet.items import (
     intent_hash,
 )
 from wallet.posting import Done, Poster
+from wallet.sold_out import Emptiness
 
 
 class Coupons(Poster, Directories):
     """The coupons half of the vault's face; see `wallet.vault.Vault`."""
+
+    def __init__(self, pool: asyncpg.Pool, lanes: Cells, budget_slots: int) -> None:
+        super().__init__(pool, lanes, budget_slots)
+        self._emptiness = Emptiness(self._rows)
+
+    async def sold_out(self, resident_id: int, id: UUID, *, terms_id: int) -> bool:
+        """Whether a claim under this id would find nothing left, as things stand while this is asked; False for an id
+        that was posted before, and for what cannot be claimed for another reason. Cheap, and decides nothing."""
+        return await self._emptiness.holds(resident_id, id, terms_id)
 
     async def claim(
         self, resident_id: int, id: UUID, *, template_id: int, terms_id: int, town: str | None = None

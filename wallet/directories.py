@@ -8,8 +8,8 @@ themselves, under its locks, and one that is not the resident's is refused as if
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -40,14 +40,19 @@ class Directory(Generic[Key]):
     """Reads of one directory, grouped as lanes group postings: while one read is under way, what is asked waits for
     the next. `read` finds rows, each led by its key."""
 
-    def __init__(self, read: Callable[[list[Key]], Awaitable[list[asyncpg.Record]]]) -> None:
+    def __init__(self, read: Callable[[list[Key]], Awaitable[Sequence[Any]]]) -> None:
         self._read = read
-        self._asked: list[tuple[Key, asyncio.Future[asyncpg.Record | None]]] = []
+        self._asked: list[tuple[Key, asyncio.Future[Any]]] = []
         self._reader: asyncio.Task[None] | None = None
 
-    async def find(self, key: Key) -> asyncpg.Record | None:
+    @property
+    def idle(self) -> bool:
+        """Whether nobody asks now."""
+        return self._reader is None
+
+    async def find(self, key: Key) -> Any:
         """The row of a key, None when there is none. Raises what the read raised."""
-        future: asyncio.Future[asyncpg.Record | None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._asked.append((key, future))
         if self._reader is None:
             self._reader = asyncio.create_task(self._read_all(), name="directory")
@@ -56,7 +61,7 @@ class Directory(Generic[Key]):
     async def _read_all(self) -> None:
         while self._asked:
             asked, self._asked = self._asked, []
-            problem, found = None, dict[Key, asyncpg.Record]()
+            problem, found = None, dict[Key, Any]()
             try:
                 found = {row[0]: row for row in await self._read(list({key for key, _ in asked}))}
             except Exception as failed:  # every caller is told

@@ -27,6 +27,7 @@ from wallet.batch_size import BatchSize
 from wallet.errors import InFlight, QueueFull, VaultUnavailable
 from wallet.fair_queue import Entry, FairQueue
 from wallet.items import Item
+from wallet.statuses import REFILL
 
 log = logging.getLogger("wallet.lanes")
 
@@ -171,12 +172,34 @@ class Lanes:
         cancelled while its item waits has not sent it; later it loses only the answer."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         if self._closing or not self._queue.put(item, future):
-            self.counts.refused += 1
-            full = QueueFull()
-            full.retry_after_s = min(max(math.ceil(self._drain_s(item)), 1), MAX_RETRY_AFTER_S)
-            raise full
+            raise self._full(item)
         self._arrived.set()
         return await future
+
+    async def post_again(self, item: Item, prepare: Callable[[], Awaitable[None]], *, held: bool) -> Answer:
+        """Posts an item that was answered "refill" once more, after `prepare`, before everybody who came later. `held`:
+        nobody of its terms is served before it. Raises as `post`, and what `prepare` raises."""
+        terms = item.terms if held else None
+        if terms is not None:
+            self._queue.hold(terms)
+        try:
+            await prepare()
+            if self._closing:
+                raise self._full(item)
+            future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+            self._queue.put_back(item, future)
+        finally:
+            if terms is not None:
+                self._queue.release(terms)
+            self._arrived.set()
+        return await future
+
+    def _full(self, item: Item) -> QueueFull:
+        self.counts.refused += 1
+        full = QueueFull()
+        full.retry_after_s = min(max(math.ceil(self._drain_s(item)), 1), MAX_RETRY_AFTER_S)
+        full.each_s = self._per_item_s / len(self._lanes)
+        return full
 
     def _drain_s(self, item: Item) -> float:
         """How long what waits before an item will take: all of it, its own chain, or the call that is stuck now."""
@@ -304,6 +327,8 @@ class Lanes:
             future = taken[n].future
             if not future.done():  # its caller may have hung up
                 future.set_result(Answer(status, replayed, body))
+        if any(row[1] == REFILL.number for row in rows):
+            await asyncio.sleep(0)  # its callers hold their terms before the next call is made up
 
     async def _connected(self, lane: _Lane) -> bool:
         """Whether the lane has a connection, made anew when the old one died."""

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from wallet.due import Due
 from wallet.items import bucket_of
+from wallet.offers import Offers
 from wallet.statements import Statements
 
 # A coupon whose last day is over is expired, whether or not a job has booked it.
@@ -85,9 +86,9 @@ class RedemptionView:
     void_reason: str | None
 
 
-class Queries(Due, Statements):
+class Queries(Due, Statements, Offers):
     """Reads over one pool; what is due for jobs is in `wallet.due`, how a wallet stands and stood in
-    `wallet.statements`."""
+    `wallet.statements`, what terms are for one resident in `wallet.offers`."""
 
     async def seqs(self, resident_ids: Sequence[int]) -> dict[int, int]:
         """The last sequence number of each wallet: one read for everybody who waits for news."""
@@ -111,6 +112,31 @@ class Queries(Due, Statements):
             before,
             limit,
         )
+
+    async def expiring_coupons(
+        self, resident_id: int, *, after: tuple[date, UUID] | None, limit: int
+    ) -> list[CouponView]:
+        """A resident's coupons that are not used yet, the first to expire first; `after` is the last of the page
+        before."""
+        day, id = after or (None, None)
+        return await self._coupons(
+            "AND c.state IN ('issued', 'locked') AND c.expires_on >= vault.today()"
+            " AND ($3::date IS NULL OR (c.expires_on, c.id) > ($3, $4::uuid)) ORDER BY c.expires_on, c.id LIMIT $5",
+            resident_id,
+            day,
+            id,
+            limit,
+        )
+
+    async def coupon_counts(self, resident_id: int) -> dict[CouponState, int]:
+        """How many coupons a resident has in each state."""
+        rows = await self._pool.fetch(
+            f"SELECT {STATE_NOW} AS state, count(*) AS n FROM vault.coupon c"  # noqa: S608
+            " WHERE c.b = $1 AND c.owner = $2 GROUP BY 1",
+            bucket_of(resident_id),
+            resident_id,
+        )
+        return {row["state"]: row["n"] for row in rows}
 
     async def coupon(self, resident_id: int, coupon_id: UUID) -> CouponView | None:
         """One coupon of this resident, None when there is none."""

@@ -385,3 +385,47 @@ async def test_what_the_lanes_did_is_reported_once() -> None:
     }  # fmt: skip
     assert read("batch_limit") == 100 and read("waiting") == 0
     await lane.close()
+
+
+async def test_what_the_vault_wants_again_goes_before_all_who_came_later_and_in_its_order() -> None:
+    wire = Wire()
+    lane = await opened(wire, queue=12, batch=3)
+    wire.gate.clear()
+    later = [asyncio.create_task(lane.post(claim(n, 7))) for n in range(10, 16)]
+    others = [asyncio.create_task(lane.post(claim(n, 8))) for n in range(20, 23)]
+    await asyncio.sleep(0.01)
+    laid_out = asyncio.Event()
+
+    async def prepare() -> None:
+        await laid_out.wait()
+
+    again = [asyncio.create_task(lane.post_again(claim(n, 7), prepare, held=True)) for n in (1, 2)]
+    await asyncio.sleep(0)
+    mine = asyncio.create_task(lane.post_again(claim(11, 9), prepare, held=False))  # its wallet is under way
+    wire.gate.set()
+    await asyncio.gather(*others)
+    assert [[item["owner"] for item in batch] for batch in wire.batches] == [[10, 11, 12], [20, 21, 22]]
+    laid_out.set()
+    await asyncio.gather(*later, *again, mine)
+    assert [item["owner"] for batch in wire.batches[2:] for item in batch] in (
+        [1, 2, 11, 13, 14, 15], [1, 2, 13, 14, 15, 11]
+    )  # fmt: skip
+    assert lane.depth == 0
+    await lane.close()
+
+
+async def test_terms_that_cannot_be_laid_out_hold_nobody_up() -> None:
+    wire = Wire()
+    lane = await opened(wire)
+
+    async def fails() -> None:
+        later.append(asyncio.create_task(lane.post(claim(2, 7))))
+        await asyncio.sleep(0.01)
+        assert wire.batches == []
+        raise VaultUnavailable
+
+    later: list[asyncio.Task[Answer]] = []
+    with pytest.raises(VaultUnavailable):
+        await lane.post_again(claim(1, 7), fails, held=True)
+    assert isinstance(await later[0], Answer)
+    await lane.close()
