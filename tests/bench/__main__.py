@@ -3,8 +3,8 @@ ratios.
 
 Prints one `name value unit` line per figure and writes bench.json. A round with one unexpected answer makes the
 bench fail. CHENGXIN_BENCH_SECONDS (of a round, 6), CHENGXIN_BENCH_ROUNDS (3), CHENGXIN_BENCH_CONNECTIONS (64),
-CHENGXIN_BENCH_LOTS (20,000), CHENGXIN_BENCH_GRANTS (20,000) and CHENGXIN_BENCH_PEOPLE (1,000,000) change its size;
-arguments choose kinds of rounds by the beginning of their names.
+CHENGXIN_BENCH_LOTS (20,000), CHENGXIN_BENCH_GRANTS (20,000), CHENGXIN_BENCH_CROWD (50,000) and CHENGXIN_BENCH_PEOPLE
+(1,000,000) change its size; arguments choose kinds of rounds by the beginning of their names.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from tests.bench.people import People
 from tests.bench.rivals import Pgbench, RoundInvalid
 from tests.bench.rounds import Rounds, Start
 from tests.bench.rules import judgements
+from tests.bench.rush import Rush
 from tests.support.databases import Database
 from tests.support.stock import market_stock
 from tests.support.town import Town, settle
@@ -44,13 +45,16 @@ CONNECTIONS = int(os.environ.get("CHENGXIN_BENCH_CONNECTIONS", "64"))
 LOTS = int(os.environ.get("CHENGXIN_BENCH_LOTS", "20000"))
 PEOPLE = int(os.environ.get("CHENGXIN_BENCH_PEOPLE", "1000000"))
 GRANTS = int(os.environ.get("CHENGXIN_BENCH_GRANTS", "20000"))
+CROWD = int(os.environ.get("CHENGXIN_BENCH_CROWD", "50000"))
 RESIDENTS = 1000
 WARM_UP_S = 1.0
 DATABASE = "chengxin"
 LANES_OFF = {"CHENGXIN_LANES": "16", "CHENGXIN_LANE_BATCH": "1"}
 UNITS = {
     "per_second": "/s", "p50_ms": "ms", "p99_ms": "ms", "batch": "items", "ratio": "x", "peak_mib": "MiB",
-    "table_bytes": "B", "index_bytes": "B", "wal_bytes": "B",
+    "answers_per_second": "/s", "sold_out_per_second": "/s", "sold_out_p50_ms": "ms", "sold_out_p99_ms": "ms",
+    "waiting_answers": "answers", "overtaken_requests": "requests", "table_bytes": "B",
+    "index_bytes": "B", "wal_bytes": "B",
 }  # fmt: skip
 #: figure = median of the first over median of the second
 RATIOS = {
@@ -58,6 +62,7 @@ RATIOS = {
     "http_redemption_lanes_off_to_pgbench": ("http_redemption_lanes_off", "pgbench_redemption"),
     "http_verification_to_pgbench": ("http_verification", "pgbench_verification"),
     "http_claim_hot_to_spread": ("http_claim_hot", "http_claim_spread"),
+    "rush_to_pgbench": ("rush", "pgbench_claim"),
     "http_exchange_to_pgbench": ("http_exchange", "pgbench_exchange"),
     "lanes_spend_to_pgbench": ("lanes_spend", "pgbench_spend"),
     "lanes_earn_to_pgbench": ("lanes_earn", "pgbench_earn"),
@@ -74,6 +79,9 @@ Values = dict[str, dict[str, list[float]]]
 def kinds_of(rounds: Rounds, folk: Folk, lanes_on: HttpServer, lanes_off: HttpServer) -> dict[str, Start]:
     """Every kind of round by its name, in the order of a turn."""
 
+    def claims(count: int) -> list[Any]:
+        return folk.claim_items(folk.hot, count)
+
     def exchanges(count: int) -> list[Any]:
         return folk.claim_items(folk.exchange, count)
 
@@ -86,6 +94,7 @@ def kinds_of(rounds: Rounds, folk: Folk, lanes_on: HttpServer, lanes_off: HttpSe
         "http_verification": rounds.verifications("http_verification", lanes_on),
         "http_claim_hot": rounds.claims("http_claim_hot", lanes_on, [folk.hot]),
         "http_claim_spread": rounds.claims("http_claim_spread", lanes_on, folk.spread),
+        "pgbench_claim": rounds.pgbench_items("pgbench_claim", Op.CLAIM, claims),
         "pgbench_exchange": rounds.pgbench_items("pgbench_exchange", Op.CLAIM, exchanges),
         "http_exchange": rounds.claims("http_exchange", lanes_on, [folk.exchange]),
         "pgbench_spend": rounds.pgbench_items("pgbench_spend", Op.SPEND, folk.spend_items),
@@ -138,6 +147,15 @@ async def expiry(ground: Ground, rounds: Rounds, lanes_on: HttpServer, town: Tow
     return values
 
 
+async def rushes(rush: Rush, server: HttpServer) -> Values:
+    """The same crowd for another template each time."""
+    values: Values = defaultdict(lambda: defaultdict(list))
+    await rush.gather()
+    for _ in range(ROUNDS):
+        keep(values, "rush", await rush.open(server))
+    return values
+
+
 async def people(town: Town, database: Database, folder: Path) -> Values:
     """A million people told of once, and a segment of all of them written down and asked for, in turn."""
     values: Values = defaultdict(lambda: defaultdict(list))
@@ -184,6 +202,8 @@ async def bench(folder: Path, chosen: Sequence[str]) -> Values:
                 every = kinds_of(rounds, folk, lanes_on, lanes_off)
                 picked = {name: start for name, start in every.items() if not chosen or name.startswith(tuple(chosen))}
                 values = await measure(picked)
+                if not chosen or "rush" in chosen:
+                    values |= await rushes(Rush(ground, database, town.settings, CROWD), lanes_on)
                 if not chosen or "expiry" in chosen:
                     values |= await expiry(ground, rounds, lanes_on, town, database)
                 if not chosen or "people" in chosen:

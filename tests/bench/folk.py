@@ -8,6 +8,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from server.config import Settings
@@ -69,18 +70,7 @@ class Folk:
     @classmethod
     async def settle(cls, database: Database, settings: Settings, owners: Sequence[int], *, spread: int = 64) -> Folk:
         """Sessions, points and templates for these residents; their wallets may exist already."""
-        keys, now = TokenKeys.of(settings.signing_keys), datetime.now(UTC)
-        sids = [uuid7(now) for _ in owners]
-        async with connected(database.owner) as connection:
-            await connection.execute("SET statement_timeout = 0")
-            for statement in ROWS:
-                await connection.execute(statement, list(owners))
-            await connection.execute(SESSIONS, list(owners), sids, keys.current)
-        people = [
-            Someone(owner, sign_access(
-                keys, aud="resident", subject=str(owner), session_id=sid, extra={}, now=now, ttl_s=TOKEN_S)[0])
-            for owner, sid in zip(owners, sids, strict=True)
-        ]  # fmt: skip
+        people = await settle_people(database, settings, owners)
         terms = await _points(database, owners)
         return cls(people, terms, await _templates(settings, spread))
 
@@ -134,6 +124,22 @@ class Folk:
         return ((who, uuid7(now)) for who in self._chance.choices(self.people, k=count))
 
 
+async def settle_people(database: Database, settings: Settings, owners: Sequence[int]) -> list[Someone]:
+    """Residents with a session and a wallet."""
+    keys, now = TokenKeys.of(settings.signing_keys), datetime.now(UTC)
+    sids = [uuid7(now) for _ in owners]
+    async with connected(database.owner) as connection:
+        await connection.execute("SET statement_timeout = 0")
+        for statement in ROWS:
+            await connection.execute(statement, list(owners))
+        await connection.execute(SESSIONS, list(owners), sids, keys.current)
+    return [
+        Someone(owner, sign_access(
+            keys, aud="resident", subject=str(owner), session_id=sid, extra={}, now=now, ttl_s=TOKEN_S)[0])
+        for owner, sid in zip(owners, sids, strict=True)
+    ]  # fmt: skip
+
+
 def _item(op: Op, owner: int, id: UUID, hash: str, **fields: object) -> Item:
     return Item(op, n=0, b=bucket_of(owner), owner=owner, id=id, hash=hash, **fields)  # type: ignore[arg-type]
 
@@ -161,8 +167,13 @@ async def _points(database: Database, owners: Sequence[int]) -> int:
 
 
 async def _templates(settings: Settings, spread: int) -> dict[int, int]:
-    """Made, reviewed and approved as administrators do: for the counter, for points, hot, and many others. The terms by
-    template."""
+    """For the counter, for points, hot, and many others. The terms by template."""
+    counter = {"kind": "amount_off", "stock": 10, "face_value_fen": 500}
+    return await new_templates(settings, counter, {"price_points": PRICE}, *[{}] * (1 + spread))
+
+
+async def new_templates(settings: Settings, *changes: dict[str, Any]) -> dict[int, int]:
+    """Templates made, reviewed and approved as administrators do; the terms by template."""
     await open_house(settings.database_url)
     app = await Vault.connect(settings.database_url, role="app", pool_max=2)
     try:
@@ -172,9 +183,8 @@ async def _templates(settings: Settings, spread: int) -> dict[int, int]:
             "性能测试券", "bench", "exchange", clock.now() - timedelta(days=1),
             clock.now() + timedelta(days=300), STOCK, limits=(Limit(PER_PERSON, "issue"),),
         )  # fmt: skip
-        counter = replace(plain, kind="amount_off", stock=10, face_value_fen=500)
-        for draft in (counter, replace(plain, price_points=PRICE), *[plain] * (1 + spread)):
-            view = await service.create(draft, Signed(1, "bench"))
+        for change in changes:
+            view = await service.create(replace(plain, **change), Signed(1, "bench"))
             await service.submit(view.row.id, Signed(1, "bench"))
             await service.approve(view.row.id, Signed(2, "bench"))
             made[view.row.id] = view.version.id

@@ -91,6 +91,22 @@ class Ground:
         rate: float | None = None,
     ) -> tuple[Round, int]:
         """The figures, and how many answers there were: all of them as expected, or the round is invalid."""
+        found, shares = await self._load(
+            server, requests, seconds, expect=expect, contains=contains, forever=forever, rate=rate
+        )
+        return {**_figures(found), "load_cpus": found["cpu_share"], **shares}, found["answers"]
+
+    async def crowd(
+        self, server: HttpServer, requests: Sequence[bytes], seconds: float, kinds: Mapping[str, tuple[str, str]],
+        connections: int,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Every request once over so many connections: what the load found, with every answer one of these kinds."""
+        found, shares = await self._load(server, requests, seconds, kinds=kinds, connections=connections, forever=False)
+        return found | shares
+
+    async def _load(
+        self, server: HttpServer, requests: Sequence[bytes], seconds: float, **more: Any
+    ) -> tuple[dict[str, Any], Round]:
         packed, plan = self._folder / "requests", self._folder / "plan.json"
         packed.write_bytes(pack(list(requests)))
         plan.write_text(
@@ -100,15 +116,11 @@ class Ground:
                     "connections": self._connections,
                     "seconds": seconds,
                     "requests": str(packed),
-                    "expect": expect,
-                    "contains": contains,
-                    "forever": forever,
-                    "rate": rate,
+                    **more,
                 }
             )
         )
-        found, shares = await self._run("tests.bench.load", plan, server.pid)
-        return {**_figures(found), "load_cpus": found["cpu_share"], **shares}, found["answers"]
+        return await self._run("tests.bench.load", plan, server.pid)
 
     async def callers(
         self, items: Sequence[Item], seconds: float, *, role: Role, lanes: int, callers: int, batch: int = 128

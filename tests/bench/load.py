@@ -1,8 +1,10 @@
 """The load generator: bare sockets and epoll, requests rendered beforehand, one process of its own.
 
 `python -m tests.bench.load <plan.json>`: reads {port, connections, seconds, requests (a file), expect, contains,
-forever, rate} and prints one JSON object: answers, seconds, latencies, CPU share, and the answers that were not as
-expected. Each request is sent once (`forever`: round and round).
+forever, rate, kinds} and prints one JSON object: answers, seconds, latencies, CPU share, and the answers that were not
+as expected. Each request is sent once (`forever`: round and round). `kinds` instead of expect and contains: by name,
+[status, contains] of each answer that may come; every kind is told with its latencies, its last answer's time and the
+first and last request that got it.
 
 Without a rate every connection is kept busy: as fast as answers come. With a rate requests come by themselves, that
 many a second at random moments (Poisson), and a latency begins when the request was due, whether a connection was free
@@ -60,12 +62,45 @@ def whole(received: bytes) -> bool:
     return len(received) >= end + 4 + length
 
 
+def percentiles(latencies: array[float]) -> dict[str, float]:
+    ordered = sorted(latencies)
+    return {
+        "p50_ms": 1000 * ordered[len(ordered) // 2],
+        "p99_ms": 1000 * ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)],
+    }
+
+
+class Kind:
+    """Answers of one kind."""
+
+    def __init__(self, name: str, expect: bytes, contains: bytes) -> None:
+        self.name, self._expect, self._contains = name, expect, contains
+        self.latencies = array("d")
+        self._ended = 0.0
+        self._requests: list[int] = []
+
+    def is_of(self, answer: bytes) -> bool:
+        return answer[9:12] == self._expect and self._contains in answer and b"replayed: true" not in answer
+
+    def take(self, latency: float, at: float, request: int) -> None:
+        self.latencies.append(latency)
+        self._ended = at
+        self._requests.append(request)
+
+    def found(self, start: float) -> dict[str, Any]:
+        return {
+            "answers": len(self.latencies), "until_s": self._ended - start, **percentiles(self.latencies),
+            "first_request": min(self._requests), "last_request": max(self._requests),
+        }  # fmt: skip
+
+
 class Load:
     """Connections, requests and what came back."""
 
     def __init__(self, plan: dict[str, Any]) -> None:
         self._requests = unpack(Path(plan["requests"]).read_bytes())
-        self._expect, self._contains = plan["expect"].encode(), plan["contains"].encode()
+        kinds = plan.get("kinds") or {"expected": [plan["expect"], plan["contains"]]}
+        self._kinds = [Kind(name, expect.encode(), contains.encode()) for name, (expect, contains) in kinds.items()]
         self._forever = plan["forever"]
         self._ends = {one.fileno(): one for one in (connected(plan["port"]) for _ in range(plan["connections"]))}
         self._poll = select.epoll()
@@ -73,6 +108,7 @@ class Load:
             self._poll.register(number, select.EPOLLIN)
         self._received = dict.fromkeys(self._ends, b"")
         self._due = dict.fromkeys(self._ends, 0.0)
+        self._sent = dict.fromkeys(self._ends, 0)
         self._position = self._busy = self._wrong = 0
         self._latencies, self._strange = array("d"), list[str]()
         self._finished = 0.0
@@ -83,6 +119,7 @@ class Load:
 
     def _send(self, number: int, due: float) -> None:
         self._due[number] = due
+        self._sent[number] = self._position
         self._ends[number].sendall(self._requests[self._position % len(self._requests)])
         self._position += 1
         self._busy += 1
@@ -102,7 +139,10 @@ class Load:
             self._latencies.append(self._finished - self._due[number])
             self._received[number] = b""
             self._busy -= 1
-            if answer[9:12] != self._expect or self._contains not in answer or b"replayed: true" in answer:
+            kind = next((one for one in self._kinds if one.is_of(answer)), None)
+            if kind is not None:
+                kind.take(self._finished - self._due[number], self._finished, self._sent[number])
+            else:
                 self._wrong += 1
                 if len(self._strange) < MAX_SHOWN:
                     self._strange.append(answer.decode(errors="replace"))
@@ -146,16 +186,15 @@ class Load:
     def found(self, start: float, cpu_s: float) -> dict[str, Any]:
         """The figures of a run that began at `start` with so much CPU time used."""
         elapsed = self._finished - start
-        ordered = sorted(self._latencies)
         return {
-            "answers": len(ordered),
+            "answers": len(self._latencies),
             "seconds": elapsed,
-            "per_second": len(ordered) / elapsed,
-            "p50_ms": 1000 * ordered[len(ordered) // 2],
-            "p99_ms": 1000 * ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)],
+            "per_second": len(self._latencies) / elapsed,
+            **percentiles(self._latencies),
             "cpu_share": (time.process_time() - cpu_s) / elapsed,
             "wrong": self._wrong,
             "strange": self._strange,
+            "kinds": {one.name: one.found(start) for one in self._kinds if one.latencies},
         }
 
 
