@@ -1,8 +1,6 @@
 """What the peers get wrong under load, each by its name and number in the list of defects, over HTTP with real rushes.
 
 The others of the list have their tests where their subject is:
-    6, YD: a batch grants more than is there            tests/integration/test_grants.py
-    9, oscar #4580: a single-use voucher twice          tests/api/test_exactly_once.py
     26, pretix: an expired card is spent                tests/integration/test_vault_edges.py, test_vault_counter.py
     27, litemall: a refund revives an expired coupon    tests/integration/test_incentive_limits.py
     28, YD, Odoo: expiry reads everything at once       tests/integration/test_expiry.py, tests/bench/expiry.py
@@ -16,6 +14,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from server.sandbox.phone import ResidentPhone, client_id
+from tests.api.test_grant_routes import residents, upload
+from tests.api.test_voucher_routes import batch_of, codes_of, typed
+from tests.support.patience import until
 from tests.support.play import Console, books_balance, rows, send
 from tests.support.town import Town
 
@@ -144,3 +145,73 @@ async def test_10_vendure_4353_a_limit_holds_without_a_code_and_its_refusals_wri
     phones = list(await asyncio.gather(*(town.resident() for _ in range(3))))
     assert await claims(phones * 20, template) == {"issued": 3, "limit_reached": 57}
     assert await stock_of(console, template) == {"total": 5, "left": 2, "reserved": 3, "consumed": 0}
+
+
+async def test_6_yd_updatetakecount_a_batch_grant_never_gives_more_than_there_are(town: Town, console: Console) -> None:
+    """YD guards `take_count < total_count` and then adds the whole batch; its limit per person is counted and then
+    inserted."""
+    template = await console.template("批量发放五张", claimable=False, stock=5, limits=limits(1))
+    people = await residents(town, 8)
+    lines = "resident_id\n" + "".join(f"{id}\n" for _, id in people)
+    lists = [(await upload(console, lines.encode(), f"名单{n}")).json()["recipient_list"]["id"] for n in range(2)]
+    jobs = []
+    for one in lists:  # the same people twice, at once
+        body = {"template_id": template, "list_id": one, "document": "澄信办〔2026〕99号", "per_second": 1000}
+        jobs.append(str((await console.call("editor", "POST", "/grant-jobs", body))["id"]))
+    await asyncio.gather(*(console.call("approver", "POST", f"/grant-jobs/{job}/approve") for job in jobs))
+
+    async def finished() -> list[dict[str, Any]] | None:
+        seen = [(await console.call("auditor", "GET", f"/grant-jobs/{job}"))["job"] for job in jobs]
+        return seen if all(one["status"] == "finished" and not one["under_way"] for one in seen) else None
+
+    done = await until("both jobs finished", finished)
+    assert sum(one["posted"] for one in done) == await coupons_of(town, template) == 5
+    assert sum(one["refused"] for one in done) == 11
+    assert await stock_of(console, template) == {"total": 5, "left": 0, "reserved": 5, "consumed": 0}
+    each = "SELECT max(n) FROM (SELECT count(*) AS n FROM vault.coupon JOIN vault.coupon_terms t USING (terms) WHERE"
+    assert (await rows(town, f"{each} t.template = $1 GROUP BY owner) x", int(template)))[0]["max"] == 1
+    await books_balance(town)
+
+
+async def test_8_saleor_many_codes_of_one_limit_give_what_it_says_and_a_loser_keeps_his_code(
+    town: Town, console: Console
+) -> None:
+    """Saleor sums the use over all codes and locks one of them; who loses the race is refunded and keeps the order."""
+    template = await console.template("十码三券", claimable=False, stock=3)
+    codes = await codes_of(console, await batch_of(console, template, 10))
+    phones = [phone for phone, _ in await residents(town, 10)]
+    answers = await asyncio.gather(*(typed(phone, code) for phone, code in zip(phones, codes, strict=True)))
+    seen = ["issued" if one.status_code == ISSUED else one.json()["error"]["code"] for one in answers]
+    assert Counter(seen) == {"issued": 3, "sold_out": 7}
+    assert await coupons_of(town, template) == 3
+    (budget,) = await rows(town, "SELECT id FROM budget WHERE template_id = $1 AND unit = 'coupons'", int(template))
+    (fen,) = await rows(town, "SELECT id FROM budget WHERE template_id = $1 AND unit = 'fen'", int(template))
+    for id, amount in ((budget["id"], 1), (fen["id"], 300)):
+        await top_up(console, str(id), amount)
+    loser, other = [place for place, code in enumerate(seen) if code == "sold_out"][:2]
+    assert (await typed(phones[other], codes[loser])).status_code == ISSUED, "the code is free for whoever types it"
+    await books_balance(town)
+
+
+async def test_9_oscar_4580_a_single_use_voucher_is_used_once(town: Town, console: Console) -> None:
+    """oscar counts the applications of a SINGLE_USE voucher and then records one more."""
+    template = await console.template("一码一券", claimable=False, stock=50)
+    (code,) = await codes_of(console, await batch_of(console, template, 1))
+    phones = [phone for phone, _ in await residents(town, 8)]
+    answers = await asyncio.gather(*(typed(phone, code) for phone in phones for _ in range(RUSH // 8)))
+    given = {one.json()["id"] for one in answers if one.status_code == ISSUED}
+    assert len(given) == await coupons_of(town, template) == 1
+    others = {one.json()["error"]["code"] for one in answers if one.status_code != ISSUED}
+    assert others <= {"voucher_code_not_usable", "rate_limited"}  # who tries too often is slowed down
+    assert (await stock_of(console, template))["left"] == 49
+    await books_balance(town)
+
+
+async def top_up(console: Console, budget: str, amount: int) -> None:
+    """More of a budget, by two people."""
+    headers = {"Idempotency-Key": str(client_id()), "Authorization": f"Bearer {await console.token('director')}"}
+    answer = await console.town.http.post(
+        f"/api/admin/v1/budgets/{budget}/top-ups", json={"amount": amount, "document": "追加"}, headers=headers
+    )
+    assert answer.status_code == ISSUED, answer.text
+    await console.call("approver", "POST", f"/top-ups/{answer.json()['id']}/approve")
