@@ -287,6 +287,7 @@ class Migration(migrations.Migration):
                 ('grace_days', fields.IntField(default=0)),
                 ('return_stock', fields.BooleanField(default=False)),
                 ('claimable', fields.BooleanField(default=True)),
+                ('by_lottery', fields.BooleanField(default=False)),
             ],
             options={'table': 'coupon_template_version', 'app': 'migrations', 'unique_together': (('template', 'number'),), 'pk_attr': 'id', 'table_description': 'What a coupon is worth and for whom. kind: amount_off | discount | exchange.'},
             bases=['Version'],

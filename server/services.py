@@ -33,6 +33,7 @@ from server.incentives.experiments.report import UpliftReports
 from server.incentives.experiments.withholding import Withholding
 from server.incentives.explanations import ExplanationService
 from server.incentives.facts import record_fact
+from server.incentives.for_me import ResidentCampaigns
 from server.incentives.grants import jobs as grant_jobs
 from server.incentives.grants.desk import GrantDesk
 from server.incentives.grants.jobs import GrantJobs
@@ -47,6 +48,7 @@ from server.incentives.lottery.reading import LotteryReader
 from server.incentives.lottery.service import LotteryService
 from server.incentives.segments.service import SegmentService
 from server.incentives.segments.snapshots import SegmentSnapshots
+from server.incentives.shop import Shop
 from server.incentives.stock import StockBoard
 from server.incentives.templates import TemplateService
 from server.incentives.watch import BudgetWatch
@@ -107,6 +109,8 @@ class Services:
     date_calls: DateCalls
     fact_batches: FactBatches
     fact_files: FactFiles
+    resident_campaigns: ResidentCampaigns
+    shop: Shop
     kill_switch: KillSwitch
     budget_watch: BudgetWatch
     grants: GrantDesk
@@ -284,6 +288,8 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
         date_calls=calls,
         fact_batches=facts,
         fact_files=FactFiles(batches=facts, clock=clock, index=index),
+        resident_campaigns=ResidentCampaigns(campaigns=campaigns, vault=vault, clock=clock),
+        shop=Shop(templates=templates, vault=vault, clock=clock),
         kill_switch=KillSwitch(campaigns=campaigns, templates=templates, clock=clock),
         budget_watch=BudgetWatch(
             vault=vault,

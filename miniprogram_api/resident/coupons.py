@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Final
 from uuid import UUID
 
 from miniprogram_api.present import benefit_reply
-from miniprogram_api.schemas.coupons import ClaimReply, ClaimRequest, CouponPageReply, CouponQuery, CouponReply
+from miniprogram_api.schemas.coupons import (
+    ClaimReply,
+    ClaimRequest,
+    CouponCountsReply,
+    CouponOverviewReply,
+    CouponPageReply,
+    CouponQuery,
+    CouponReply,
+)
 from miniprogram_api.schemas.uuids import uuid_of
+from miniprogram_api.schemas.wallet import LotReply
 from server.incentives.coupons import Coupon
-from server.incentives.errors import CouponNotFound
+from server.incentives.errors import ClaimedByLottery, CouponNotFound, WaitingRoom
+from server.kit.errors import InvalidField
 from server.kit.paging import decode_cursor, encode_cursor
 from server.web.idempotency import replayed_header
 from server.web.routing import Call, Callers, Limit, Reply, Router
@@ -23,6 +34,8 @@ CLAIM_LIMITS: Final = (
     Limit("claim_device", by="device", setting="claim_device_per_minute"),
     Limit("claim_address", by="ip", setting="claim_address_per_minute"),
 )
+
+NEXT_SHOWN: Final = 3
 
 
 @router.post(
@@ -45,11 +58,14 @@ CLAIM_LIMITS: Final = (
         statuses.ID_EXPIRED,
         statuses.WALLET_MISSING,
         statuses.REFILL,
+        WaitingRoom,
+        ClaimedByLottery,
     ),
 )
 async def claim(call: Call, body: ClaimRequest) -> Reply:
     """Claims a coupon under the client's UUIDv7 (`Idempotency-Key`), which becomes the coupon's id; exchanges points
-    for it when it has a price. The same key again answers the same."""
+    for it when it has a price. The same key again answers the same. 503 waiting_room: nothing was done; come again
+    after `Retry-After` with the same key."""
     assert call.idempotency_key is not None
     done, benefit = await call.services.coupons.claim(call.resident_id, call.idempotency_key, int(body.template_id))
     row = done.result
@@ -72,13 +88,45 @@ async def claim(call: Call, body: ClaimRequest) -> Reply:
     "/coupons", summary="我的电子券", query=CouponQuery, replies={200: CouponPageReply}, caller=Callers.resident
 )
 async def list_coupons(call: Call, query: CouponQuery) -> Reply:
-    """The resident's coupons, newest first; one whose last day is over is expired, whether or not a job has booked
-    it."""
+    """The resident's coupons, newest first, or unused ones by their last day; one whose last day is over is expired,
+    whether or not a job has booked it."""
+    if query.order == "expiring":
+        return await _list_expiring(call, query)
     position = decode_cursor(query.cursor, str)
     before = uuid_of(str(position[0]), "cursor") if position else None
     rows = await call.services.coupons.page(call.resident_id, state=query.state, before=before, limit=query.limit)
     more = encode_cursor(str(rows[-1].row.id)) if len(rows) == query.limit else None
     return Reply.ok(CouponPageReply([coupon_reply(row) for row in rows], more))
+
+
+async def _list_expiring(call: Call, query: CouponQuery) -> Reply:
+    if query.state is not None:
+        raise InvalidField(field="state")
+    position = decode_cursor(query.cursor, str, str)
+    try:
+        after = None if position is None else (date.fromisoformat(str(position[0])), UUID(str(position[1])))
+    except ValueError:
+        raise InvalidField(field="cursor") from None
+    rows = await call.services.coupons.expiring(call.resident_id, after=after, limit=query.limit)
+    last = rows[-1].row if len(rows) == query.limit else None
+    more = None if last is None else encode_cursor(last.expires_on.isoformat(), str(last.id))
+    return Reply.ok(CouponPageReply([coupon_reply(row) for row in rows], more))
+
+
+@router.get("/coupons/overview", summary="券包概览", replies={200: CouponOverviewReply}, caller=Callers.resident)
+async def show_overview(call: Call) -> Reply:
+    """How many coupons in each state, and what ends next: coupons and points."""
+    counts = await call.services.coupons.counts(call.resident_id)
+    soonest = await call.services.coupons.expiring(call.resident_id, after=None, limit=NEXT_SHOWN)
+    wallet = await call.services.vault.read.wallet(call.resident_id)
+    lot = wallet.lots[0] if wallet is not None and wallet.lots else None
+    return Reply.ok(
+        CouponOverviewReply(
+            counts=CouponCountsReply(**{state: counts.get(state, 0) for state in CouponCountsReply.__struct_fields__}),
+            next=[coupon_reply(row) for row in soonest],
+            points=None if lot is None else LotReply(lot.expires_on, lot.points),
+        )
+    )
 
 
 @router.get(

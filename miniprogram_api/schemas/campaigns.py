@@ -1,11 +1,11 @@
-"""Body of the residents' campaign list."""
+"""Bodies of the residents' campaigns and of the shop."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 
 class LiveCampaignReply(Struct, frozen=True):
@@ -61,6 +61,90 @@ class RulePartReply(Struct, frozen=True):
     seen: str
     progress: StepsReply | None
     parts: list[RulePartReply]
+
+
+class MyCampaignReply(Struct, frozen=True):
+    """A campaign for the resident who asks. state: open (he may get something from it), received (he has all that one
+    person may have in this period), held_out (so he would, but he is in the hold-out), not_eligible (something about
+    him stands against it whatever he does), exhausted.
+    `reason`: one Chinese sentence; `progress`: what is reached step by step."""
+
+    id: str
+    title: str
+    terms_text: str
+    trigger: str
+    points: int
+    limits: list[str]
+    starts_at: datetime
+    ends_at: datetime
+    state: Literal["open", "received", "held_out", "not_eligible", "exhausted"]
+    reason: str
+    progress: list[RulePartReply]
+
+
+class MyCampaignPageReply(Struct, frozen=True):
+    """Soonest to end first; for who chose personalisation, those that are open before the others."""
+
+    items: list[MyCampaignReply]
+    next_cursor: str | None
+
+
+class MyCampaignQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    cursor: Annotated[str, Meta(max_length=256)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+
+
+class DrawReply(Struct, frozen=True):
+    """The lottery in which a coupon is drawn."""
+
+    id: str
+    title: str
+    status: Literal["published", "closed"]
+    self_entry: bool
+    opens_at: datetime
+    closes_at: datetime
+    draw_at: datetime
+
+
+class ShopItemReply(Struct, frozen=True):
+    """A coupon that is offered. `left`: at most a second old. state: open; lottery (drawn among who registers);
+    not_yet; paused; sold_out; limit_reached (of this resident); full (of the whole city or his town for this period);
+    insufficient_points. `reason`: one Chinese sentence; `opens_at`: when it will be claimable, or drawn, null when
+    nobody knows; `mine_left`: how many this resident may still have now, null without such a limit; `points_short`: how
+    many points are missing; `usable_at`: when one claimed now could first be used."""
+
+    template_id: str
+    title: str
+    summary: str
+    terms_text: str
+    kind: Literal["amount_off", "discount", "exchange"]
+    price_points: int
+    limits: list[str]
+    claim_from: datetime
+    claim_until: datetime
+    left: int
+    state: Literal["open", "lottery", "not_yet", "paused", "sold_out", "limit_reached", "full", "insufficient_points"]
+    reason: str
+    opens_at: datetime | None
+    mine_left: int | None
+    points_short: int
+    usable_at: datetime | None
+    lottery: DrawReply | None
+
+
+class ShopPageReply(Struct, frozen=True):
+    """Soonest to end first, for everybody alike."""
+
+    items: list[ShopItemReply]
+    next_cursor: str | None
+
+
+class ShopQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """price: free coupons only, or those for points."""
+
+    price: Literal["any", "free", "points"] = "any"
+    cursor: Annotated[str, Meta(max_length=256)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
 
 
 class GivenReply(Struct, frozen=True):

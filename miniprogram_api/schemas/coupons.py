@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from miniprogram_api.schemas.wallet import LotReply
+
 Id = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,17}$")]
 CouponState = Literal["issued", "locked", "redeemed", "expired", "voided"]
 
@@ -61,7 +63,29 @@ class CouponPageReply(Struct, frozen=True):
     next_cursor: str | None
 
 
+class CouponCountsReply(Struct, frozen=True):
+    """How many coupons there are in each state."""
+
+    issued: int
+    locked: int
+    redeemed: int
+    expired: int
+    voided: int
+
+
+class CouponOverviewReply(Struct, frozen=True):
+    """`next`: the unused coupons that expire first, at most three. `points`: those that end first, null when there are
+    none; spendable through that day."""
+
+    counts: CouponCountsReply
+    next: list[CouponReply]
+    points: LotReply | None
+
+
 class CouponQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """`order` expiring: unused coupons only, the first to expire first; without a `state`."""
+
+    order: Literal["newest", "expiring"] = "newest"
     state: CouponState | None = None
     cursor: Annotated[str, Meta(max_length=256)] | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 20

@@ -27,6 +27,7 @@ from server.incentives.grants.errors import (
     RecipientListEmpty,
     RecipientListNotFound,
     RecipientListNotReady,
+    SegmentGiftNotOpen,
     SegmentTooSmall,
     TemplateNotLive,
 )
@@ -101,6 +102,7 @@ async def get_list(call: Call, list_id: int) -> Reply:
         RecipientListNotReady,
         SegmentNotFound,
         SegmentTooSmall,
+        SegmentGiftNotOpen,
     ),
 )
 async def order_job(call: Call, body: GrantJobRequest, query: SimulateQuery) -> Reply:
@@ -147,7 +149,7 @@ async def get_job(call: Call, job_id: int) -> Reply:
     summary="批准批量发放",
     replies={200: GrantJobDetailReply},
     caller=Callers.admin("grant.approve"),
-    errors=(GrantJobNotFound, WrongStatus, SecondPersonRequired),
+    errors=(GrantJobNotFound, WrongStatus, SecondPersonRequired, SegmentGiftNotOpen),
 )
 async def approve_job(call: Call, job_id: int) -> Reply:
     """By somebody else than who ordered it; it starts within seconds."""

@@ -90,6 +90,7 @@ def template_version_reply(version: CouponTemplateVersion, text: str) -> CouponT
         stacking_group=version.stacking_group, most_per_order=version.most_per_order, goods_name=version.goods_name,
         goods_quantity=version.goods_quantity, notice=version.notice, void_window_s=version.void_window_s,
         grace_days=version.grace_days, return_stock=version.return_stock, claimable=version.claimable,
+        by_lottery=version.by_lottery,
     )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from server.incentives.errors import (
     DraftOpen,
     ExportTooLarge,
     LimitNotCounted,
+    PlaceUnknown,
     RevisionChanged,
     TemplateNotFound,
     WrongStatus,
@@ -41,7 +42,7 @@ router = Router(prefix="/api/admin/v1", tag="管理 · 优惠券模板")
     query=WriteQuery,
     replies={200: CouponTemplateReply, 201: CouponTemplateReply},
     caller=Callers.admin("template.edit"),
-    errors=(LimitNotCounted,),
+    errors=(LimitNotCounted, PlaceUnknown),
 )
 async def create_template(call: Call, body: CouponTemplateRequest, query: WriteQuery) -> Reply:
     """A draft; it costs nothing until somebody else approves it. Simulated, the answer is 200."""
@@ -111,7 +112,7 @@ async def get_template(call: Call, template_id: int) -> Reply:
     query=RevisionQuery,
     replies={200: CouponTemplateReply},
     caller=Callers.admin("template.edit"),
-    errors=(TemplateNotFound, AlreadyLive, RevisionChanged, BudgetFixed, LimitNotCounted),
+    errors=(TemplateNotFound, AlreadyLive, RevisionChanged, BudgetFixed, LimitNotCounted, PlaceUnknown),
 )
 async def edit_template(call: Call, body: CouponTemplateRequest, query: RevisionQuery, template_id: int) -> Reply:
     """Replaces the version that is worked on; one under review goes back to draft, and whoever edits may not
@@ -127,7 +128,7 @@ async def edit_template(call: Call, body: CouponTemplateRequest, query: Revision
     query=WriteQuery,
     replies={200: CouponTemplateReply, 201: CouponTemplateReply},
     caller=Callers.admin("template.edit"),
-    errors=(TemplateNotFound, WrongStatus, DraftOpen, BudgetFixed, LimitNotCounted),
+    errors=(TemplateNotFound, WrongStatus, DraftOpen, BudgetFixed, LimitNotCounted, PlaceUnknown),
 )
 async def revise_template(call: Call, body: CouponTemplateRequest, query: WriteQuery, template_id: int) -> Reply:
     """A change of what runs: a draft beside it that goes through the same review. Its budgets are left out; only
@@ -157,6 +158,7 @@ def _draft(body: CouponTemplateRequest) -> TemplateDraft:
         notice=body.notice.strip(),
         void_window_s=body.void_window_s, grace_days=body.grace_days, return_stock=body.return_stock,
         budget_fen=body.budget_fen, claimable=body.claimable,
+        by_lottery=body.by_lottery,
     )  # fmt: skip
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import msgspec
 
+from server.incentives.budgets import STOCK_CACHE_S
 from server.incentives.commands import CampaignDraft, Signed, check_comes
 from server.incentives.course import Course, View
 from server.incentives.drafting import Draft
@@ -16,13 +20,21 @@ from server.incentives.limits import person_limits, scoped_limits
 from server.incentives.models import Campaign, CampaignVersion
 from server.incentives.names import check_known, names_of
 from server.incentives.rows import Kind
-from server.incentives.rules import Rule
+from server.incentives.rules import Names, Rule
 from server.incentives.wording import campaign_text
 from server.kit.clock import Clock
 from server.kit.db import fetch
 from wallet import EarnTerms, Vault
 
 SHOWN_TO_RESIDENTS = 100
+_LIVE = """
+SELECT v.id, b.id AS budget_id,
+  (SELECT min(o.starts_at) FROM campaign_version o WHERE o.campaign_id = c.id AND o.live_at IS NOT NULL) AS began_at
+FROM campaign c JOIN campaign_version v ON v.id = c.live_version
+LEFT JOIN budget b ON b.campaign_id = c.id AND b.unit = 'points'
+WHERE c.status IN ('active', 'scheduled') AND v.ends_at > $1
+ORDER BY v.ends_at, c.id LIMIT $2
+"""
 CAMPAIGNS = Kind("campaign", "campaign_id", Campaign, CampaignVersion, CampaignNotFound)
 
 CampaignView = View[Campaign, CampaignVersion]
@@ -30,12 +42,16 @@ CampaignView = View[Campaign, CampaignVersion]
 
 @dataclass(frozen=True, slots=True)
 class LiveCampaign:
-    """A campaign that gives now, by its live version."""
+    """A campaign that gives now, by its live version. `names`: what its rule mentions is called; `began_at`: whatever
+    version; `budget_id`: of its points, None where it gives none."""
 
     id: int
     version: CampaignVersion
     terms_text: str
     points: int
+    names: Names
+    began_at: datetime
+    budget_id: int | None
 
 
 class CampaignService(Course[Campaign, CampaignVersion]):
@@ -43,12 +59,17 @@ class CampaignService(Course[Campaign, CampaignVersion]):
 
     def __init__(self, *, vault: Vault, clock: Clock) -> None:
         super().__init__(kind=CAMPAIGNS, vault=vault, clock=clock)
+        self._listed: tuple[float, list[LiveCampaign]] | None = None
+        self._one_reader = asyncio.Lock()
 
     async def texts(self, versions: Sequence[CampaignVersion]) -> list[str]:
         """What each version promises, in Chinese."""
         rules = [msgspec.convert(version.rule, Rule) for version in versions]
         names = await names_of(rules, self._clock.today())
         return [campaign_text(version, self._clock.zone, names) for version in versions]
+
+    def _forget(self) -> None:
+        self._listed = None
 
     async def _check(self, draft: Draft) -> None:
         await super()._check(draft)
@@ -64,21 +85,29 @@ class CampaignService(Course[Campaign, CampaignVersion]):
         return await super().approve(row_id, signed, revision)
 
     async def live(self) -> list[LiveCampaign]:
-        """The campaigns that give now, soonest to end first; at most 100."""
+        """The campaigns that give now, soonest to end first; at most 100, at most a second old."""
+        async with self._one_reader:
+            known = self._listed
+            if known is None or time.monotonic() - known[0] > STOCK_CACHE_S:
+                self._listed = known = (time.monotonic(), await self._read_live())
+            listed = known[1]
         now = self._clock.now()
-        rows = await fetch(
-            "SELECT v.id FROM campaign c JOIN campaign_version v ON v.id = c.live_version"
-            " WHERE c.status IN ('active', 'scheduled') AND v.starts_at <= $1 AND v.ends_at > $1"
-            " ORDER BY v.ends_at, c.id LIMIT $2",
-            now,
-            SHOWN_TO_RESIDENTS,
-        )
+        return [one for one in listed if one.version.starts_at <= now < one.version.ends_at]
+
+    async def _read_live(self) -> list[LiveCampaign]:
+        rows = await fetch(_LIVE, self._clock.now(), SHOWN_TO_RESIDENTS)
         found = {one.id: one for one in await CampaignVersion.filter(id__in=[row["id"] for row in rows])}
-        versions = [found[row["id"]] for row in rows]
+        rules = {id: msgspec.convert(version.rule, Rule) for id, version in found.items()}
+        names = await names_of(rules.values(), self._clock.today())
         return [
-            LiveCampaign(version.campaign_id, version, text, most_points(msgspec.convert(version.rule, Rule)))
-            for version, text in zip(versions, await self.texts(versions), strict=True)
-        ]
+            LiveCampaign(
+                id=version.campaign_id, version=version, terms_text=campaign_text(version, self._clock.zone, names),
+                points=most_points(rules[version.id]), names=names, began_at=row["began_at"],
+                budget_id=row["budget_id"],
+            )
+            for row in rows
+            for version in [found[row["id"]]]
+        ]  # fmt: skip
 
     async def _put_terms(self, row: Campaign, version: CampaignVersion, budgets: dict[str, int]) -> None:
         points = most_points(msgspec.convert(version.rule, Rule))

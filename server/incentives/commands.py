@@ -174,7 +174,8 @@ class TemplateDraft:
     """A version of a coupon template as its editor wants it. `stock`: coupons; `budget_fen`: by default enough for
     all of them; a later version leaves both out. `merchant_bp`: by default what platform and sponsor do not bear.
     `goods_name`: of an exchange, else the title names what is given. `grace_days`: the least life after a void;
-    `claimable`: residents may claim it themselves; a coupon that is only given has no price. Other fields as in
+    `claimable`: residents may claim it themselves; a coupon that is only given has no price. `by_lottery`: it is drawn
+    among those who register, and so not claimable, whatever is stated. Other fields as in
     `models.CouponTemplateVersion`."""
 
     title: str
@@ -209,6 +210,7 @@ class TemplateDraft:
     return_stock: bool = False
     budget_fen: int | None = None
     claimable: bool = True
+    by_lottery: bool = False
 
     def check(self) -> None:
         """Raise InvalidField for the first field that cannot be."""
@@ -220,7 +222,7 @@ class TemplateDraft:
             _within("stock", self.stock, 1, MAX_PLANNED)
         self._check_worth()
         self._check_shares()
-        _within("price_points", self.price_points, 0, MAX_PRICE_POINTS if self.claimable else 0)
+        _within("price_points", self.price_points, 0, MAX_PRICE_POINTS if self.is_claimed() else 0)
         check_limits(self.limits, ("issue", "redeem"))
         _within("void_window_s", self.void_window_s, 0, MAX_VOID_WINDOW_S)
         _within("grace_days", self.grace_days, 0, MAX_GRACE_DAYS)
@@ -276,6 +278,10 @@ class TemplateDraft:
         if self.notice:
             _filled("notice", self.notice, 300)
 
+    def is_claimed(self) -> bool:
+        """Whether residents claim it, the first who come."""
+        return self.claimable and not self.by_lottery
+
     def share_fen(self) -> int:
         """The most that can be paid for one coupon, by platform and sponsor together, in fen, rounded up."""
         worth = self.cap_fen if self.kind == "discount" else self.face_value_fen
@@ -287,14 +293,14 @@ class TemplateDraft:
             "title", "document", "kind", "starts_at", "ends_at", "face_value_fen", "pay_bp", "cap_fen", "threshold_fen",
             "price_points", "starts_after_days", "valid_days", "valid_from", "valid_until", "stacking_group",
             "most_per_order", "goods_name", "goods_quantity", "notice", "void_window_s", "grace_days", "return_stock",
-            "claimable",
+            "by_lottery",
         )  # fmt: skip
         # Who has nothing to pay bears nothing: the vault demands a money budget of every other.
         platform_bp, sponsor_bp = (self.platform_bp, self.sponsor_bp) if self.share_fen() else (0, 0)
         return {name: getattr(self, name) for name in names} | {
             "merchants": sorted(self.merchants), "stores": sorted(self.stores),
             "windows": [msgspec.to_builtins(one) for one in self.windows],
-            "limits": [msgspec.to_builtins(one) for one in self.limits],
+            "limits": [msgspec.to_builtins(one) for one in self.limits], "claimable": self.is_claimed(),
             "platform_bp": platform_bp, "sponsor_bp": sponsor_bp, "merchant_bp": WHOLE_BP - platform_bp - sponsor_bp,
         }  # fmt: skip
 

@@ -5,8 +5,9 @@ The awards of a person and a campaign are counted one after another, and one abo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from tortoise.backends.base.client import BaseDBAsyncClient
@@ -60,6 +61,12 @@ def period_days(period: str, day: date) -> tuple[date | None, date | None]:
             return first, (first + timedelta(days=31)).replace(day=1)
         case _:
             return None, None
+
+
+def period_of(limit: Mapping[str, Any], at: datetime, zone: ZoneInfo) -> tuple[datetime | None, datetime | None]:
+    """From which instant and before which the period of a limit around an instant lies."""
+    first, following = period_days(limit["period"], at.astimezone(zone).date())
+    return midnight(first, zone), midnight(following, zone)
 
 
 def midnight(day: date | None, zone: ZoneInfo) -> datetime | None:

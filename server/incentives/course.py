@@ -229,7 +229,14 @@ class Course(ABC, Generic[L, V]):
         async def seen(tx: BaseDBAsyncClient) -> Seen[L, V]:
             return await self._look(await act(tx), tx)
 
-        return await self._view(*await write(signed, seen, follow=self._tell, pretend=self._pretend))
+        try:
+            return await self._view(*await write(signed, seen, follow=self._tell, pretend=self._pretend))
+        finally:
+            self._forget()
+
+    @abstractmethod
+    def _forget(self) -> None:
+        """Read the lists for residents anew: who changes something here sees it here at once."""
 
     async def _tell(self, seen: Seen[L, V]) -> Seen[L, V]:
         row = seen[0]

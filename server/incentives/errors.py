@@ -76,6 +76,24 @@ class AlreadyOver(AppError):
     code, status, message = "already_over", 409, "结束时间已过，请先调整活动时间"
 
 
+class PlaceUnknown(AppError):
+    """A coupon that could be used nowhere would be a promise that nobody keeps."""
+
+    code, status, message = "place_unknown", 400, "所选的商户或门店不存在"
+
+
+class WaitingRoom(AppError):
+    """More people claim than there is room for. Nothing was done; `Retry-After` differs from one to the next."""
+
+    code, status, message = "waiting_room", 503, "排队人数较多，请稍候再试，无需反复点击"
+
+
+class ClaimedByLottery(AppError):
+    """Of these coupons winners are drawn; being fast is no way to one."""
+
+    code, status, message = "claimed_by_lottery", 409, "该优惠券通过抽签发放，请在抽签报名期间报名"
+
+
 class CouponNotFound(AppError):
     code, status, message = "coupon_not_found", 404, "未找到该优惠券"
 

@@ -17,6 +17,7 @@ from server.incentives.models import CampaignVersion, CouponTemplateVersion
 from server.kit.errors import InvalidField
 from server.people.attributes import profiles_of
 from wallet import PersonLimit, ScopedLimit
+from wallet.directories import Directory
 
 MAX_LIMITS = 8
 MAX_CAP = 1_000_000_000_000
@@ -107,19 +108,26 @@ class Homes:
     def __init__(self, versions: type[CampaignVersion] | type[CouponTemplateVersion]) -> None:
         self._versions = versions
         self._by_town: dict[int, bool] = {}
+        self._asked = Directory[int](self._read)
 
     async def town(self, version_id: int, resident_id: int, at: datetime) -> str | None:
         """The resident's town at an instant; None when it is not known, or nothing of this version asks for it."""
         asks = self._by_town.get(version_id)
         if asks is None:
-            version = await self._versions.get_or_none(id=version_id)
-            limits = [] if version is None else version.limits
-            asks = any(one["scope"] == "town" and one["action"] != "redeem" for one in limits)
-            if version is not None and version.approved_at is not None:  # from here on it never changes
-                if len(self._by_town) >= KEPT:
-                    self._by_town.clear()
-                self._by_town[version_id] = asks
+            _, asks = await self._asked.find(version_id)
         if not asks:
             return None
         profile = (await profiles_of([resident_id], at)).get(resident_id)
         return profile.town if profile is not None else None
+
+    async def _read(self, version_ids: list[int]) -> list[tuple[int, bool]]:
+        """Once for a whole crowd, who goes on in the order in which it came."""
+        found = dict.fromkeys(version_ids, False)
+        for version in await self._versions.filter(id__in=version_ids):
+            asks = any(one["scope"] == "town" and one["action"] != "redeem" for one in version.limits)
+            found[version.id] = asks
+            if version.approved_at is not None:  # from here on it never changes
+                if len(self._by_town) >= KEPT:
+                    self._by_town.clear()
+                self._by_town[version.id] = asks
+        return list(found.items())

@@ -171,7 +171,7 @@ class CouponTemplateVersion(Version):
     `stacking_group`: of which one order carries at most `most_per_order`; `goods_name`, `goods_quantity`: what an
     exchange gives, by default one of the title; `notice`: what else one must know; `grace_days`: the least life of a
     coupon that a void gives back; `claimable`: residents may claim it themselves, else it is only given (grants,
-    voucher codes, prizes).
+    voucher codes, prizes); `by_lottery`: not claimable, residents are told to register for the lottery it is drawn in.
     """
 
     template: fields.ForeignKeyRelation[CouponTemplate] = fields.ForeignKeyField(
@@ -202,6 +202,7 @@ class CouponTemplateVersion(Version):
     grace_days = fields.IntField(default=0)
     return_stock = fields.BooleanField(default=False)
     claimable = fields.BooleanField(default=True)
+    by_lottery = fields.BooleanField(default=False)
 
     template_id: int
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any
 
+from server.incentives.errors import PlaceUnknown
 from server.incentives.rules import Names, Rule, RuleRefused, mentions
 from server.kit.db import fetch
 from server.people.city_lists import bands_on, merchant_categories, towns
@@ -14,6 +15,9 @@ _TEMPLATES = """
 SELECT DISTINCT ON (template_id) template_id AS id, title FROM coupon_template_version
 WHERE template_id = ANY($1::bigint[]) ORDER BY template_id, live_at DESC NULLS LAST, number DESC
 """
+
+_MERCHANTS = "SELECT id FROM merchant WHERE id = ANY($1::bigint[])"
+_STORES = "SELECT id FROM store WHERE id = ANY($1::bigint[])"
 
 
 async def names_of(rules: Iterable[Rule], today: date) -> Names:
@@ -49,3 +53,13 @@ async def check_known(rule: Rule, today: date) -> None:
         raise RuleRefused("rule.condition", f"没有这个信用等级：{'、'.join(sorted(unknown))}")
     if named.towns and (unknown := named.towns - set(await towns())):
         raise RuleRefused("rule.condition", f"没有这个镇街：{'、'.join(sorted(unknown))}")
+
+
+async def check_places(merchants: Sequence[int], stores: Sequence[int]) -> None:
+    """Raise PlaceUnknown for the first merchant or store that does not exist, by its place in the list."""
+    for field, sql, ids in (("merchants", _MERCHANTS, merchants), ("stores", _STORES, stores)):
+        if ids:
+            known = {row["id"] for row in await fetch(sql, list(ids))}
+            for place, id in enumerate(ids):
+                if id not in known:
+                    raise PlaceUnknown(field=f"{field}[{place}]")

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from server.incentives.budgets import STOCK_CACHE_S, BudgetBoard
-from server.incentives.commands import WHOLE_BP
+from server.incentives.commands import WHOLE_BP, TemplateDraft
 from server.incentives.course import Course, View
+from server.incentives.drafting import Draft
 from server.incentives.errors import TemplateNotFound
 from server.incentives.limits import Homes, person_limits, scoped_limits
 from server.incentives.models import CouponTemplate, CouponTemplateVersion
+from server.incentives.names import check_places
 from server.incentives.rows import EDITABLE, Kind
 from server.incentives.usable import in_vault, usable_times
 from server.incentives.wording import benefit_text, template_text
 from server.kit.clock import Clock
 from server.kit.db import fetch
 from wallet import CouponTerms, Vault
+from wallet.directories import Directory
 
 TERMS_KEPT = 10_000
-SHOWN_TO_RESIDENTS = 100
+SHOWN_TO_RESIDENTS, OFFERED_MOST = 100, 1_000
+
+_OFFERED = """
+SELECT t.id AS template_id, t.status, v.id, b.id AS budget_id
+FROM coupon_template t JOIN coupon_template_version v ON v.id = t.live_version
+JOIN budget b ON b.template_id = t.id AND b.unit = 'coupons'
+WHERE t.status IN ('active', 'scheduled', 'paused') AND v.ends_at > $1 AND (v.claimable OR v.by_lottery)
+ORDER BY v.ends_at, t.id LIMIT $2
+"""
 
 
 TEMPLATES = Kind("coupon_template", "template_id", CouponTemplate, CouponTemplateVersion, TemplateNotFound)
@@ -48,6 +60,7 @@ class Benefit:
     stores: tuple[int, ...]
     stacking_group: str | None
     void_window_s: int
+    by_lottery: bool
 
     @property
     def needs_order_amount(self) -> bool:
@@ -69,6 +82,18 @@ class Claimable:
     left: int
 
 
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A template that is shown to residents: claimed by them, or drawn among them. status: scheduled | active |
+    paused; `budget_id`: of its coupons."""
+
+    template_id: int
+    status: str
+    version: CouponTemplateVersion
+    benefit: Benefit
+    budget_id: int
+
+
 class TemplateService(Course[CouponTemplate, CouponTemplateVersion]):
     """What administrators do with coupon templates, and what others read of them."""
 
@@ -78,35 +103,76 @@ class TemplateService(Course[CouponTemplate, CouponTemplateVersion]):
         self._board = BudgetBoard(vault)
         self._benefits: dict[int, Benefit] = {}
         self._terms: dict[int, tuple[float, int]] = {}
-        self._listed: tuple[float, list[tuple[CouponTemplateVersion, int]]] | None = None
+        self._lives = Directory[int](self._read_lives)
+        self._one_reader = asyncio.Lock()
+        self._listed: tuple[float, list[Offered]] | None = None
 
     async def texts(self, versions: Sequence[CouponTemplateVersion]) -> list[str]:
         """What each version promises, in Chinese."""
         return [template_text(version, self._clock.zone) for version in versions]
 
+    def _forget(self) -> None:
+        self._listed = None
+
+    async def _check(self, draft: Draft) -> None:
+        await super()._check(draft)
+        if isinstance(draft, TemplateDraft):
+            await check_places(draft.merchants, draft.stores)
+
     async def live_terms(self, template_id: int) -> int:
         """The terms under which this template is claimed now, at most a second old; 0: there are none."""
         known = self._terms.get(template_id)
-        now = time.monotonic()
-        if known is None or now - known[0] > STOCK_CACHE_S:
-            row = await CouponTemplate.get_or_none(id=template_id)
-            if len(self._terms) >= TERMS_KEPT:
-                self._terms.clear()
-            known = self._terms[template_id] = (now, (row and row.live_version) or 0)
+        if known is None or time.monotonic() - known[0] > STOCK_CACHE_S:
+            known = await self._lives.find(template_id)
         return known[1]
+
+    async def _read_lives(self, template_ids: list[int]) -> list[tuple[int, int]]:
+        """Once for a whole crowd, who goes on in the order in which it came."""
+        now = time.monotonic()
+        rows = await fetch("SELECT id, live_version FROM coupon_template WHERE id = ANY($1::bigint[])", template_ids)
+        found = dict.fromkeys(template_ids, 0) | {row["id"]: row["live_version"] or 0 for row in rows}
+        if len(self._terms) + len(found) > TERMS_KEPT:
+            self._terms.clear()
+        self._terms |= {id: (now, terms) for id, terms in found.items()}
+        return list(found.items())
 
     async def town_for(self, terms_id: int, resident_id: int) -> str | None:
         """Where the resident lives now, when these terms limit what each town may have."""
         return await self._homes.town(terms_id, resident_id, self._clock.now()) if terms_id else None
 
+    async def offered(self) -> list[Offered]:
+        """What residents are shown, what is claimed later included, soonest to end first; at most 1,000, at most a
+        second old."""
+        async with self._one_reader:
+            known = self._listed
+            if known is None or time.monotonic() - known[0] > STOCK_CACHE_S:
+                self._listed = known = (time.monotonic(), await self._read_offered())
+            listed = known[1]
+        now = self._clock.now()
+        return [one for one in listed if now < one.version.ends_at]
+
     async def claimable(self) -> list[Claimable]:
         """What residents can claim now, soonest to end first; at most 100, at most a second old."""
-        if self._listed is None or time.monotonic() - self._listed[0] > STOCK_CACHE_S:
-            self._listed = (time.monotonic(), await self._read_claimable())
         now = self._clock.now()
-        shown = [(version, budget) for version, budget in self._listed[1] if version.starts_at <= now < version.ends_at]
-        left = await self._board.left([budget for _, budget in shown])
-        return [Claimable(version, self._benefit_of(version), left.get(budget, 0)) for version, budget in shown]
+        shown = [
+            one for one in await self.offered()
+            if one.version.claimable and one.status != "paused" and one.version.starts_at <= now
+        ][:SHOWN_TO_RESIDENTS]  # fmt: skip
+        left = await self.left([one.budget_id for one in shown])
+        return [Claimable(one.version, one.benefit, left.get(one.budget_id, 0)) for one in shown]
+
+    async def left(self, budget_ids: list[int]) -> dict[int, int]:
+        """Coupons left by budget, at most a second old."""
+        return await self._board.left(budget_ids)
+
+    async def benefits(self, terms_ids: Iterable[int]) -> dict[int, Benefit]:
+        """What coupons under several terms give; those that are not known yet are read together."""
+        wanted = set(terms_ids)
+        unknown = wanted - self._benefits.keys()
+        if unknown:
+            for version in await CouponTemplateVersion.filter(id__in=list(unknown)).exclude(status__in=EDITABLE):
+                self._benefit_of(version)
+        return {id: self._benefits[id] for id in wanted if id in self._benefits}
 
     async def benefit(self, terms_id: int) -> Benefit:
         """What coupons under these terms give; read once per process. Raises TemplateNotFound."""
@@ -126,22 +192,21 @@ class TemplateService(Course[CouponTemplate, CouponTemplateVersion]):
                 face_value_fen=version.face_value_fen, pay_bp=version.pay_bp, cap_fen=version.cap_fen,
                 threshold_fen=version.threshold_fen, price_points=version.price_points,
                 merchants=tuple(version.merchants), stores=tuple(version.stores), stacking_group=version.stacking_group,
-                void_window_s=version.void_window_s,
+                void_window_s=version.void_window_s, by_lottery=version.by_lottery,
             )  # fmt: skip
         return self._benefits[version.id]
 
-    async def _read_claimable(self) -> list[tuple[CouponTemplateVersion, int]]:
-        rows = await fetch(
-            "SELECT v.id, b.id AS budget_id FROM coupon_template t"
-            " JOIN coupon_template_version v ON v.id = t.live_version"
-            " JOIN budget b ON b.template_id = t.id AND b.unit = 'coupons'"
-            " WHERE t.status IN ('active', 'scheduled') AND v.ends_at > $1 AND v.claimable"
-            " ORDER BY v.ends_at, t.id LIMIT $2",
-            self._clock.now(),
-            SHOWN_TO_RESIDENTS,
-        )
-        versions = {one.id: one for one in await CouponTemplateVersion.filter(id__in=[row["id"] for row in rows])}
-        return [(versions[row["id"]], row["budget_id"]) for row in rows]
+    async def _read_offered(self) -> list[Offered]:
+        rows = await fetch(_OFFERED, self._clock.now(), OFFERED_MOST)
+        kept = {} if self._listed is None else {one.version.id: one.version for one in self._listed[1]}
+        fresh = [row["id"] for row in rows if row["id"] not in kept]  # a live version says the same for ever
+        if fresh:
+            kept |= {one.id: one for one in await CouponTemplateVersion.filter(id__in=fresh)}
+        return [
+            Offered(row["template_id"], row["status"], kept[row["id"]], self._benefit_of(kept[row["id"]]),
+                    row["budget_id"])
+            for row in rows
+        ]  # fmt: skip
 
     async def _put_terms(self, row: CouponTemplate, version: CouponTemplateVersion, budgets: dict[str, int]) -> None:
         terms = CouponTerms(

@@ -33,13 +33,14 @@ def tenths(pay_bp: int) -> str:
     return f"{whole}{f'.{rest:03d}'.rstrip('0') if rest else ''}折"
 
 
-def _moment(at: datetime, zone: ZoneInfo) -> str:
+def moment_text(at: datetime, zone: ZoneInfo) -> str:
+    """2026年1月1日08:00, by the city's clock."""
     local = at.astimezone(zone)
     return f"{local.year}年{local.month}月{local.day}日{local:%H:%M}"
 
 
 def _period(starts_at: datetime, ends_at: datetime, zone: ZoneInfo) -> str:
-    return f"{_moment(starts_at, zone)}至{_moment(ends_at, zone)}"
+    return f"{moment_text(starts_at, zone)}至{moment_text(ends_at, zone)}"
 
 
 def limits_text(limits: list[dict[str, Any]]) -> list[str]:
@@ -98,7 +99,7 @@ def template_text(template: CouponTemplateVersion, zone: ZoneInfo) -> str:
     """What a resident may expect of a coupon, in Chinese sentences."""
     price = f"使用{template.price_points}积分兑换" if template.price_points else "免费领取"
     if not template.claimable:
-        price = "定向发放，不开放领取"
+        price = "通过抽签发放，凭报名参加，不按先后领取" if template.by_lottery else "定向发放，不开放领取"
     return "；".join(
         [
             benefit_text(template),

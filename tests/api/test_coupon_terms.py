@@ -93,6 +93,7 @@ async def test_every_condition_is_read_back_as_it_was_written(town: Town, consol
         ({"most_per_order": 2}, "most_per_order"),
         ({"goods_name": "米"}, "goods_name"),
         ({"stores": ["7", "7"]}, "stores"),
+        ({"price_points": 5, "by_lottery": True}, "price_points"),
     ],
 )
 async def test_terms_that_cannot_be_are_refused_with_their_field(
@@ -106,6 +107,20 @@ async def test_terms_that_cannot_be_are_refused_with_their_field(
     headers = {"Authorization": f"Bearer {await console.token('editor')}"}
     answer = await console.town.http.post("/api/admin/v1/coupon-templates", json=body, headers=headers)
     refused(answer, 400, "invalid_field", field)
+
+
+async def test_places_that_do_not_exist_are_named(town: Town, console: Console) -> None:
+    now = datetime.now(UTC)
+    body = {
+        "title": "不成", "document": "文", "kind": "amount_off", "stock": 5, "face_value_fen": 300,
+        "starts_at": now.isoformat(), "ends_at": (now + timedelta(days=9)).isoformat(),
+    }  # fmt: skip
+    headers = {"Authorization": f"Bearer {await console.token('editor')}"}
+    for places, field in (
+        ({"stores": [town.stores[GYM_STORE], "999999"]}, "stores[1]"), ({"merchants": ["999999"]}, "merchants[0]")
+    ):  # fmt: skip
+        answer = await console.town.http.post("/api/admin/v1/coupon-templates", json=body | places, headers=headers)
+        refused(answer, 400, "place_unknown", field)
 
 
 async def test_outside_its_hours_a_code_is_told_when_it_can_be_used_and_stays_good(

@@ -11,7 +11,13 @@ import pytest_asyncio
 from tortoise.exceptions import IntegrityError
 
 from server.incentives.errors import SecondPersonRequired, WrongStatus
-from server.incentives.grants.errors import RecipientListEmpty, RecipientListNotReady, SegmentTooSmall, TemplateNotLive
+from server.incentives.grants.errors import (
+    RecipientListEmpty,
+    RecipientListNotReady,
+    SegmentGiftNotOpen,
+    SegmentTooSmall,
+    TemplateNotLive,
+)
 from server.incentives.grants.jobs import KIND, Order
 from server.incentives.grants.models import CouponGrant, GrantJob, RecipientList
 from server.incentives.limits import Limit
@@ -212,6 +218,20 @@ async def test_a_segment_s_job_gives_to_those_who_were_of_it_when_it_was_approve
     assert (done.status, done.recipients, done.owed, done.posted) == ("finished", 15, 15, 15)
     assert await coupons_of([*people, *late]) == dict.fromkeys(people, 1)
     assert await services.segment_snapshots.members(done.snapshot_id) == people
+
+
+async def test_what_a_personal_segment_is_given_others_can_claim(services: Services) -> None:
+    await fetch("INSERT INTO interest VALUES ('sport', '运动', 1, true) ON CONFLICT DO NOTHING")
+    segment = (await services.segments.create("爱运动", {"interests": ["sport"]}, MAKER)).row.id
+    closed, open_ = await live_template(services, claimable=False), await live_template(services)
+    with pytest.raises(SegmentGiftNotOpen):
+        await services.grant_jobs.order(Order(closed, None, 5, DOCUMENT, segment_id=segment), MAKER)
+    plain = (await services.segments.create("全体", {}, MAKER)).row.id
+    ordered_closed = await services.grant_jobs.order(Order(closed, None, 5, DOCUMENT, segment_id=plain), MAKER)
+    await services.segments.edit(plain, "全体", {"interests": ["sport"]}, MAKER)
+    with pytest.raises(SegmentGiftNotOpen):
+        await services.grant_jobs.approve(ordered_closed.row.id, CHECKER)
+    await services.grant_jobs.order(Order(open_, None, 5, DOCUMENT, segment_id=segment), MAKER)
 
 
 async def test_a_segment_of_too_few_is_given_nothing(services: Services) -> None:

@@ -15,7 +15,20 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from server.incentives.rules import CHINA, Case, Rule, RuleRefused, Told, check, explain, judge, read, reasons, text
+from server.incentives.rules import (
+    CHINA,
+    Case,
+    Rule,
+    RuleRefused,
+    Told,
+    barred_by,
+    check,
+    explain,
+    judge,
+    read,
+    reasons,
+    text,
+)
 from server.incentives.rules.judge import Node, climbed, shortest
 from server.incentives.rules.language import AllOf, AnyOf, Condition, GivePointsPer, Not, ThisPeriod, Tier, Weekly
 from server.incentives.rules.needs import need_of_effect, needs
@@ -99,6 +112,16 @@ def test_an_explanation_always_agrees_with_the_decision(both: tuple[Rule, Case])
     assert decision.granted or decision.points == 0
     assert decision.points >= 0
     msgspec.json.encode([told, reasons(decision)])
+
+
+@by_chance
+@given(judged())
+def test_who_is_told_that_something_bars_him_gets_nothing_whatever_he_does(both: tuple[Rule, Case]) -> None:
+    rule, case = both
+    assume(all(not isinstance(value, int) or value >= 0 for value in case.attributes.values()))
+    standing = judge(rule, replace(case, fact=None, attributes={}, merchant_category=None))
+    told = [one.text for one in barred_by(standing)]
+    assert not (told and judge(rule, case).granted), told
 
 
 @by_chance

@@ -76,6 +76,7 @@ ALTER TABLE coupon_template_version
     ADD CONSTRAINT coupon_template_version_windows CHECK (jsonb_typeof(windows) = 'array' AND jsonb_array_length(windows) <= 16),
     ADD CONSTRAINT coupon_template_version_orders CHECK (most_per_order BETWEEN 1 AND 100
         AND (stacking_group IS NOT NULL OR most_per_order = 1) AND (length(btrim(stacking_group)) > 0) IS NOT FALSE),
+    ADD CONSTRAINT coupon_template_version_drawn CHECK (NOT (by_lottery AND claimable)),
     ADD CONSTRAINT coupon_template_version_goods CHECK ((goods_quantity > 0) = (goods_name <> '')
         AND goods_quantity BETWEEN 0 AND 1000 AND (kind = 'exchange' OR goods_quantity = 0));
 

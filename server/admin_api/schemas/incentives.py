@@ -62,7 +62,8 @@ class CouponTemplateRequest(Struct, frozen=True, forbid_unknown_fields=True):
     `goods_name`, `goods_quantity`: what an exchange gives; `notice`: what else one must know. `stock` and `budget_fen`
     (by default enough for the whole stock) are planned once: a later version leaves them out. `limits`: by default one
     per person; `grace_days`: a coupon that a void gives back lives at least so long; `claimable`: residents may claim
-    it themselves, else it is only given: by a grant job, for a voucher code, as a prize."""
+    it themselves, else it is only given: by a grant job, for a voucher code, as a prize. `by_lottery`: never the first
+    who come, but winners who are drawn among those who register; it is not claimable then."""
 
     title: Title
     document: Document
@@ -96,6 +97,7 @@ class CouponTemplateRequest(Struct, frozen=True, forbid_unknown_fields=True):
     return_stock: bool = False
     budget_fen: Positive | None = None
     claimable: bool = True
+    by_lottery: bool = False
 
 
 class RejectRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -218,6 +220,7 @@ class CouponTemplateVersionReply(VersionReply, frozen=True, kw_only=True):
     grace_days: int
     return_stock: bool
     claimable: bool
+    by_lottery: bool
 
 
 class CampaignReply(LifeReply, frozen=True, kw_only=True, omit_defaults=True):

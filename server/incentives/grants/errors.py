@@ -29,6 +29,13 @@ class SegmentTooSmall(AppError):
     code, status, message = "segment_too_small", 409, "该人群人数过少，不能按人群发放"
 
 
+class SegmentGiftNotOpen(AppError):
+    """Who does not want to be picked by his profile finds the same stock (guard rail 12)."""
+
+    code, status = "segment_gift_not_open", 409
+    message = "按等级或兴趣选出的人群，只能发放居民也可自行领取的优惠券"
+
+
 class TemplateNotLive(AppError):
     """Coupons can be given only of a template that is approved and running."""
 

@@ -21,7 +21,13 @@ from server.incentives.commands import Signed
 from server.incentives.effects import most_fen
 from server.incentives.errors import SecondPersonRequired, TemplateNotFound, WrongStatus
 from server.incentives.grants.desk import GrantDesk, Owed
-from server.incentives.grants.errors import GrantJobNotFound, RecipientListNotReady, SegmentTooSmall, TemplateNotLive
+from server.incentives.grants.errors import (
+    GrantJobNotFound,
+    RecipientListNotReady,
+    SegmentGiftNotOpen,
+    SegmentTooSmall,
+    TemplateNotLive,
+)
 from server.incentives.grants.lists import RecipientLists, members_after
 from server.incentives.grants.models import GrantJob
 from server.incentives.models import Budget, CouponTemplate, CouponTemplateVersion
@@ -151,7 +157,11 @@ class GrantJobs:
         return JobView(row, {})
 
     async def approve(self, job_id: int, signed: Signed) -> JobView:
-        """Approve an order and start it; refused to whoever ordered it."""
+        """Approve an order and start it; refused to whoever ordered it, and with SegmentGiftNotOpen when its segment
+        was changed meanwhile."""
+        asked = await GrantJob.get_or_none(id=job_id)
+        if asked is not None and asked.segment_id is not None:
+            await self._check_gift(await CouponTemplate.get(id=asked.template_id), asked.segment_id)
         async with transaction() as tx:
             row = await self._lock(tx, job_id)
             if row.created_by == signed.admin_id:
@@ -243,13 +253,19 @@ class GrantJobs:
         if template.status not in RUNNING or template.live_version is None:
             raise TemplateNotLive(field="template_id")
         if order.segment_id is not None:
-            await self._segments.get(order.segment_id)
+            await self._check_gift(template, order.segment_id)
             return template, 0
         assert order.list_id is not None
         chosen = await self._lists.get(order.list_id)
         if chosen.status != "ready":
             raise RecipientListNotReady(field="list_id")
         return template, chosen.taken
+
+    async def _check_gift(self, template: CouponTemplate, segment_id: int) -> None:
+        """What some are picked for by their profile, others must be able to claim. Raises SegmentGiftNotOpen."""
+        segment, terms = await self._segments.get(segment_id), await CouponTemplateVersion.get(id=template.live_version)
+        if segment.definition.personal and not terms.claimable:
+            raise SegmentGiftNotOpen(field="template_id")
 
     async def _write_page(self, tx: BaseDBAsyncClient, task: Task) -> _Page | None:
         """The next page, written down; None when the job is not running any more or has come to its end."""

@@ -16,9 +16,9 @@ from server.incentives.rules.forbidden import forbidden
 from server.incentives.rules.judge import Case, Decision, Node, Person, judge
 from server.incentives.rules.language import Rule
 from server.incentives.rules.needs import Mentions, Need, Needs, Tally, mentions, needs
-from server.incentives.rules.telling import Steps, Told, explain, progress, reasons
+from server.incentives.rules.telling import Steps, Told, barred_by, explain, progress, reasons
 from server.incentives.rules.windows import CHINA, Calendar
-from server.incentives.rules.wording import NO_NAMES, Names, text
+from server.incentives.rules.wording import NO_NAMES, Names, deed_text, text
 
 __all__ = [
     "CHINA",
@@ -38,7 +38,9 @@ __all__ = [
     "Steps",
     "Tally",
     "Told",
+    "barred_by",
     "check",
+    "deed_text",
     "explain",
     "forbidden",
     "judge",

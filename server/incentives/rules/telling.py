@@ -28,6 +28,7 @@ from server.incentives.rules.language import (
     ValueIn,
 )
 from server.incentives.rules.needs import kind_of
+from server.incentives.rules.standing import barriers
 from server.incentives.rules.windows import Opening
 from server.incentives.rules.wording import (
     NO_NAMES,
@@ -69,19 +70,27 @@ def explain(decision: Decision, names: Names = NO_NAMES) -> tuple[Told, ...]:
 
 def reasons(decision: Decision, names: Names = NO_NAMES) -> tuple[Told, ...]:
     """Why the effect is not given: the fewest parts that would have to be otherwise; empty when it is given."""
-    kind = kind_of(decision.rule)
-    found = []
-    for node in decision.why_not():
-        told = _told(node, kind, names)
-        if node.met:
-            told = Told("not", f"不属于以下情形（{told.text}）", False, told.seen, None, (told,))
-        found.append(told)
-    return tuple(found)
+    return _against(decision, decision.why_not(), names)
+
+
+def barred_by(decision: Decision, names: Names = NO_NAMES) -> tuple[Told, ...]:
+    """What keeps somebody from getting the effect whatever he does next; empty when he can do something."""
+    return _against(decision, barriers(decision), names)
 
 
 def progress(decision: Decision, names: Names = NO_NAMES) -> tuple[Told, ...]:
     """The parts that are reached step by step."""
     return tuple(_told(node, kind_of(decision.rule), names) for node in decision.progress())
+
+
+def _against(decision: Decision, nodes: tuple[Node, ...], names: Names) -> tuple[Told, ...]:
+    found = []
+    for node in nodes:
+        told = _told(node, kind_of(decision.rule), names)
+        if node.met:
+            told = Told("not", f"不属于以下情形（{told.text}）", False, told.seen, None, (told,))
+        found.append(told)
+    return tuple(found)
 
 
 def _told(node: Node, kind: str, names: Names) -> Told:

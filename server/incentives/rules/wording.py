@@ -78,6 +78,12 @@ def text(rule: Rule, names: Names = NO_NAMES) -> str:
     return f"{begins}{holds}可获得{effect_text(rule.effect, kind, names)}。"
 
 
+def deed_text(rule: Rule, names: Names = NO_NAMES) -> str:
+    """What is to be done for what, without the conditions."""
+    given = effect_text(rule.effect, kind_of(rule), names)
+    return f"{trigger_text(rule.trigger, names)}时，可获得{given}"
+
+
 def trigger_text(trigger: Trigger, names: Names) -> str:
     """What must happen."""
     if isinstance(trigger, DateTrigger):
