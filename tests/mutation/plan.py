@@ -55,6 +55,7 @@ STAGES: dict[str, tuple[Stage, ...]] = {
             OPERATIONS,
             COUNTER,
             "integration/test_vault_attacks",
+            "integration/test_budget_watch",
             "integration/test_vault_clock",
             "integration/test_vault_keeping",
         ),

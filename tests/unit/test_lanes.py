@@ -4,6 +4,7 @@ tests/concurrency."""
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -245,7 +246,7 @@ async def test_two_lanes_drain_a_queue_in_half_the_time() -> None:
 
 
 async def test_how_long_an_item_and_a_call_take_is_a_running_mean_in_which_the_newest_counts_a_fifth() -> None:
-    lane = await opened(Wire())
+    lane, began = await opened(Wire()), time.monotonic()
     for size in (10, 3, 1):
         await asyncio.gather(*(lane.post(claim(n)) for n in range(size)))
     per_item_s = per_call_s = 0.0
@@ -253,6 +254,7 @@ async def test_how_long_an_item_and_a_call_take_is_a_running_mean_in_which_the_n
         per_item_s += (call.took_s / call.size - per_item_s) / 5
         per_call_s += (call.took_s - per_call_s) / 5
     assert [call.size for call in lane.calls] == [10, 3, 1]
+    assert all(0 <= call.waited_s <= time.monotonic() - began for call in lane.calls)
     assert (lane._per_item_s, lane._per_call_s) == pytest.approx((per_item_s, per_call_s))
     await lane.close()
 
