@@ -172,5 +172,6 @@ add_course(
         lambda call: call.services.campaigns,
         campaign_reply,
         campaign_version_reply,
+        (RuleRefused,),
     )
 )

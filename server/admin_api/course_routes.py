@@ -44,7 +44,7 @@ _APPROVERS: dict[Step, tuple[str, str]] = {
 @dataclass(frozen=True, slots=True)
 class Desk:
     """One kind as the console meets it. `path` as /campaigns, `key` the name of its id in paths, `scope` as
-    campaign."""
+    campaign; `unfit`: why what was fit to be reviewed may not be approved any more."""
 
     router: Router
     path: str
@@ -57,6 +57,7 @@ class Desk:
     service: Callable[[Call], Course[Any, Any]]
     reply: Callable[[Any], Any]
     version_reply: Callable[[Any, str], Any]
+    unfit: tuple[type[AppError], ...] = ()
 
     @property
     def one(self) -> str:
@@ -108,7 +109,7 @@ def _add_review(desk: Desk) -> None:
     desk.router.post(
         f"{desk.one}/approve", summary="批准", query=RevisionQuery, replies={200: desk.reply_kind}, caller=caller,
         description="By somebody else than the last editor. `settling` means that the ledger follows within seconds.",
-        errors=(desk.missing, WrongStatus, SecondPersonRequired, RevisionChanged, AlreadyOver),
+        errors=(desk.missing, WrongStatus, SecondPersonRequired, RevisionChanged, AlreadyOver, *desk.unfit),
     )(_named(desk, "approve", approve))  # fmt: skip
     desk.router.post(
         f"{desk.one}/reject", summary="驳回", body=RejectRequest, query=WriteQuery, replies={200: desk.reply_kind},

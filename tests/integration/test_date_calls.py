@@ -31,13 +31,17 @@ def on(day: date, points: int, condition: dict[str, Any] | None = None) -> dict[
     return {"trigger": {"kind": "date", "on": day.isoformat()}, "condition": condition, "effect": effect}
 
 
-async def campaign(services: Services, document: dict[str, Any]) -> int:
-    """A live campaign of the next 30 days; its id."""
+async def submitted(services: Services, document: dict[str, Any]) -> int:
+    """A campaign of the next 30 days under review; its id."""
     now = services.clock.now()
     draft = CampaignDraft("日期", "澄信办〔2026〕5号", rule_of(document), now, now + timedelta(days=30), 10_000)
     made = await services.campaigns.create(draft, MAKER)
-    await services.campaigns.submit(made.row.id, MAKER)
-    return (await services.campaigns.approve(made.row.id, CHECKER)).row.id
+    return (await services.campaigns.submit(made.row.id, MAKER)).row.id
+
+
+async def campaign(services: Services, document: dict[str, Any]) -> int:
+    """A live one; its id."""
+    return (await services.campaigns.approve(await submitted(services, document), CHECKER)).row.id
 
 
 async def pass_to(services: Services, ledger: Ledger, at: datetime) -> None:
@@ -64,12 +68,14 @@ async def test_a_day_that_campaigns_wait_for_is_told_once_to_those_whom_a_rule_c
         low, middle, high, last, late = await enrol(people, index, as_of=ledger.today() - timedelta(days=1))
         good = {"kind": "all", "of": [{"kind": "band_at_least", "band": "A"}, {"kind": "first_time"}]}
         first = await campaign(services, on(day, 5, good))
-        calls = services.date_calls
+        calls, waiting = services.date_calls, await submitted(services, on(day, 5))
         await pass_to(services, ledger, midnight - timedelta(seconds=30))
         assert (await calls.redrive(), await facts()) == (0, [])
         await pass_to(services, ledger, midnight + timedelta(minutes=7))
-        with pytest.raises(RuleRefused):
-            await campaign(services, on(day, 5))
+        for attempt in (services.campaigns.approve(waiting, CHECKER), submitted(services, on(day, 5))):
+            with pytest.raises(RuleRefused) as refused:
+                await attempt
+            assert refused.value.field == "rule.trigger.on"
         small = DateCalls(clock=services.clock, pace=UNBOUND)
         assert (await calls.redrive(), await small.redrive()) == (1, 0)
         await run_due(services.job_handlers)
