@@ -1,4 +1,4 @@
-"""Days that campaigns wait for: told at their midnight to whom a rule could reach, once each."""
+"""What is told as time goes by: days that campaigns wait for, bands that are reached, points that expire."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from server.incentives.commands import CampaignDraft, rule_of
 from server.incentives.dates import KIND, DateCalls
+from server.incentives.facts import record_fact
 from server.incentives.models import Award, DateCall
 from server.incentives.rules import RuleRefused
 from server.kit.crypto import BlindIndex
@@ -31,17 +32,19 @@ def on(day: date, points: int, condition: dict[str, Any] | None = None) -> dict[
     return {"trigger": {"kind": "date", "on": day.isoformat()}, "condition": condition, "effect": effect}
 
 
-async def submitted(services: Services, document: dict[str, Any]) -> int:
-    """A campaign of the next 30 days under review; its id."""
+async def submitted(services: Services, document: dict[str, Any], days: int = 30, months: int = 24) -> int:
+    """A campaign of the next days under review, with points that live so many months; its id."""
     now = services.clock.now()
-    draft = CampaignDraft("日期", "澄信办〔2026〕5号", rule_of(document), now, now + timedelta(days=30), 10_000)
+    draft = CampaignDraft(
+        "事实", "澄信办〔2026〕5号", rule_of(document), now, now + timedelta(days=days), 10_000, validity_months=months
+    )
     made = await services.campaigns.create(draft, MAKER)
     return (await services.campaigns.submit(made.row.id, MAKER)).row.id
 
 
-async def campaign(services: Services, document: dict[str, Any]) -> int:
+async def campaign(services: Services, document: dict[str, Any], **changes: int) -> int:
     """A live one; its id."""
-    return (await services.campaigns.approve(await submitted(services, document), CHECKER)).row.id
+    return (await services.campaigns.approve(await submitted(services, document, **changes), CHECKER)).row.id
 
 
 async def pass_to(services: Services, ledger: Ledger, at: datetime) -> None:
@@ -163,3 +166,37 @@ async def test_a_band_that_is_reached_is_told_with_its_day_and_paid_once(
         for nobody, missing in ((low, {"fact", "value_in"}), (high, {"value_in"})):
             told = await services.explanations.explain(nobody, rising)
             assert (told.granted, {one.code for one in told.missing}) == (False, missing)
+
+
+async def test_points_that_expire_are_told_and_paid_once(engines: Engines, fresh_database: Database) -> None:
+    async with open_ledger(fresh_database) as ledger, open_jobs(engines, fresh_database) as services:
+        (person,) = await enrol([Person(ledger.now())], BlindIndex(KEY), as_of=ledger.today())
+        lost = {"kind": "amount", "attribute": "points", "at_least": 50}
+        welcome, comfort = (
+            {
+                "trigger": {"kind": "fact", "fact": fact},
+                "condition": asked,
+                "effect": {"kind": "points", "points": count},
+            }
+            for fact, asked, count in (("identity_bound", None, 50), ("points_expired", lost, 6))
+        )
+        await campaign(services, welcome, days=200, months=1)
+        back = await campaign(services, comfort, days=200)
+        async with transaction() as tx:
+            await record_fact(tx, person, "identity_bound", f"resident:{person}", services.clock.now(), {})
+        worker = Worker(services)
+
+        async def has(points: int) -> bool:
+            await worker.values()
+            await worker.relay()
+            (wallet,) = await fetch("SELECT points_avail AS n FROM vault.wallet WHERE owner = $1", person) or [{"n": 0}]
+            return bool(wallet["n"] == points)
+
+        await until("the welcome", lambda: has(50))
+        await pass_to(services, ledger, ledger.now() + timedelta(days=70))
+        while await worker.breakage():
+            pass
+        await until("the comfort", lambda: has(6))
+        assert await Award.filter(campaign_id=back, status="posted").count() == 1
+        told = await services.explanations.explain(person, back)
+        assert (told.granted, [one.text for one in told.missing]) == (True, [])
