@@ -29,6 +29,7 @@ from server.people.ports import RecordFact, WalletPort, WeChatPort
 from server.people.roles import scopes_of
 from server.people.status_cache import StatusCache
 from server.people.tokens import TokenKeys, Tokens, is_genuine, read_refresh, refresh_token, sign_access
+from wallet.directories import Directory
 
 REUSE_GRACE_S = 30
 LOGIN_DAY = "login_day"
@@ -40,10 +41,10 @@ _KINDS: dict[str, CallerKind] = {
     "admin": "admin",
 }
 _STATUS = (
-    "SELECT s.aud, s.subject, s.expires_at, s.revoked_at, s.identity_id, i.resident_id, s.administrator_id,"
+    "SELECT s.id, s.aud, s.subject, s.expires_at, s.revoked_at, s.identity_id, i.resident_id, s.administrator_id,"
     " a.roles::text AS roles, a.disabled_at FROM session s"
     " LEFT JOIN identity i ON i.id = s.identity_id LEFT JOIN administrator a ON a.id = s.administrator_id"
-    " WHERE s.id = $1"
+    " WHERE s.id = ANY($1::uuid[])"
 )
 _log = structlog.get_logger(__name__)
 
@@ -107,6 +108,7 @@ class SessionService:
         self._refresh_ttl_s = refresh_ttl_s
         self._record_fact = record_fact
         self._status: StatusCache[UUID, SessionStatus] = StatusCache(ttl_s=status_ttl_s, size=status_size)
+        self._stored = Directory[UUID](_read_status)
 
     async def log_in(self, code: str) -> LoggedIn:
         """Exchange a `wx.login` code for a session of aud resident. WeChat's session_key is not kept (D26)."""
@@ -281,10 +283,10 @@ class SessionService:
         return rows[0]["id"], rows[0]["resident_id"], rows[0]["login_day"]
 
     async def _load(self, sid: UUID) -> SessionStatus:
-        rows = await fetch(_STATUS, sid)
-        if not rows:
+        found = await self._stored.find(sid)
+        if found is None:
             raise SessionRevoked
-        row = rows[0]
+        row = found[1]
         return SessionStatus(
             aud=row["aud"],
             subject=row["subject"],
@@ -332,6 +334,11 @@ class SessionService:
             refresh_expires_at=session.expires_at,
             session_id=session.id,
         )
+
+
+async def _read_status(sids: list[UUID]) -> list[tuple[UUID, dict[str, Any]]]:
+    """Sessions by their ids: a crowd of strangers asks once."""
+    return [(row["id"], row) for row in await fetch(_STATUS, sids)]
 
 
 def may_repeat(generation: int, current: int, rotated_at: datetime | None, now: datetime) -> bool:
