@@ -17,6 +17,9 @@ from typing import Final
 LONGEST_S: Final = 30
 #: How long a claim is taken to need before that has been measured.
 EACH_S: Final = 0.001
+#: Clients count whole seconds from the moment in which they were turned away, all of them at once: over so many more
+#: they are spread by chance.
+SPREAD_S: Final = 3
 
 
 class WaitingLine:
@@ -33,7 +36,7 @@ class WaitingLine:
         long one claim takes."""
         now = self._clock()
         self._next = max(self._next, now + drain_s) + (each_s or EACH_S)
-        wait_s = self._next - now + self._chance()  # within its second nobody comes together with all others
+        wait_s = self._next - now + SPREAD_S * self._chance()
         if wait_s > LONGEST_S:
             self._next = min(self._next, now + LONGEST_S)
             wait_s = LONGEST_S * (1 + self._chance()) / 2
