@@ -1,9 +1,13 @@
 """What the peers get wrong under load, each by its name and number in the list of defects, over HTTP with real rushes.
 
 The others of the list have their tests where their subject is:
-    26, pretix: an expired card is spent                tests/integration/test_vault_edges.py, test_vault_counter.py
-    27, litemall: a refund revives an expired coupon    tests/integration/test_incentive_limits.py
-    28, YD, Odoo: expiry reads everything at once       tests/integration/test_expiry.py, tests/bench/expiry.py
+    26, pretix, an expired card is spent: test_expired_points_cannot_be_spent_even_if_no_job_ran,
+        test_a_coupon_is_redeemed_through_its_last_day_and_no_longer
+    27, litemall, a refund revives an expired coupon:
+        test_a_void_after_the_last_day_returns_a_coupon_that_is_expired_at_once,
+        test_a_void_after_the_last_day_gives_back_a_coupon_with_the_templates_grace
+    28, YD and Odoo, expiry reads everything at once: test_a_page_holds_as_many_wallets_as_was_set_and_no_more,
+        test_a_job_that_is_killed_and_started_again_books_every_wallet_once, and `tests.bench expiry` for its memory
 """
 
 from __future__ import annotations

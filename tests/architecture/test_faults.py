@@ -1,4 +1,5 @@
-"""Every fault that the papers tell of is tested by the test they name, and every fault test stands in the papers."""
+"""Every fault that the papers tell of is tested by the test they name, and every fault test stands in the papers; so is
+every defect of the peers that was to be beaten."""
 
 from __future__ import annotations
 
@@ -41,3 +42,16 @@ def test_every_row_names_a_fault_a_promise_and_tests_that_exist_once() -> None:
 def test_every_fault_test_stands_in_the_table() -> None:
     told = {name for _, tests, _ in table() for name in NAMED.findall(tests)}
     assert set(defined("tests/faults")) - told == OTHERS
+
+
+def test_every_defect_of_the_peers_that_is_beaten_here_has_tests_that_exist() -> None:
+    text = (ROOT / "tests/api/test_peers_defects.py").read_text()
+    by_name = {int(number) for name in DEFINED.findall(text) for number in re.findall(r"(?:test|and)_(\d+)_", name)}
+    assert by_name >= set(range(1, 14)), f"1 to 13 by their numbers, saw {sorted(by_name)}"
+    told = re.split(r"^    (\d+), ", text.split('"""')[1], flags=re.MULTILINE)[1:]
+    elsewhere = dict(zip(map(int, told[::2]), told[1::2], strict=True))
+    assert set(elsewhere) == {26, 27, 28}
+    known = defined("tests")
+    for number, said in elsewhere.items():
+        names = re.findall(r"test_\w+", said)
+        assert names and all(known.count(name) == 1 for name in names), number
