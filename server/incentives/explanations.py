@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from server.incentives.errors import CampaignNotFound
 from server.incentives.judging import EVERY_FACT, Happened, Judge, Offer, happened, offer_of
@@ -16,7 +16,7 @@ from server.kit.db import fetch
 # By the version that was live at an instant; before and after all of them by the one that stands for the campaign.
 _OFFER = """
 SELECT v.campaign_id, v.id AS version_id, v.rule, v.limits, v.validity_months, v.hold_out, v.starts_at, v.ends_at,
-  v.trigger,
+  v.trigger, s.id IS NOT NULL AND v.starts_at <= $2 AND $2 < v.ends_at AS ran,
   (SELECT min(o.starts_at) FROM campaign_version o WHERE o.campaign_id = v.campaign_id AND o.live_at IS NOT NULL) AS
   began_at
 FROM campaign_version v JOIN campaign c ON c.id = v.campaign_id
@@ -30,6 +30,8 @@ FROM fact f LEFT JOIN award a ON a.fact_id = f.id AND a.campaign_id = $4
 WHERE f.resident_id = $1 AND f.kind = $2 AND f.occurred_at >= $3 AND f.occurred_at < $5
 ORDER BY f.occurred_at DESC, f.id DESC LIMIT 1
 """
+#: Facts of such an hour are given nothing, whatever the rule says of them.
+NOT_RUNNING: Final = Told("running", "发生时活动正在进行", False, "当时活动尚未开放、已暂停或已结束")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,9 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """granted: whether the rule gives for the newest fact; without one (`occurred_at` None) it cannot yet, and the
-    conditions alone are told. `missing`: the fewest parts that would have to be otherwise."""
+    """granted: whether the campaign gives for the newest fact; without one (`occurred_at` None) it cannot yet, and the
+    conditions alone are told. `missing`: the fewest parts that would have to be otherwise; for a fact of an hour in
+    which the campaign did not run, that it had run."""
 
     granted: bool
     occurred_at: datetime | None
@@ -77,9 +80,11 @@ class ExplanationService:
         offer: Offer = offer_of(row)
         ((_, decision),) = await self._judge.decide(fact, [offer])
         names = await names_of([decision.rule], self._clock.today())
+        given = _given(newest)
+        stood = (NOT_RUNNING,) if newest and given is None and not row["ran"] else ()
         return Explanation(
-            decision.granted, fact.occurred_at if newest else None, _given(newest), reasons(decision, names),
-            progress(decision, names), explain(decision, names),
+            decision.granted and not stood, fact.occurred_at if newest else None, given,
+            stood + reasons(decision, names), progress(decision, names), stood + explain(decision, names),
         )  # fmt: skip
 
     async def _offer(self, campaign_id: int, at: datetime) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from server.kit.db import fetch, transaction
 from server.kit.errors import InvalidField
 from server.kit.outbox import Event
 from tests.support.databases import Database
-from tests.support.incentives import KEY, MAKER, House, opened_house, per_person
+from tests.support.incentives import CHECKER, KEY, MAKER, House, opened_house, per_person
 
 _facts = itertools.count(1)
 PEOPLE = itertools.count(20_000)
@@ -123,6 +123,23 @@ async def test_without_a_fact_the_rule_is_told_as_one_stands(room: Room) -> None
     for nothing in (999_999, (await room.house.campaigns.create(room.house.campaign(), MAKER)).row.id):
         with pytest.raises(CampaignNotFound):
             await room.explanations.explain(person, nothing)
+
+
+async def test_a_fact_from_before_a_campaign_ran_or_while_it_paused_is_given_nothing_and_told_so(room: Room) -> None:
+    start = room.house.clock.now() - timedelta(hours=2)
+    campaign = await room.campaign(when("library_returned_on_time", points(5)), starts_at=start)
+    person = next(PEOPLE)
+    await room.tell(person, "library_returned_on_time", start + timedelta(hours=1))
+    told = await room.explanations.explain(person, campaign)
+    assert (told.granted, told.given, [one.code for one in told.missing]) == (False, None, ["running"])
+    await room.tell(person, "library_returned_on_time")
+    told = await room.explanations.explain(person, campaign)
+    assert (told.granted, told.given is not None, told.missing) == (True, True, ())
+    await room.house.campaigns.pause(campaign, CHECKER)
+    await room.tell(person, "library_returned_on_time")
+    told = await room.explanations.explain(person, campaign)
+    assert (told.granted, told.given, [one.code for one in told.missing]) == (False, None, ["running"])
+    assert await room.house.points(person) == 5
 
 
 async def test_a_coupon_of_a_campaign_is_owed_once_and_given_by_the_desk(room: Room) -> None:
