@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic
+from zoneinfo import ZoneInfo
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 
@@ -68,6 +69,11 @@ class Course(ABC, Generic[L, V]):
         self._drafting = Drafting(self._rows)
         self._moves = Moves(self._rows)
         self._follow = Follow(rows=self._rows, moves=self._moves, vault=vault, put_terms=self._put_terms)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """Where the city's days and hours are told."""
+        return self._clock.zone
 
     @abstractmethod
     async def texts(self, versions: Sequence[V]) -> list[str]:

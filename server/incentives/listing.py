@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
+from zoneinfo import ZoneInfo
 
 from server.incentives.course import Course, View
 from server.incentives.errors import ExportTooLarge
+from server.incentives.rules.catalogue import FACTS
 from server.incentives.search import Search
 from server.kit.db import fetch
 from server.kit.errors import InvalidField
@@ -18,6 +20,14 @@ SPAN_MAX: Final = timedelta(days=400)
 ENTRIES_MAX: Final = 1_000
 EXPORT_MAX: Final = 20_000
 PAGE: Final = 200
+#: Codes as an office reads them; what is not here is told by its code.
+WORDS: Final = {
+    "draft": "草稿", "in_review": "审核中", "approved": "已批准", "scheduled": "待开始", "active": "进行中",
+    "paused": "已暂停", "ended": "已结束", "archived": "已归档",
+    "budget_exhausted": "预算用尽", "time": "到期", "manual": "人工结束",
+    "amount_off": "满减", "discount": "折扣", "exchange": "兑换", "points": "积分", "fen": "分", "coupons": "张",
+    **{kind: fact.name for kind, fact in FACTS.items()},
+}  # fmt: skip
 HEADINGS: Final = (
     "编号", "名称", "文号", "状态", "版本", "触发/类型", "开始时间", "结束时间", "编辑人", "审批人", "结束原因",
     "预算单位", "预算总额", "已占用", "已使用", "剩余", "规则说明",
@@ -71,22 +81,27 @@ async def _rows(course: Course[Any, Any], search: Search) -> AsyncIterator[tuple
     while True:
         views, after = await course.search(search, after, PAGE)
         for view in views:
-            for row in _of(view):
+            for row in _of(view, course.zone):
                 yield row
         if after is None:
             return
 
 
-def _of(view: View[Any, Any]) -> list[tuple[Cell, ...]]:
+def _of(view: View[Any, Any], zone: ZoneInfo) -> list[tuple[Cell, ...]]:
     row, version = view.row, view.version
     what = version.trigger if hasattr(version, "trigger") else version.kind
     approved_by = None if version.approved_by is None else str(version.approved_by)
     first: tuple[Cell, ...] = (
-        str(row.id), version.title, version.document, row.status, version.number, what,
-        version.starts_at.isoformat(), version.ends_at.isoformat(), str(version.created_by), approved_by,
-        row.end_reason,
+        str(row.id), version.title, version.document, WORDS[row.status], version.number, WORDS.get(what, what),
+        city_time(version.starts_at, zone), city_time(version.ends_at, zone), str(version.created_by), approved_by,
+        WORDS.get(row.end_reason, row.end_reason),
     )  # fmt: skip
     amounts: list[tuple[Cell, ...]] = [
-        (one.unit, one.total or one.planned, one.reserved, one.consumed, one.left) for one in view.budgets
+        (WORDS[one.unit], one.total or one.planned, one.reserved, one.consumed, one.left) for one in view.budgets
     ]
     return [(*first, *amount, view.terms_text) for amount in amounts or [(None, None, None, None, None)]]
+
+
+def city_time(at: datetime, zone: ZoneInfo) -> str:
+    """As the text beside it says it: by the city's clock, in a form that spreadsheets take for a time."""
+    return at.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")

@@ -211,6 +211,9 @@ async def test_lists_leave_as_csv_and_xlsx_and_no_cell_is_a_formula(console: Con
     heading, row = csv.reader(io.StringIO(reply.content.decode("utf-8-sig")))
     told = dict(zip(heading, row, strict=True))
     assert (told["编号"], told["名称"], told["预算总额"]) == (made["id"], f"'{title}", "1000")
+    assert (told["状态"], told["触发/类型"], told["预算单位"]) == ("草稿", "实名认证", "积分")
+    starts = datetime.fromisoformat(made["version"]["starts_at"]).astimezone(ZoneInfo("Asia/Shanghai"))
+    assert told["开始时间"] == f"{starts:%Y-%m-%d %H:%M:%S}"
     book = await console.client.get(f"{ADMIN}/campaigns/export/xlsx", params={"text": title}, headers=console.director)
     assert list(cells(book.content, {"名称"})) == [(2, title)]
     assert b"<f>" not in book.content
