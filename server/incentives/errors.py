@@ -79,7 +79,7 @@ class AlreadyOver(AppError):
 class PlaceUnknown(AppError):
     """A coupon that could be used nowhere would be a promise that nobody keeps."""
 
-    code, status, message = "place_unknown", 400, "所选的商户或门店不存在"
+    code, status, message = "place_unknown", 400, "所选的商户或门店不存在，或门店不属于所选商户"
 
 
 class WaitingRoom(AppError):

@@ -17,7 +17,7 @@ WHERE template_id = ANY($1::bigint[]) ORDER BY template_id, live_at DESC NULLS L
 """
 
 _MERCHANTS = "SELECT id FROM merchant WHERE id = ANY($1::bigint[])"
-_STORES = "SELECT id FROM store WHERE id = ANY($1::bigint[])"
+_STORES = "SELECT id, merchant_id FROM store WHERE id = ANY($1::bigint[])"
 
 
 async def names_of(rules: Iterable[Rule], today: date) -> Names:
@@ -56,10 +56,13 @@ async def check_known(rule: Rule, today: date) -> None:
 
 
 async def check_places(merchants: Sequence[int], stores: Sequence[int]) -> None:
-    """Raise PlaceUnknown for the first merchant or store that does not exist, by its place in the list."""
-    for field, sql, ids in (("merchants", _MERCHANTS, merchants), ("stores", _STORES, stores)):
-        if ids:
-            known = {row["id"] for row in await fetch(sql, list(ids))}
-            for place, id in enumerate(ids):
-                if id not in known:
-                    raise PlaceUnknown(field=f"{field}[{place}]")
+    """Raise PlaceUnknown for the first merchant or store that does not exist, by its place in the list, and for a store
+    of a merchant that is not among those named: the vault wants both to fit."""
+    known = {row["id"] for row in await fetch(_MERCHANTS, list(merchants))} if merchants else set()
+    owners = {row["id"]: row["merchant_id"] for row in await fetch(_STORES, list(stores))} if stores else {}
+    for place, id in enumerate(merchants):
+        if id not in known:
+            raise PlaceUnknown(field=f"merchants[{place}]")
+    for place, id in enumerate(stores):
+        if id not in owners or (merchants and owners[id] not in known):
+            raise PlaceUnknown(field=f"stores[{place}]")

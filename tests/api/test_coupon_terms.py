@@ -109,15 +109,18 @@ async def test_terms_that_cannot_be_are_refused_with_their_field(
     refused(answer, 400, "invalid_field", field)
 
 
-async def test_places_that_do_not_exist_are_named(town: Town, console: Console) -> None:
+async def test_places_that_do_not_exist_or_not_together_are_named(town: Town, console: Console) -> None:
     now = datetime.now(UTC)
     body = {
         "title": "不成", "document": "文", "kind": "amount_off", "stock": 5, "face_value_fen": 300,
         "starts_at": now.isoformat(), "ends_at": (now + timedelta(days=9)).isoformat(),
     }  # fmt: skip
     headers = {"Authorization": f"Bearer {await console.token('editor')}"}
+    listed = (await console.call("merchants", "GET", "/merchants"))["items"]
+    elsewhere = next(one["id"] for one in listed if "面馆" in one["name"])
     for places, field in (
-        ({"stores": [town.stores[GYM_STORE], "999999"]}, "stores[1]"), ({"merchants": ["999999"]}, "merchants[0]")
+        ({"stores": [town.stores[GYM_STORE], "999999"]}, "stores[1]"), ({"merchants": ["999999"]}, "merchants[0]"),
+        ({"merchants": [elsewhere], "stores": [town.stores[GYM_STORE]]}, "stores[0]"),
     ):  # fmt: skip
         answer = await console.town.http.post("/api/admin/v1/coupon-templates", json=body | places, headers=headers)
         refused(answer, 400, "place_unknown", field)
