@@ -83,6 +83,8 @@ def errors_of(route: Route) -> dict[str, tuple[int, str]]:
         own += [InvalidField, web.BodyTooLarge]
     if route.query is not None:
         own += [web.UnknownField, InvalidField]
+    elif route.method != "GET":
+        own.append(web.UnknownField)
     if ":int>" in route.path:
         own.append(InvalidField)  # more digits than an id can have
     if route.idempotent:

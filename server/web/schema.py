@@ -66,6 +66,12 @@ def query_decoder(kind: Any) -> Callable[[Any], Any]:
     return read
 
 
+def refuse_query(arguments: Any) -> None:
+    """Raise UnknownField for any query argument: what is asked of a change and not understood must not be left out."""
+    for name in arguments:
+        raise UnknownField(field=_short(name))
+
+
 def _checks(kind: Any) -> Callable[[Any], None]:
     """What no type says: days with which one can reckon, and a `last_day` that is not before its `first_day`."""
     if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):

@@ -32,7 +32,7 @@ from server.web.idempotency import read_key
 from server.web.request_id import HEADER as REQUEST_ID_HEADER
 from server.web.request_id import client_request_id, new_request_id
 from server.web.routing import Call, Limit, Reply, Route
-from server.web.schema import body_decoder, query_decoder
+from server.web.schema import body_decoder, query_decoder, refuse_query
 from server.web.uploads import read_file
 
 DEVICE_HEADER: Final = "x-device-id"
@@ -120,6 +120,7 @@ def _preparer(route: Route, settings: Settings) -> Callable[[Office, Request, Ca
     ]
     read_body = body_decoder(route.body) if route.body is not None else None
     read_query = query_decoder(route.query) if route.query is not None else None
+    no_query = read_query is None and route.method != "GET"
     rule, idempotent, upload, most_bytes = route.caller, route.idempotent, route.upload, settings.upload_max_bytes
 
     async def prepare(office: Office, request: Request, call: Call) -> tuple[Any, ...]:
@@ -128,6 +129,8 @@ def _preparer(route: Route, settings: Settings) -> Callable[[Office, Request, Ca
         call.device = headers.get(DEVICE_HEADER, "")[:DEVICE_MAX]
         for name, by, per_minute in limits:
             office.limiter.hit(name, _subject(by, call), per_minute)
+        if no_query and request.query_string:
+            refuse_query(request.args)
         call.user_agent = headers.get("user-agent", "")[:200]
         if idempotent:
             call.idempotency_key = read_key(headers.get(IDEMPOTENCY_HEADER))

@@ -164,6 +164,13 @@ async def test_a_bad_query_is_refused(client: httpx.AsyncClient, query: str, cod
     assert (response.status_code, code_of(response)) == (400, code)
 
 
+async def test_a_change_that_knows_no_query_refuses_one_instead_of_going_ahead(client: httpx.AsyncClient) -> None:
+    response = await client.post("/t/orders?simulate=true", json={"amount_fen": 1})
+    assert (response.status_code, code_of(response)) == (400, "unknown_field")
+    assert response.json()["error"]["field"] == "simulate"
+    assert (await client.post("/t/orders?", json={"amount_fen": 1})).status_code == 201
+
+
 async def test_a_query_is_read_by_type(client: httpx.AsyncClient) -> None:
     assert (await client.get("/t/search?limit=7")).json() == {"limit": 7}
 
