@@ -13,7 +13,7 @@ UV_COMPILE := ../$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index
 help:
 	@echo "make demo        engines, sample city, server and a walk to the first redemption; then it stays up"
 	@echo "                 ONCE=1 ends after the walk; PORT=8000; DEMO_FLAGS='--residents 100'"
-	@echo "                 YEAR=1 lives a year of campaigns on a moved clock instead, and reconciles it (about 3 minutes)"
+	@echo "                 YEAR=1 lives a year of campaigns on a moved clock instead, and reconciles it (3 to 5 minutes)"
 	@echo "make test        linters, types, layers, and every test"
 	@echo "make lint        ruff, mypy, import-linter"
 	@echo "make faults      the tests that kill processes and engines, in their long form (10,000 redemptions),"

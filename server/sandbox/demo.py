@@ -152,7 +152,7 @@ def _invite(console: Console, house: House, city: City, store_id: str, folder: P
   {programs}/python -c 'import pyotp; print(pyotp.TOTP("{ADMINISTRATORS[0].totp_secret}").now())'
   curl -s {house.base_url}/api/admin/v1/sessions {post} '{{"username": "{ADMINISTRATORS[0].username}", \
 "password": "{ADMIN_PASSWORD}", "totp": "…"}}'
-  # 一整年: 多种活动, 移动的时钟, 分毫不差的对账 (另用一个库, 约三分钟)
+  # 一整年: 多种活动, 移动的时钟, 分毫不差的对账 (另用一个库, 三到五分钟)
   make demo YEAR=1
 [bold]管理员[/] (密码 {ADMIN_PASSWORD})"""
     # Not wrapped: what is to be copied into a shell stays on its line.
