@@ -258,7 +258,9 @@ def load_sample(residents: int, seed: int) -> None:
     help="Where the engines keep their data.",
 )
 @click.option("--port", default=8000, show_default=True)
-@click.option("--residents", default=None, type=click.IntRange(1), help="20 by default; with --year 60, at least 20.")
+@click.option(
+    "--residents", default=None, type=click.IntRange(1), help="20 by default; with --year 60, from 20 to 200."
+)
 @click.option("--year", is_flag=True, help="Live the year 2026 on a moved clock instead, and reconcile it.")
 def demo(once: bool, folder: Path, port: int, residents: int | None, year: bool) -> None:
     """Start everything on this machine and walk to the first redemption over real HTTP.
@@ -270,7 +272,7 @@ def demo(once: bool, folder: Path, port: int, residents: int | None, year: bool)
     if year:
         from server.sandbox.year.demo import run_year
 
-        raise SystemExit(asyncio.run(run_year(folder=folder, port=port, residents=max(20, residents or 60))))
+        raise SystemExit(asyncio.run(run_year(folder=folder, port=port, residents=min(200, max(20, residents or 60)))))
     from server.sandbox.demo import run_demo
 
     residents = residents or 20

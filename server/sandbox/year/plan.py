@@ -265,21 +265,21 @@ def noodles_after(before: PlannedTemplate) -> PlannedTemplate:
 
 TEMPLATES: Final = (
     PlannedTemplate(
-        "noodles", "满减, 七月改版", "老街面馆十元券", "amount_off", 300, 40, face_value_fen=1_000, threshold_fen=2_000,
+        "noodles", "满减, 七月改版", "老街面馆十元券", "amount_off", 1_200, 40, face_value_fen=1_000, threshold_fen=2_000,
         sponsor_bp=8_000, per_person=6, valid_days=45, merchants=("restaurant-1",),
     ),
     PlannedTemplate(
-        "books", "折扣, 三方分担", "澄江书苑八折券", "discount", 200, 30, pay_bp=8_000, cap_fen=3_000,
+        "books", "折扣, 三方分担", "澄江书苑八折券", "discount", 1_000, 30, pay_bp=8_000, cap_fen=3_000,
         platform_bp=5_000, sponsor_bp=3_333, per_person=5, valid_days=40, merchants=("book-1",),
         more=(("stacking_group", "图书"),),
     ),
     PlannedTemplate(
-        "park", "积分兑换实物", "景区门票兑换券", "exchange", 100, 60, face_value_fen=4_000, sponsor_bp=5_000,
+        "park", "积分兑换实物", "景区门票兑换券", "exchange", 600, 60, face_value_fen=4_000, sponsor_bp=5_000,
         per_person=3, valid_days=60, merchants=("scenic-1",),
         more=(("goods_name", "景区成人门票"), ("goods_quantity", 1)),
     ),
     PlannedTemplate(
-        "red", "春节红包, 假日可用", "新春诚信红包券", "amount_off", 120, face_value_fen=888, platform_bp=3_333,
+        "red", "春节红包, 假日可用", "新春诚信红包券", "amount_off", 200, face_value_fen=888, platform_bp=3_333,
         sponsor_bp=3_333, valid_days=0, valid_until=day("02-23"), merchants=("market-1",),
         since=at("02-09 00:00"), until=at("02-23 12:00"), more=(("windows", [HOLIDAY_HOURS]),),
     ),
@@ -292,8 +292,8 @@ TEMPLATES: Final = (
         merchants=("restaurant-1",), claimable=False,
     ),
     PlannedTemplate(
-        "prize", "抽奖奖品", "抽奖影票", "exchange", 8, face_value_fen=4_500, platform_bp=10_000, sponsor_bp=0,
-        valid_days=90, merchants=("cinema-1",), claimable=False,
+        "prize", "以抽签代抢兑", "抽签影票", "exchange", 8, face_value_fen=4_500, platform_bp=10_000, sponsor_bp=0,
+        valid_days=90, merchants=("cinema-1",), claimable=False, more=(("by_lottery", True),),
     ),
     PlannedTemplate(
         "gift", "按人群发放", "健康关爱券", "amount_off", 200, face_value_fen=2_000, threshold_fen=10_000,

@@ -89,7 +89,7 @@ class Story:
         self.note = f"{len(used)} 次节日核销"
 
     async def late_joiners(self) -> None:
-        """The rest joins, bands rise, and the lottery is open."""
+        """The rest joins, bands rise, and the lottery is open: its prize cannot be claimed by who is quickest."""
         await self._registers()
         await self._join(self.town.city.residents[len(self.town.residents) :], raised=True)
         await self._shop()
@@ -103,6 +103,13 @@ class Story:
 
         entered = [one for one in entering if not self.town.account.tickets[one.key]]
         await each(entered, enter)
+        try:
+            await self.town.claim(entering[0], "prize", self.ids.templates["prize"])
+        except Refusal as refusal:
+            if refusal.code != "claimed_by_lottery":
+                raise
+        else:
+            raise Unexpected("a coupon that is drawn was claimed")
         self.note += f"; {len(entered)} 人自行报名抽奖"
 
     async def rush(self) -> None:
@@ -361,10 +368,11 @@ class Story:
 
     def _live(self, template: str | None = None) -> list[Coupon]:
         today = self.clock.today()
-        return [
+        live = [
             one for one in self.town.account.coupons.values()
             if one.state == "issued" and not one.is_over(today) and template in (None, one.template)
         ]  # fmt: skip
+        return sorted(live, key=lambda one: (one.who, one.template, one.last_day))
 
     async def _try_scarce(self, resident: Resident) -> bool:
         try:

@@ -105,17 +105,18 @@ class Town:
     async def join(self, people: Sequence[SampleResident]) -> None:
         """New residents log in and tell their real names."""
 
-        async def one(sample: SampleResident) -> None:
+        async def one(sample: SampleResident) -> tuple[Resident, datetime]:
             resident = Resident(sample, ResidentPhone(self.http))
             await self._log_in(resident)
             await resident.phone.bind(sample.name, sample.id_number)
             me = await resident.phone.call("GET", "/me")
             resident.id = me["resident_id"]
-            self.residents[sample.key] = resident
-            self.account.join(sample.key, sample.town)
-            self.account.tell(Happening(sample.key, "identity_bound", datetime.fromisoformat(me["bound_at"])))
+            return resident, datetime.fromisoformat(me["bound_at"])
 
-        await each(people, one)
+        for resident, bound_at in await each(people, one):
+            self.residents[resident.key] = resident
+            self.account.join(resident.key, resident.sample.town)
+            self.account.tell(Happening(resident.key, "identity_bound", bound_at))
 
     async def _log_in(self, resident: Resident) -> datetime:
         session = await resident.phone.log_in(await self.control.login_code(resident.sample.openid))
