@@ -272,7 +272,10 @@ def demo(once: bool, folder: Path, port: int, residents: int | None, year: bool)
     if year:
         from server.sandbox.year.demo import run_year
 
-        raise SystemExit(asyncio.run(run_year(folder=folder, port=port, residents=min(200, max(20, residents or 60)))))
+        residents = residents or 60
+        if not 20 <= residents <= 200:
+            raise click.BadParameter("a year takes 20 to 200 residents", param_hint="--residents")
+        raise SystemExit(asyncio.run(run_year(folder=folder, port=port, residents=residents)))
     from server.sandbox.demo import run_demo
 
     residents = residents or 20

@@ -265,8 +265,8 @@ def noodles_after(before: PlannedTemplate) -> PlannedTemplate:
 
 TEMPLATES: Final = (
     PlannedTemplate(
-        "noodles", "满减, 七月改版", "老街面馆十元券", "amount_off", 1_200, 40, face_value_fen=1_000, threshold_fen=2_000,
-        sponsor_bp=8_000, per_person=6, valid_days=45, merchants=("restaurant-1",),
+        "noodles", "满减, 七月改版", "老街面馆十元券", "amount_off", 1_200, 40, face_value_fen=1_000,
+        threshold_fen=2_000, sponsor_bp=8_000, per_person=6, valid_days=45, merchants=("restaurant-1",),
     ),
     PlannedTemplate(
         "books", "折扣, 三方分担", "澄江书苑八折券", "discount", 1_000, 30, pay_bp=8_000, cap_fen=3_000,
