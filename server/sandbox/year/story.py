@@ -115,6 +115,7 @@ class Story:
     async def rush(self) -> None:
         """Ten coupons and everybody at once; then five more by two people."""
         await self.month()
+        await self.settle()  # what the counters of today earned is there before it is spent
         stock = self.town.account.offers["scarce"].stock
         price = self.town.account.offers["scarce"].price_points
         today = self.clock.today()
