@@ -10,10 +10,11 @@ from rich.console import Console
 
 from server.sandbox.engines import Engines
 from server.sandbox.year import books
+from server.sandbox.year.days import DAYS
 from server.sandbox.year.plan import at
 from server.sandbox.year.reconcile import differences
 from server.sandbox.year.run import live_year
-from server.sandbox.year.story import DAYS, Story
+from server.sandbox.year.story import Story
 from tests.support.databases import Database, connected
 
 OPENING, _, RED_CLAIMS, RED_DAYS, *_ = DAYS

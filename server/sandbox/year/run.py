@@ -26,8 +26,9 @@ from server.sandbox.year import books
 from server.sandbox.year.account import Account
 from server.sandbox.year.books import LEDGER_FIGURES, VIEW_FIGURES, Ids
 from server.sandbox.year.console import NotInTime, Office, until
+from server.sandbox.year.days import DAYS, Day
 from server.sandbox.year.reconcile import Difference, differences
-from server.sandbox.year.story import DAYS, Day, Story
+from server.sandbox.year.story import Story
 from server.sandbox.year.town import Town
 from wallet.audit import check_books, check_seals
 
