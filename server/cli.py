@@ -7,6 +7,7 @@ bootstrap-db   roles, database and grants, once, as a superuser
 migrate        tables and functions, at each release
 create-admin   an administrator with password and TOTP
 check-ledger   the proof that the books balance, and that no row was changed
+jobs           grant jobs and batches of codes under way, with progress
 verify-draw    a lottery's draw again, from its published file alone
 ledger-head    the days' heads, into a file that is kept outside
 expire-points  points past their last day, now instead of at night
@@ -33,6 +34,7 @@ import msgspec
 
 from server.cli_draw import verify_draw
 from server.cli_exits import EX_IOERR, EX_NOPERM, EX_PIPE, EX_UNAVAILABLE, fail
+from server.cli_jobs import jobs
 from server.cli_ledger import check_ledger, ledger_head
 from server.cli_letters import letters
 from server.cli_months import OWNER_URL, ledger_month
@@ -85,7 +87,7 @@ def main() -> None:
     """Chengxin (澄信): a city's voluntary credit-points programme."""
 
 
-for command in (check_ledger, verify_draw, ledger_head, ledger_month, letters, set_lists, import_bands):
+for command in (check_ledger, verify_draw, ledger_head, ledger_month, letters, jobs, set_lists, import_bands):
     main.add_command(command)
 
 

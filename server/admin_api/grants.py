@@ -127,7 +127,9 @@ async def order_job(call: Call, body: GrantJobRequest, query: SimulateQuery) -> 
 async def list_jobs(call: Call, query: GrantJobPageQuery) -> Reply:
     """Newest first."""
     position = decode_cursor(query.cursor, int)
-    rows = await call.services.grant_jobs.page(int(position[0]) if position else None, query.limit, query.status)
+    template = None if query.template_id is None else int(query.template_id)
+    before_id = int(position[0]) if position else None
+    rows = await call.services.grant_jobs.page(before_id, query.limit, query.status, template, query.text)
     following = encode_cursor(rows[-1].id) if len(rows) == query.limit else None
     return Reply.ok(GrantJobPageReply([job_reply(row) for row in rows], following))
 

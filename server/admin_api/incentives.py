@@ -1,4 +1,5 @@
-"""What concerns campaigns and templates together: the calendar, the kill switch, alerts of budgets."""
+"""What concerns campaigns and templates together: the calendar, the kill switch, alerts of budgets,
+jobs under way."""
 
 from __future__ import annotations
 
@@ -12,9 +13,10 @@ from server.admin_api.schemas.incentive_overview import (
     CalendarReply,
     KillSwitchReply,
     KillSwitchRequest,
+    RunningJobsReply,
 )
 from server.admin_api.schemas.incentives import WriteQuery
-from server.incentives import watch
+from server.incentives import progress, watch
 from server.incentives.errors import AlertNotFound
 from server.incentives.listing import calendar
 from server.incentives.models import BudgetAlert
@@ -60,6 +62,18 @@ async def pull_kill_switch(call: Call, body: KillSwitchRequest, query: WriteQuer
             done.effects is not None, effects_reply(done.effects),
         )
     )  # fmt: skip
+
+
+@router.get(
+    "/incentives/jobs",
+    summary="进行中的批量任务",
+    replies={200: RunningJobsReply},
+    caller=Callers.admin("grant.read"),
+)
+async def list_running(call: Call) -> Reply:
+    """Grant jobs and batches of voucher codes under way: how far, how fast, how much longer; what `chengxin jobs`
+    shows."""
+    return Reply.ok(RunningJobsReply(await progress.running()))
 
 
 @router.get(

@@ -63,7 +63,7 @@ async def list_lotteries(call: Call, query: LotteryPageQuery) -> Reply:
     """Newest first."""
     position = decode_cursor(query.cursor, int)
     before_id = int(position[0]) if position else None
-    rows = await call.services.lotteries.page(before_id, query.limit, query.status)
+    rows = await call.services.lotteries.page(before_id, query.limit, query.status, query.text)
     following = encode_cursor(rows[-1].id) if len(rows) == query.limit else None
     return Reply.ok(LotteryPageReply([_reply(call, row) for row in rows], following))
 
@@ -93,6 +93,18 @@ async def edit_lottery(call: Call, body: LotteryRequest, query: RevisionQuery, l
     """Replaces the draft; one under review goes back to draft, and whoever edits may not publish."""
     row = await call.services.lotteries.edit(lottery_id, _draft(body), signed(call), query.revision)
     return Reply.ok(_reply(call, row))
+
+
+@router.post(
+    "/lotteries/<lottery_id:int>/copy",
+    summary="复制抽奖",
+    replies={201: LotteryReply},
+    caller=Callers.admin("lottery.edit"),
+    errors=(LotteryNotFound,),
+)
+async def copy_lottery(call: Call, lottery_id: int) -> Reply:
+    """A new draft with the same content, times included."""
+    return Reply.created(_reply(call, await call.services.lotteries.copy(lottery_id, signed(call))))
 
 
 @router.post(

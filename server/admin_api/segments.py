@@ -7,6 +7,7 @@ from server.admin_api.schemas.incentives import RevisionQuery
 from server.admin_api.schemas.segments import (
     DefinitionReply,
     SegmentCellReply,
+    SegmentCopyRequest,
     SegmentPageQuery,
     SegmentPageReply,
     SegmentPreviewReply,
@@ -79,6 +80,19 @@ async def edit_segment(call: Call, body: SegmentRequest, query: RevisionQuery, s
     """Replaces the definition. Lists of members that were written down before stay as they are."""
     view = await call.services.segments.edit(segment_id, body.name, body.definition, signed(call), query.revision)
     return Reply.ok(_reply(view))
+
+
+@router.post(
+    "/segments/<segment_id:int>/copy",
+    summary="复制人群",
+    body=SegmentCopyRequest,
+    replies={201: SegmentReply},
+    caller=Callers.admin("segment.edit"),
+    errors=(SegmentNotFound, SegmentRefused, SegmentNameTaken),
+)
+async def copy_segment(call: Call, body: SegmentCopyRequest, segment_id: int) -> Reply:
+    """The same definition under another name."""
+    return Reply.created(_reply(await call.services.segments.copy(segment_id, body.name, signed(call))))
 
 
 @router.post(

@@ -61,7 +61,8 @@ async def list_batches(call: Call, query: VoucherBatchQuery) -> Reply:
     """Newest first."""
     position = decode_cursor(query.cursor, int)
     template = None if query.template_id is None else int(query.template_id)
-    views = await call.services.voucher_batches.page(int(position[0]) if position else None, query.limit, template)
+    before_id = int(position[0]) if position else None
+    views = await call.services.voucher_batches.page(before_id, query.limit, template, query.status, query.text)
     following = encode_cursor(views[-1].row.id) if len(views) == query.limit else None
     return Reply.ok(VoucherBatchPageReply([_batch(view) for view in views], following))
 

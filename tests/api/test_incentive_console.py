@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from server.incentives.grants.models import RecipientList
+from server.kit.db import fetch
 from server.kit.ids import uuid7
 from server.kit.sheets import cells
 from tests.support.console import ADMIN, Console, campaign, console, rule, template, window
+from tests.support.databases import Database
 
 __all__ = ["console"]
 
@@ -266,3 +272,73 @@ async def test_a_budget_tells_how_fast_it_is_used(console: Console) -> None:
     made = await console.live("/campaigns", campaign(**window()))
     detail = await get(console, f"/budgets/{made['budgets'][0]['id']}")
     assert detail["burn"] == {"per_day_7": 0.0, "per_day": 0.0, "empty_at": None}
+
+
+async def test_what_is_under_way_is_shown_in_the_console_and_by_the_command(
+    console: Console, database: Database
+) -> None:
+    offer = await console.live("/coupon-templates", template())
+    order = {"template_id": offer["id"], "mode": "platform", "count": 1_000, "document": "澄信办〔2026〕8号"}
+    made = (await console.post("/voucher-batches", console.editor, order)).json()
+    await fetch("UPDATE voucher_batch SET made = 400 WHERE id = $1", int(made["id"]))
+    [one] = (await get(console, "/incentives/jobs"))["items"]
+    assert (one["kind"], one["id"], one["status"], one["done"], one["total"]) == (
+        "voucher_batch", made["id"], "running", 400, 1_000,
+    )  # fmt: skip
+    assert one["per_second"] > 0 and one["remaining_s"] is not None
+    command = [sys.executable, "-m", "server.cli", "jobs", "--url", database.worker]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stderr) == (0, "")
+    line, last = done.stdout.splitlines()
+    assert line.startswith(f"codes   {made['id']}") and "400 of 1000" in line and last == "1 under way"
+
+
+async def test_grants_codes_segments_and_lotteries_are_found_copied_and_exported_like_campaigns(
+    console: Console,
+) -> None:
+    offer = await console.live("/coupon-templates", template(claimable=False, price_points=0))
+    word = "台账〔2026〕77号"
+    order = {"template_id": offer["id"], "mode": "platform", "count": 10, "document": word}
+    batch = (await console.post("/voucher-batches", console.editor, order)).json()
+    now = datetime.now(UTC)
+    prizes = [{"rank": 1, "name": "奖", "template_id": offer["id"], "count": 1}]
+    lottery = {
+        "title": "=台账抽奖", "document": word, "prizes": prizes,
+        "opens_at": now.isoformat(), "closes_at": (now + timedelta(hours=1)).isoformat(),
+        "draw_at": (now + timedelta(hours=2)).isoformat(),
+    }  # fmt: skip
+    drawn = (await console.post("/lotteries", console.editor, lottery)).json()
+    group = {"name": "=台账人群", "definition": {"enrolled_from": "2026-01-01"}}
+    segment = (await console.post("/segments", console.editor, group)).json()
+    list_id = (await RecipientList.create(name="台账", status="ready", taken=1, created_by=1, created_at=now)).id
+    wanted = {"template_id": offer["id"], "list_id": str(list_id), "per_second": 10, "document": word, "note": "=1+1"}
+    job = (await console.post("/grant-jobs", console.editor, wanted)).json()
+    for path, made, heading, cell, query, other in (
+        ("/voucher-batches", batch, "文号", word, {"text": "77号", "status": "making"}, {"status": "stopped"}),
+        ("/lotteries", drawn, "名称", "=台账抽奖", {"text": "台账抽", "status": "draft"}, {"text": "%"}),
+        ("/segments", segment, "名称", "=台账人群", {"search": "台账人"}, {"search": "%"}),
+        ("/grant-jobs", job, "备注", "=1+1", {"text": "1+1", "template_id": offer["id"]}, {"template_id": "999"}),
+    ):
+        assert [one["id"] for one in (await get(console, path, **query))["items"]] == [made["id"]], path
+        assert made["id"] not in [one["id"] for one in (await get(console, path, **other))["items"]], path
+        reply = await console.client.get(f"{ADMIN}{path}/export/csv", params=query, headers=console.director)
+        assert (reply.status_code, reply.headers["Cache-Control"]) == (200, "no-store"), reply.text
+        [row] = csv.DictReader(io.StringIO(reply.content.decode("utf-8-sig")))
+        assert (row["编号"], row[heading]) == (made["id"], f"'{cell}" if cell[0] == "=" else cell)
+        book = await console.client.get(f"{ADMIN}{path}/export/xlsx", params=query, headers=console.director)
+        assert list(cells(book.content, {heading})) == [(2, cell)]
+        refused = await console.client.get(f"{ADMIN}{path}/export/csv", headers=console.resident)
+        assert refused.status_code == 403
+    twin = (await console.post(f"/lotteries/{drawn['id']}/copy", console.editor)).json()
+    assert (twin["title"], twin["status"], twin["prizes"]) == ("=台账抽奖（副本）", "draft", drawn["prizes"])
+    named = {"name": "台账人群二"}
+    other_one = (await console.post(f"/segments/{segment['id']}/copy", console.editor, named)).json()
+    assert (other_one["name"], other_one["definition"]) == ("台账人群二", segment["definition"])
+    again = await console.post(f"/segments/{segment['id']}/copy", console.editor, named)
+    assert (again.status_code, again.json()["error"]["field"]) == (409, "name")
+    for kind, one in (("lottery", twin), ("segment", other_one)):
+        [entry] = [
+            entry for entry in (await get(console, "/audit-entries", object_kind=kind))["items"]
+            if entry["object_id"] == one["id"]
+        ]  # fmt: skip
+        assert (entry["action"], entry["before"]) == (f"{kind}.created", None)

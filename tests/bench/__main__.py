@@ -3,8 +3,8 @@ ratios.
 
 Prints one `name value unit` line per figure and writes bench.json. A round with one unexpected answer makes the
 bench fail. CHENGXIN_BENCH_SECONDS (of a round, 6), CHENGXIN_BENCH_ROUNDS (3), CHENGXIN_BENCH_CONNECTIONS (64),
-CHENGXIN_BENCH_LOTS (20,000), CHENGXIN_BENCH_GRANTS (20,000), CHENGXIN_BENCH_CROWD (50,000) and CHENGXIN_BENCH_PEOPLE
-(1,000,000) change its size; arguments choose kinds of rounds by the beginning of their names.
+CHENGXIN_BENCH_LOTS (20,000), CHENGXIN_BENCH_GRANTS (20,000), CHENGXIN_BENCH_CROWD (50,000), CHENGXIN_BENCH_CODES and
+CHENGXIN_BENCH_PEOPLE (1,000,000) change its size; arguments choose kinds of rounds by the beginning of their names.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any
 
 from server.sandbox.engines import Engines
 from server.sandbox.house import prepare_database
+from tests.bench.codes import Codes
 from tests.bench.expiry import FLAT_OUT, Expiry
 from tests.bench.folk import FIRST_RESIDENT, Folk
 from tests.bench.grants import Grants
@@ -44,6 +45,7 @@ ROUNDS = int(os.environ.get("CHENGXIN_BENCH_ROUNDS", "3"))
 CONNECTIONS = int(os.environ.get("CHENGXIN_BENCH_CONNECTIONS", "64"))
 LOTS = int(os.environ.get("CHENGXIN_BENCH_LOTS", "20000"))
 PEOPLE = int(os.environ.get("CHENGXIN_BENCH_PEOPLE", "1000000"))
+CODES = int(os.environ.get("CHENGXIN_BENCH_CODES", "1000000"))
 GRANTS = int(os.environ.get("CHENGXIN_BENCH_GRANTS", "20000"))
 CROWD = int(os.environ.get("CHENGXIN_BENCH_CROWD", "50000"))
 RESIDENTS = 1000
@@ -68,9 +70,11 @@ RATIOS = {
     "lanes_earn_to_pgbench": ("lanes_earn", "pgbench_earn"),
     "lanes_spend_to_single": ("lanes_spend", "single_spend"),
     "segment_to_select": ("segment", "segment_select"),
+    "segment_preview_to_select": ("segment_preview", "segment_select"),
     "lottery_draw_to_select": ("lottery_draw", "lottery_select"),
     "grant_job_to_pgbench": ("grant_job", "pgbench_grant"),
     "grant_job_to_one_lane": ("grant_job", "one_lane_grant"),
+    "codes_to_copy": ("codes", "codes_copy"),
 }
 
 Values = dict[str, dict[str, list[float]]]
@@ -164,6 +168,7 @@ async def people(town: Town, database: Database, folder: Path) -> Values:
     keep(values, "import_bands", await city.tell(PEOPLE))
     for _ in range(ROUNDS):
         keep(values, "segment_select", await city.ask(PEOPLE))
+        keep(values, "segment_preview", await city.preview(PEOPLE))
         keep(values, "segment", await city.write_down(PEOPLE))
     return values
 
@@ -215,6 +220,10 @@ async def bench(folder: Path, chosen: Sequence[str]) -> Values:
                 if not chosen or "grant_job" in chosen:
                     job = Grants(database, town.house.environment, folk.hot)
                     keep(values, "grant_job", await job.give(GRANTS))
+                if not chosen or "codes" in chosen:
+                    codes = Codes(database, town.house.environment, town.settings, folk.hot)
+                    keep(values, "codes_copy", await codes.copy(CODES))
+                    keep(values, "codes", await codes.make(CODES))
                 await ground.prove()
     finally:
         await asyncio.to_thread(engines.destroy)

@@ -89,6 +89,23 @@ class People:
             raise RoundInvalid(f"{count} people belong to the segment, {found['size']} were written down")
         return {"per_second": count / found["seconds"], "peak_mib": peak_mib}
 
+    async def preview(self, count: int) -> dict[str, float]:
+        """What the console shows of the segment's size, by band and by town, in windows; members a second."""
+        self._snapshots += 1
+        await open_house(self._database.worker, pool_max=2)
+        try:
+            segments = SegmentService(clock=Clock(self._settings.city_zone), small_cell=self._settings.small_cell)
+            signed = Signed(1, "bench")
+            made = await segments.create(f"preview:{self._snapshots}", ASKED.stored(), signed)
+            began = time.perf_counter()
+            found = await segments.preview(made.row.id, signed)
+            took_s = time.perf_counter() - began
+        finally:
+            await close_house()
+        if found.size != count:
+            raise RoundInvalid(f"{count} people belong to the segment, the preview says {found.size}")
+        return {"per_second": count / took_s}
+
     async def ask(self, count: int) -> dict[str, float]:
         """The same question in one SELECT that keeps nothing: members a second."""
         source, arguments = members(ASKED, datetime.now(UTC), 0, 2**63 - 1)

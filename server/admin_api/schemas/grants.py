@@ -90,9 +90,11 @@ class GrantPlanReply(Struct, frozen=True):
 
 
 class GrantJobPageQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """`cursor` is the `next_cursor` of the page before."""
+    """`text`: a part of the document's number or the note; `cursor` is the `next_cursor` of the page before."""
 
     status: JobStatus | None = None
+    template_id: Id | None = None
+    text: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
     cursor: Annotated[str, Meta(max_length=256)] | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
 

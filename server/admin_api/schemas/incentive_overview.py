@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from server.admin_api.schemas.incentives import EffectsReply, Instant, Status
+from server.incentives.progress import Progress
 
 
 class CalendarQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,3 +83,9 @@ class BudgetAlertQuery(Struct, frozen=True, forbid_unknown_fields=True):
     state: Literal["open", "acknowledged", "cleared"] | None = None
     cursor: Annotated[str, Meta(max_length=256)] | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
+
+
+class RunningJobsReply(Struct, frozen=True):
+    """At most a hundred, newest first within a kind."""
+
+    items: list[Progress]

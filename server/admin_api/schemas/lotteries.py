@@ -88,7 +88,10 @@ class LotteryPageReply(Struct, frozen=True):
 
 
 class LotteryPageQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """`text`: a part of the title or the document's number."""
+
     status: LotteryStatus | None = None
+    text: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
     cursor: Annotated[str, Meta(max_length=256)] | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
 

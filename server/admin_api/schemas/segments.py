@@ -32,6 +32,10 @@ class SegmentRequest(Struct, frozen=True, forbid_unknown_fields=True):
     definition: DefinitionDocument
 
 
+class SegmentCopyRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    name: Annotated[str, Meta(min_length=1, max_length=60)]
+
+
 class DefinitionReply(Struct, frozen=True):
     bands: list[str]
     towns: list[str]

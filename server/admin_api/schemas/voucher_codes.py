@@ -24,9 +24,11 @@ class VoucherBatchRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class VoucherBatchQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """`cursor` is the `next_cursor` of the page before."""
+    """`text`: a part of the document's number; `cursor` is the `next_cursor` of the page before."""
 
     template_id: Id | None = None
+    status: Literal["making", "made", "ready", "stopped"] | None = None
+    text: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
     cursor: Annotated[str, Meta(max_length=256)] | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
 

@@ -165,9 +165,14 @@ class VoucherBatches:
             raise VoucherBatchNotFound
         return await self._view(row)
 
-    async def page(self, before_id: int | None, limit: int, template_id: int | None = None) -> list[BatchView]:
-        """Up to `limit` batches with an id below `before_id`, newest first."""
-        wanted = {"id__lt": before_id, "template_id": template_id}
+    async def page(
+        self, before_id: int | None, limit: int, template_id: int | None = None, status: str | None = None,
+        text: str | None = None,
+    ) -> list[BatchView]:  # fmt: skip
+        """Up to `limit` batches with an id below `before_id`, newest first; `text`: a part of the document's number."""
+        wanted = {
+            "id__lt": before_id, "template_id": template_id, "status": status, "document__icontains": text,
+        }  # fmt: skip
         chosen = VoucherBatch.filter(**{name: value for name, value in wanted.items() if value is not None})
         return await self._views(await chosen.order_by("-id").limit(limit))
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import structlog
 from tortoise.backends.base.client import BaseDBAsyncClient
+from tortoise.expressions import Q
 
 from server.incentives.budgets import BudgetService
 from server.incentives.commands import Signed
@@ -191,10 +192,15 @@ class GrantJobs:
             raise GrantJobNotFound
         return await self._view(row)
 
-    async def page(self, before_id: int | None, limit: int, status: str | None = None) -> list[GrantJob]:
-        """Up to `limit` jobs with an id below `before_id`, newest first."""
-        wanted = {"id__lt": before_id, "status": status}
+    async def page(
+        self, before_id: int | None, limit: int, status: str | None = None, template_id: int | None = None,
+        text: str | None = None,
+    ) -> list[GrantJob]:  # fmt: skip
+        """Up to `limit` jobs with an id below `before_id`, newest first; `text`: a part of document or note."""
+        wanted = {"id__lt": before_id, "status": status, "template_id": template_id}
         chosen = GrantJob.filter(**{name: value for name, value in wanted.items() if value is not None})
+        if text is not None:
+            chosen = chosen.filter(Q(document__icontains=text) | Q(note__icontains=text))
         return await chosen.order_by("-id").limit(limit)
 
     async def redrive(self) -> int:

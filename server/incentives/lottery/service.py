@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
+from dataclasses import fields
 from typing import Any, Final
 
 from tortoise.backends.base.client import BaseDBAsyncClient
+from tortoise.expressions import Q
 
 from server.incentives.commands import Signed
 from server.incentives.errors import (
@@ -30,7 +32,7 @@ from server.incentives.lottery.errors import (
 from server.incentives.lottery.models import Lottery
 from server.incentives.lottery.published import Announcement, Prize, line_of
 from server.incentives.lottery.rows import CARRY_JOB, lock, prizes_of, record, snapshot
-from server.incentives.lottery.second import SecondDraft
+from server.incentives.lottery.second import TITLE_MAX, SecondDraft
 from server.incentives.lottery.wording import rules_text
 from server.incentives.rows import RUNNING
 from server.incentives.templates import TemplateService
@@ -39,6 +41,8 @@ from server.kit.crypto import Envelope
 from server.kit.db import transaction
 from server.kit.jobs import enqueue
 
+#: What tells a copy from what it is a copy of.
+COPY: Final = "（副本）"
 EDITABLE: Final = ("draft", "in_review")
 
 
@@ -166,11 +170,22 @@ class LotteryService:
             raise LotteryNotFound
         return row
 
-    async def page(self, before_id: int | None, limit: int, status: str | None = None) -> list[Lottery]:
-        """Up to `limit` lotteries with an id below `before_id`, newest first."""
+    async def page(
+        self, before_id: int | None, limit: int, status: str | None = None, text: str | None = None
+    ) -> list[Lottery]:
+        """Up to `limit` lotteries with an id below `before_id`, newest first; `text`: a part of title or document."""
         wanted = {"id__lt": before_id, "status": status}
-        chosen = {name: value for name, value in wanted.items() if value is not None}
-        return await Lottery.filter(**chosen).order_by("-id").limit(limit)
+        chosen = Lottery.filter(**{name: value for name, value in wanted.items() if value is not None})
+        if text is not None:
+            chosen = chosen.filter(Q(title__icontains=text) | Q(document__icontains=text))
+        return await chosen.order_by("-id").limit(limit)
+
+    async def copy(self, lottery_id: int, signed: Signed) -> Lottery:
+        """A new draft with the content of any lottery, its times included: whoever copies sets his own."""
+        row = await self.get(lottery_id)
+        kept = {one.name: getattr(row, one.name) for one in fields(LotteryDraft) if one.name not in ("title", "prizes")}
+        title = f"{row.title[: TITLE_MAX - len(COPY)]}{COPY}"
+        return await self.create(LotteryDraft(title=title, prizes=tuple(prizes_of(row)), **kept), signed)
 
     def text(self, row: Lottery) -> str:
         """The rules in Chinese."""

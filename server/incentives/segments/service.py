@@ -104,6 +104,11 @@ class SegmentService:
             raise SegmentNameTaken(field="name") from None
         return _view(row, lists)
 
+    async def copy(self, segment_id: int, name: str, signed: Signed) -> SegmentView:
+        """A new segment of another name that asks for the same. Raises SegmentNotFound, SegmentNameTaken, and
+        SegmentRefused when the city's lists have changed meanwhile."""
+        return await self.create(name, (await self._find(segment_id)).definition, signed)
+
     async def get(self, segment_id: int) -> SegmentView:
         """One segment. Raises SegmentNotFound."""
         return _view(await self._find(segment_id), await self._lists())
