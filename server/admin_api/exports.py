@@ -17,7 +17,7 @@ from server.admin_api.tables import Format, send_table
 from server.incentives.codes.batches import BatchView
 from server.incentives.errors import ExportTooLarge
 from server.incentives.grants.models import GrantJob
-from server.incentives.listing import EXPORT_MAX, PAGE
+from server.incentives.listing import EXPORT_MAX, PAGE, WORDS, city_time
 from server.incentives.lottery.models import Lottery
 from server.incentives.lottery.service import LotteryService
 from server.incentives.segments.service import SegmentService, SegmentView
@@ -28,6 +28,13 @@ router = Router(prefix="/api/admin/v1", tag="管理 · 导出")
 
 Row = TypeVar("Row")
 _LIMIT: Final = Limit("export", per_minute=10)
+#: Codes as an office reads them.
+_WORDS: Final = WORDS | {
+    "requested": "待审批", "running": "发放中", "finished": "已完成", "cancelled": "已取消",
+    "making": "生成中", "made": "待审批", "ready": "可使用", "stopped": "已停用",
+    "platform": "平台码", "uploaded": "上传码", "external": "第三方码",
+    "published": "已公布", "closed": "已截止", "drawn": "已开奖",
+}  # fmt: skip
 _JOBS: Final = (
     "编号", "券模板", "名单", "人群", "文号", "备注", "状态", "原因", "人数", "已登记", "已发放", "未能发放",
     "申请人", "申请时间", "审批人", "审批时间", "结束时间",
@@ -125,9 +132,9 @@ async def _send_jobs(call: Call, query: GrantJobPageQuery, format: Format) -> No
 
     rows = await _all(page, lambda row: row.id)
     await _send(call, "grant-jobs", format, _JOBS, [
-        (str(row.id), str(row.template_id), _id(row.list_id), _id(row.segment_id), row.document, row.note, row.status,
-         row.why, row.recipients, row.owed, row.posted, row.refused, str(row.created_by), row.created_at.isoformat(),
-         _id(row.approved_by), _at(row.approved_at), _at(row.ended_at)) for row in rows
+        (str(row.id), str(row.template_id), _id(row.list_id), _id(row.segment_id), row.document, row.note,
+         _told(row.status), row.why, row.recipients, row.owed, row.posted, row.refused, str(row.created_by), row.created_at,
+         _id(row.approved_by), row.approved_at, row.ended_at) for row in rows
     ])  # fmt: skip
 
 
@@ -141,8 +148,8 @@ async def _send_batches(call: Call, query: VoucherBatchQuery, format: Format) ->
 
     views = await _all(page, lambda view: view.row.id)
     await _send(call, "voucher-batches", format, _BATCHES, [
-        (str(row.id), str(row.template_id), row.mode, row.document, row.prefix, row.status, row.wanted, row.made,
-         view.used, str(row.created_by), row.created_at.isoformat(), _id(row.approved_by), _at(row.approved_at))
+        (str(row.id), str(row.template_id), _told(row.mode), row.document, row.prefix, _told(row.status), row.wanted,
+         row.made, view.used, str(row.created_by), row.created_at, _id(row.approved_by), row.approved_at)
         for view in views for row in [view.row]
     ])  # fmt: skip
 
@@ -154,8 +161,8 @@ async def _send_segments(call: Call, query: SegmentPageQuery, format: Format) ->
 
     views = await _all(page, lambda view: view.row.id)
     await _send(call, "segments", format, _SEGMENTS, [
-        (str(row.id), row.name, view.text, row.revision, str(row.created_by), row.created_at.isoformat(),
-         str(row.changed_by), row.changed_at.isoformat()) for view in views for row in [view.row]
+        (str(row.id), row.name, view.text, row.revision, str(row.created_by), row.created_at,
+         str(row.changed_by), row.changed_at) for view in views for row in [view.row]
     ])  # fmt: skip
 
 
@@ -166,9 +173,9 @@ async def _send_lotteries(call: Call, query: LotteryPageQuery, format: Format) -
 
     rows = await _all(page, lambda row: row.id)
     await _send(call, "lotteries", format, _LOTTERIES, [
-        (str(row.id), row.title, row.document, row.status, row.opens_at.isoformat(), row.closes_at.isoformat(),
-         row.draw_at.isoformat(), row.entries, row.tickets, row.winners, str(row.created_by), _id(row.published_by),
-         _at(row.published_at), row.cancel_reason, _id(row.second_of), call.services.lotteries.text(row))
+        (str(row.id), row.title, row.document, _told(row.status), row.opens_at, row.closes_at,
+         row.draw_at, row.entries, row.tickets, row.winners, str(row.created_by), _id(row.published_by),
+         row.published_at, row.cancel_reason, _id(row.second_of), call.services.lotteries.text(row))
         for row in rows
     ])  # fmt: skip
 
@@ -184,14 +191,20 @@ async def _all(page: Callable[[int | None, int], Awaitable[list[Row]]], id_of: C
 
 
 async def _send(
-    call: Call, name: str, format: Format, headings: Sequence[str], rows: Sequence[Sequence[Cell]]
-) -> None:  # fmt: skip
+    call: Call, name: str, format: Format, headings: Sequence[str], rows: Sequence[Sequence[Cell | datetime]]
+) -> None:
+    zone = call.services.clock.zone
+
     async def lines() -> AsyncIterator[Sequence[Cell]]:
         yield headings
         for row in rows:
-            yield row
+            yield [city_time(cell, zone) if isinstance(cell, datetime) else cell for cell in row]
 
     await send_table(call, name, format, lines())
+
+
+def _told(code: str) -> str:
+    return _WORDS.get(code, code)
 
 
 def _number(id: str | None) -> int | None:
@@ -200,7 +213,3 @@ def _number(id: str | None) -> int | None:
 
 def _id(value: int | None) -> str | None:
     return None if value is None else str(value)
-
-
-def _at(value: datetime | None) -> str | None:
-    return None if value is None else value.isoformat()

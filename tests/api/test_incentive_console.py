@@ -324,6 +324,7 @@ async def test_grants_codes_segments_and_lotteries_are_found_copied_and_exported
         reply = await console.client.get(f"{ADMIN}{path}/export/csv", params=query, headers=console.director)
         assert (reply.status_code, reply.headers["Cache-Control"]) == (200, "no-store"), reply.text
         [row] = csv.DictReader(io.StringIO(reply.content.decode("utf-8-sig")))
+        assert {"draft", "making", "requested", "platform"}.isdisjoint(row.values()), "words that an office reads"
         assert (row["编号"], row[heading]) == (made["id"], f"'{cell}" if cell[0] == "=" else cell)
         book = await console.client.get(f"{ADMIN}{path}/export/xlsx", params=query, headers=console.director)
         assert list(cells(book.content, {heading})) == [(2, cell)]
