@@ -133,8 +133,8 @@ async def _send_jobs(call: Call, query: GrantJobPageQuery, format: Format) -> No
     rows = await _all(page, lambda row: row.id)
     await _send(call, "grant-jobs", format, _JOBS, [
         (str(row.id), str(row.template_id), _id(row.list_id), _id(row.segment_id), row.document, row.note,
-         _told(row.status), row.why, row.recipients, row.owed, row.posted, row.refused, str(row.created_by), row.created_at,
-         _id(row.approved_by), row.approved_at, row.ended_at) for row in rows
+         _told(row.status), row.why, row.recipients, row.owed, row.posted, row.refused, str(row.created_by),
+         row.created_at, _id(row.approved_by), row.approved_at, row.ended_at) for row in rows
     ])  # fmt: skip
 
 
