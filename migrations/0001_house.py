@@ -230,7 +230,7 @@ class Migration(migrations.Migration):
                 ('amount', fields.BigIntField()),
                 ('document', fields.CharField(max_length=100)),
                 ('status', fields.CharField(default='requested', max_length=12)),
-                ('reason', fields.CharField(default='', max_length=60)),
+                ('reason', fields.CharField(default='', max_length=200)),
                 ('requested_by', fields.BigIntField()),
                 ('requested_at', fields.DatetimeField(auto_now=False, auto_now_add=False)),
                 ('approved_by', fields.BigIntField(null=True)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from server.admin_api import (
+    administrators,
     audit,
     budgets,
     campaigns,
@@ -26,6 +27,7 @@ from server.web.routing import Router
 
 ROUTERS: list[Router] = [
     sessions.router,
+    administrators.router,
     merchants.router,
     incentives.router,
     campaigns.router,

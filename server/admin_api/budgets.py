@@ -5,7 +5,14 @@ from __future__ import annotations
 from uuid import UUID
 
 from server.admin_api.incentive_replies import budget_reply, signed, top_up_reply
-from server.admin_api.schemas.incentives import BudgetDetailReply, BurnReply, TopUpReply, TopUpRequest, WriteQuery
+from server.admin_api.schemas.incentives import (
+    BudgetDetailReply,
+    BurnReply,
+    RejectRequest,
+    TopUpReply,
+    TopUpRequest,
+    WriteQuery,
+)
 from server.incentives.errors import BudgetNotFound, SecondPersonRequired, TopUpNotFound, WrongStatus
 from server.web.idempotency import replayed_header
 from server.web.routing import Call, Callers, Reply, Router
@@ -64,3 +71,31 @@ async def request_top_up(call: Call, body: TopUpRequest, query: WriteQuery, budg
 async def approve_top_up(call: Call, query: WriteQuery, top_up_id: UUID) -> Reply:
     """By somebody else than who asked. Status `approved` means that the ledger follows within seconds."""
     return Reply.ok(top_up_reply(*await call.services.budgets.approve(top_up_id, signed(call, query.simulate))))
+
+
+@router.post(
+    "/top-ups/<top_up_id:uuid>/reject",
+    summary="驳回追加预算",
+    body=RejectRequest,
+    query=WriteQuery,
+    replies={200: TopUpReply},
+    caller=Callers.admin("budget.approve"),
+    errors=(TopUpNotFound, WrongStatus),
+)
+async def reject_top_up(call: Call, body: RejectRequest, query: WriteQuery, top_up_id: UUID) -> Reply:
+    """With a comment, while nobody has approved it; nothing is booked. Who wants it still asks anew."""
+    by = signed(call, query.simulate)
+    return Reply.ok(top_up_reply(*await call.services.budgets.reject(top_up_id, body.comment, by)))
+
+
+@router.post(
+    "/top-ups/<top_up_id:uuid>/withdraw",
+    summary="撤回追加预算申请",
+    query=WriteQuery,
+    replies={200: TopUpReply},
+    caller=Callers.admin("budget.topup"),
+    errors=(TopUpNotFound, WrongStatus),
+)
+async def withdraw_top_up(call: Call, query: WriteQuery, top_up_id: UUID) -> Reply:
+    """By who asked for it, while nobody has approved it."""
+    return Reply.ok(top_up_reply(*await call.services.budgets.withdraw(top_up_id, signed(call, query.simulate))))

@@ -88,7 +88,8 @@ async def list_alerts(call: Call, query: BudgetAlertQuery) -> Reply:
     position = decode_cursor(query.cursor, int)
     rows = await watch.alerts(int(position[0]) if position else None, query.limit, query.state)
     following = encode_cursor(rows[-1].id) if len(rows) == query.limit else None
-    return Reply.ok(BudgetAlertPageReply([_alert(row) for row in rows], following))
+    owners = await watch.owners([row.budget_id for row in rows])
+    return Reply.ok(BudgetAlertPageReply([_alert(row, owners[row.budget_id]) for row in rows], following))
 
 
 @router.post(
@@ -101,12 +102,16 @@ async def list_alerts(call: Call, query: BudgetAlertQuery) -> Reply:
 )
 async def acknowledge_alert(call: Call, query: WriteQuery, alert_id: int) -> Reply:
     """Says that somebody has seen it; the first who says so stays."""
-    return Reply.ok(_alert(*await watch.acknowledge(alert_id, signed(call, query.simulate), call.services.clock)))
+    row, effects = await watch.acknowledge(alert_id, signed(call, query.simulate), call.services.clock)
+    owners = await watch.owners([row.budget_id])
+    return Reply.ok(_alert(row, owners[row.budget_id], effects))
 
 
-def _alert(row: BudgetAlert, effects: Effects | None = None) -> BudgetAlertReply:
+def _alert(row: BudgetAlert, owner: watch.Owner, effects: Effects | None = None) -> BudgetAlertReply:
+    campaign, template = (None if one is None else str(one) for one in (owner.campaign_id, owner.template_id))
     return BudgetAlertReply(
-        str(row.id), str(row.budget_id), row.threshold_percent, row.total, row.used, row.times, row.raised_at,
+        str(row.id), str(row.budget_id), owner.unit, campaign, template, owner.title,  # type: ignore[arg-type]
+        row.threshold_percent, row.total, row.used, row.times, row.raised_at,
         row.cleared_at, None if row.acknowledged_by is None else str(row.acknowledged_by), row.acknowledged_at,
         effects is not None, effects_reply(effects),
     )  # fmt: skip

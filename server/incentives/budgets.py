@@ -16,6 +16,7 @@ from server.incentives.commands import MAX_PLANNED, Signed
 from server.incentives.errors import BudgetNotFound, SecondPersonRequired, TopUpNotFound, WrongStatus
 from server.incentives.follow import post_entry
 from server.incentives.models import Budget, BudgetRequest
+from server.incentives.moves import LONGEST_COMMENT
 from server.incentives.rows import RUNNING, columns_of
 from server.incentives.simulation import Effects, write
 from server.incentives.watch import Burn, burn_of
@@ -32,6 +33,8 @@ STOCK_CACHE_S = 1.0
 OLDEST_KEY = timedelta(hours=48)
 NEWEST_KEY = timedelta(minutes=5)
 REDRIVE_AFTER_S = 5
+#: Nothing was ever booked for these.
+DROPPED = ("rejected", "withdrawn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +148,9 @@ class BudgetService:
         return await write(signed, lambda tx: self._approve(tx, request_id, signed), follow=self._book)
 
     async def _approve(self, tx: BaseDBAsyncClient, request_id: UUID, signed: Signed) -> BudgetRequest:
-        request = await BudgetRequest.filter(id=request_id).using_db(tx).select_for_update(no_key=True).first()
-        if request is None:
-            raise TopUpNotFound
+        request = await self._lock(tx, request_id)
+        if request.status in DROPPED:
+            raise WrongStatus
         if request.requested_by == signed.admin_id:
             raise SecondPersonRequired
         if request.approved_by is not None and request.approved_by != signed.admin_id:
@@ -158,6 +161,38 @@ class BudgetService:
             request.status, request.approved_by, request.approved_at = "approved", signed.admin_id, self._clock.now()
             await request.save(using_db=tx)
             await self._record(tx, "approved", request, before, signed)
+        return request
+
+    async def reject(self, request_id: UUID, comment: str, signed: Signed) -> tuple[BudgetRequest, Effects | None]:
+        """Say no to a top-up that waits, and why. Twice answers the same."""
+        if not comment.strip() or len(comment) > LONGEST_COMMENT:
+            raise InvalidField(field="comment")
+        return await write(signed, lambda tx: self._drop(tx, request_id, "rejected", comment.strip(), signed))
+
+    async def withdraw(self, request_id: UUID, signed: Signed) -> tuple[BudgetRequest, Effects | None]:
+        """Take back a top-up that waits; only who asked for it. Twice answers the same."""
+        return await write(signed, lambda tx: self._drop(tx, request_id, "withdrawn", "", signed))
+
+    async def _drop(
+        self, tx: BaseDBAsyncClient, request_id: UUID, status: str, reason: str, signed: Signed
+    ) -> BudgetRequest:
+        request = await self._lock(tx, request_id)
+        if status == "withdrawn" and request.requested_by != signed.admin_id:
+            raise WrongStatus
+        if request.status == status:
+            return request
+        if request.status != "requested":
+            raise WrongStatus
+        before = columns_of(request)
+        request.status, request.reason, request.settled_at = status, reason, self._clock.now()
+        await request.save(using_db=tx)
+        await self._record(tx, status, request, before, signed)
+        return request
+
+    async def _lock(self, tx: BaseDBAsyncClient, request_id: UUID) -> BudgetRequest:
+        request = await BudgetRequest.filter(id=request_id).using_db(tx).select_for_update(no_key=True).first()
+        if request is None:
+            raise TopUpNotFound
         return request
 
     async def _book(self, request: BudgetRequest) -> BudgetRequest:

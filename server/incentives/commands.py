@@ -126,7 +126,8 @@ class CampaignDraft:
         with _in_rule():
             check(self.rule)
         if self.budget_points is not None:
-            _within("budget_points", self.budget_points, most_points(self.rule), MAX_PLANNED)
+            most = MAX_PLANNED if most_points(self.rule) else 0
+            _within("budget_points", self.budget_points, most_points(self.rule), most)
         check_limits(self.limits, ("earn",), at_places=most_points(self.rule) > 0)
         if not most_points(self.rule):  # what is handed over is counted by the house, which counts awards only
             for place, limit in enumerate(self.limits):

@@ -236,7 +236,8 @@ class Budget(Model):
 class BudgetRequest(Model):
     """The intent to change a budget's total; its id is the vault's entry id (D18, D21).
 
-    kind: topup | cut; status: requested | approved | done | refused. Approved by somebody else than who asked (D35).
+    kind: topup | cut; status: requested | approved | done | refused | rejected | withdrawn. Approved by somebody
+    else than who asked (D35), who may take it back until then. `reason`: the ledger's refusal, or why it was rejected.
     """
 
     id = fields.UUIDField(primary_key=True)
@@ -247,7 +248,7 @@ class BudgetRequest(Model):
     amount = fields.BigIntField()
     document = fields.CharField(max_length=100)
     status = fields.CharField(max_length=12, default="requested")
-    reason = fields.CharField(max_length=60, default="")
+    reason = fields.CharField(max_length=200, default="")
     requested_by = fields.BigIntField()
     requested_at = fields.DatetimeField()
     approved_by: fields.Field[int | None] = fields.BigIntField(null=True)

@@ -43,6 +43,15 @@ LEFT JOIN campaign c ON c.id = b.campaign_id LEFT JOIN campaign_version v ON v.i
 LEFT JOIN coupon_template t ON t.id = b.template_id LEFT JOIN coupon_template_version u ON u.id = t.live_version
 WHERE b.id > $1 AND coalesce(c.status, t.status) IN ('scheduled', 'active', 'paused') ORDER BY b.id LIMIT $2
 """
+_OWNERS = """
+SELECT b.id, b.unit, b.campaign_id, b.template_id, coalesce(v.title, u.title) AS title
+FROM budget b
+LEFT JOIN LATERAL (SELECT title FROM campaign_version WHERE campaign_id = b.campaign_id ORDER BY number DESC LIMIT 1) v
+  ON true
+LEFT JOIN LATERAL (SELECT title FROM coupon_template_version WHERE template_id = b.template_id
+                   ORDER BY number DESC LIMIT 1) u ON true
+WHERE b.id = ANY($1::bigint[])
+"""
 _DAY = """
 INSERT INTO budget_day (budget_id, day, used) SELECT u.id, $1, u.used FROM unnest($2::bigint[], $3::bigint[]) u (id,
 used) ON CONFLICT (budget_id, day) DO UPDATE SET used = EXCLUDED.used WHERE budget_day.used <> EXCLUDED.used
@@ -194,6 +203,24 @@ async def acknowledge(alert_id: int, signed: Signed, clock: Clock) -> tuple[Budg
         return alert
 
     return await write(signed, act)
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose a budget is: a campaign's or a coupon template's, by the title of its newest version."""
+
+    unit: str
+    campaign_id: int | None
+    template_id: int | None
+    title: str
+
+
+async def owners(budget_ids: Sequence[int]) -> dict[int, Owner]:
+    """Whose these budgets are."""
+    return {
+        row["id"]: Owner(row["unit"], row["campaign_id"], row["template_id"], row["title"])
+        for row in await fetch(_OWNERS, list(budget_ids))
+    }
 
 
 async def alerts(before_id: int | None, limit: int, state: str | None) -> list[BudgetAlert]:

@@ -12,6 +12,7 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import pyotp
 from argon2 import PasswordHasher
@@ -55,6 +56,18 @@ class AdminLoggedIn:
     display_name: str
     roles: tuple[str, ...]
     scopes: frozenset[str]
+
+
+@dataclass(frozen=True)
+class AdministratorView:
+    """An account as its colleagues see it."""
+
+    id: int
+    username: str
+    display_name: str
+    roles: tuple[str, ...]
+    created_at: datetime
+    disabled_at: datetime | None
 
 
 class AdministratorService:
@@ -161,6 +174,13 @@ class AdministratorService:
             raise AdminLoginRefused
         await self._lockout.succeeded(counted)
         return await self._begin_session(admin, request_id)
+
+    async def listed(self) -> list[AdministratorView]:
+        """Every account, those that were closed too, by id: who a number in the console is."""
+        return [
+            AdministratorView(row.id, row.username, row.display_name, tuple(row.roles), row.created_at, row.disabled_at)
+            for row in await Administrator.all().order_by("id")
+        ]
 
     async def disable(self, admin_id: int, *, by: audit.Actor, request_id: str = "") -> None:
         """Close an account and end its sessions."""

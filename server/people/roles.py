@@ -43,6 +43,7 @@ SCOPES: frozenset[str] = frozenset(
         "audit.read",
         "dead_letter.read",
         "dead_letter.manage",
+        "admin.read",
         "admin.manage",
         "wallet.read",
         "ledger.read",

@@ -11,6 +11,7 @@ from server.incentives.awards import AwardService
 from server.incentives.budgets import BudgetService
 from server.incentives.campaigns import CampaignService, CampaignView
 from server.incentives.commands import CampaignDraft, Signed, TemplateDraft
+from server.incentives.effects import most_points
 from server.incentives.experiments.withholding import Withholding
 from server.incentives.facts import record_fact
 from server.incentives.grants.desk import GrantDesk
@@ -69,6 +70,9 @@ class House:
         )  # fmt: skip
         if points is not None:
             draft = replace(draft, rule=points_rule(points))
+        rule = changes.get("rule")
+        if isinstance(rule, Rule) and not most_points(rule):
+            draft = replace(draft, budget_points=None)
         return replace(draft, **changes)  # type: ignore[arg-type]
 
     def template(self, **changes: object) -> TemplateDraft:

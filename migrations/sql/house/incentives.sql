@@ -130,10 +130,12 @@ ALTER TABLE budget_request
     ADD CONSTRAINT budget_request_kind_known CHECK (kind IN ('topup', 'cut')),
     ADD CONSTRAINT budget_request_amount CHECK (amount > 0),
     ADD CONSTRAINT budget_request_document CHECK (length(btrim(document)) > 0),
-    ADD CONSTRAINT budget_request_status_known CHECK (status IN ('requested', 'approved', 'done', 'refused')),
-    ADD CONSTRAINT budget_request_two_people CHECK (status = 'requested' OR (approved_by IS NOT NULL AND approved_by <> requested_by)),
+    ADD CONSTRAINT budget_request_status_known
+        CHECK (status IN ('requested', 'approved', 'done', 'refused', 'rejected', 'withdrawn')),
+    ADD CONSTRAINT budget_request_two_people CHECK (CASE WHEN status IN ('requested', 'rejected', 'withdrawn')
+        THEN approved_by IS NULL ELSE approved_by IS NOT NULL AND approved_by <> requested_by END),
     ADD CONSTRAINT budget_request_approved_when CHECK ((approved_by IS NULL) = (approved_at IS NULL)),
-    ADD CONSTRAINT budget_request_settled_when CHECK ((status IN ('done', 'refused')) = (settled_at IS NOT NULL));
+    ADD CONSTRAINT budget_request_settled_when CHECK ((status IN ('requested', 'approved')) = (settled_at IS NULL));
 CREATE INDEX budget_request_open ON budget_request (approved_at) WHERE status = 'approved';
 
 ALTER TABLE award
@@ -247,7 +249,7 @@ CREATE FUNCTION incentive_request_fixed() RETURNS trigger LANGUAGE plpgsql SET s
 DECLARE
     course constant text[] := ARRAY['status', 'reason', 'approved_by', 'approved_at', 'settled_at'];
 BEGIN
-    IF TG_OP = 'DELETE' OR to_jsonb(NEW) - course <> to_jsonb(OLD) - course OR OLD.status IN ('done', 'refused')
+    IF TG_OP = 'DELETE' OR to_jsonb(NEW) - course <> to_jsonb(OLD) - course OR OLD.status NOT IN ('requested', 'approved')
        OR (OLD.approved_by IS NOT NULL AND NEW.approved_by IS DISTINCT FROM OLD.approved_by) THEN
         RAISE EXCEPTION 'budget request % cannot be changed', OLD.id USING ERRCODE = 'check_violation';
     END IF;

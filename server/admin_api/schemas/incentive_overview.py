@@ -56,10 +56,15 @@ class KillSwitchReply(Struct, frozen=True, omit_defaults=True):
 
 class BudgetAlertReply(Struct, frozen=True, omit_defaults=True):
     """So many per cent of a budget were used when it was raised; 100: the rest does not reach for the next award or
-    coupon. `times`: how often it was raised; `cleared_at`: a top-up brought the budget below."""
+    coupon. `times`: how often it was raised; `cleared_at`: a top-up brought the budget below. Exactly one of
+    `campaign_id` and `template_id` says whose budget it is, `title` what that is called."""
 
     id: str
     budget_id: str
+    unit: Literal["points", "coupons", "fen"]
+    campaign_id: str | None
+    template_id: str | None
+    title: str
     threshold_percent: int
     total: int
     used: int

@@ -354,14 +354,14 @@ class TopUpRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TopUpReply(Struct, frozen=True, omit_defaults=True):
-    """status: requested, approved (being booked), done or refused. `simulated` and `effects` come with a simulated
-    write only."""
+    """status: requested, approved (being booked), done, refused, rejected or withdrawn. `reason`: why the ledger
+    refused it or somebody rejected it. `simulated` and `effects` come with a simulated write only."""
 
     id: str
     budget_id: str
     amount: int
     document: str
-    status: Literal["requested", "approved", "done", "refused"]
+    status: Literal["requested", "approved", "done", "refused", "rejected", "withdrawn"]
     reason: str
     requested_by: str
     requested_at: datetime
