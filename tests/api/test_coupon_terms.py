@@ -126,6 +126,20 @@ async def test_places_that_do_not_exist_or_not_together_are_named(town: Town, co
         refused(answer, 400, "place_unknown", field)
 
 
+async def test_where_a_coupon_can_be_used_is_told_by_name(town: Town, console: Console) -> None:
+    shown = await show(town)
+    anywhere = (await shown.resident.call("GET", f"/coupons/{shown.coupon_id}/places"))["items"]
+    store = next(one for one in anywhere if one["name"] == GYM_STORE)
+    there = await console.template("只在一家", merchants=[store["merchant_id"]], stores=[store["store_id"]])
+    page = await shown.resident.call("GET", f"/coupon-templates/{there}/places")
+    assert page == {"items": [store], "next_cursor": None}
+    first = await shown.resident.call("GET", f"/coupons/{shown.coupon_id}/places?limit=1")
+    rest = await shown.resident.call("GET", f"/coupons/{shown.coupon_id}/places?cursor={first['next_cursor']}")
+    assert first["items"] + rest["items"] == anywhere
+    assert (await shown.resident.call("GET", f"/coupon-templates/{there}/places?town=没有的镇"))["items"] == []
+    refused(await send(shown.resident, "GET", "/coupon-templates/999999/places"), 404, "template_not_found")
+
+
 async def test_outside_its_hours_a_code_is_told_when_it_can_be_used_and_stays_good(
     town: Town, console: Console
 ) -> None:

@@ -129,6 +129,38 @@ async def test_a_top_up_takes_two_people_and_its_key_books_it_once(console: Cons
     assert [request["amount"] for request in detail["requests"]] == [500, 1_000]
 
 
+async def test_a_top_up_that_waits_can_be_rejected_or_taken_back_and_is_not_booked_then(console: Console) -> None:
+    budget = (await console.live("/campaigns", campaign()))["budgets"][0]
+    keys = [str(uuid7(datetime.now(UTC))) for _ in range(2)]
+    for key in keys:
+        body, header = {"amount": 500, "document": "追加2号"}, {"Idempotency-Key": key}
+        await console.post(f"/budgets/{budget['id']}/top-ups", console.director, body, **header)
+    rejected, withdrawn = (f"/top-ups/{key}" for key in keys)
+    silent = await console.post(f"{rejected}/reject", console.approver, {"comment": "   "})
+    assert (silent.status_code, silent.json()["error"]["field"]) == (400, "comment")
+    tried = await console.post(f"{rejected}/reject?simulate=true", console.approver, {"comment": "不必"})
+    assert tried.json()["simulated"] is True
+    for _ in range(2):
+        seen = (await console.post(f"{rejected}/reject", console.approver, {"comment": "年内预算已定"})).json()
+        assert (seen["status"], seen["reason"], seen["approved_by"]) == ("rejected", "年内预算已定", None)
+        mine = (await console.post(f"{withdrawn}/withdraw", console.director)).json()
+        assert (mine["status"], mine["settled_at"] is None) == ("withdrawn", False)
+    for path, step in ((rejected, "approve"), (withdrawn, "approve"), (rejected, "withdraw")):
+        late = await console.post(f"{path}/{step}", console.approver if step == "approve" else console.director)
+        assert (late.status_code, late.json()["error"]["code"]) == (409, "wrong_status")
+    detail = (await console.client.get(f"{ADMIN}/budgets/{budget['id']}", headers=console.director)).json()
+    assert detail["budget"]["total"] == 1_000
+
+
+async def test_who_a_number_is_can_be_looked_up(console: Console) -> None:
+    made = await console.live("/campaigns", campaign())
+    listed = (await console.client.get(f"{ADMIN}/administrators", headers=console.editor)).json()["items"]
+    names = {one["id"]: one for one in listed}
+    version = made["version"]
+    assert {"editor"} <= set(names[version["created_by"]]["roles"]) and names[version["approved_by"]]["display_name"]
+    assert all(set(one) == {"id", "username", "display_name", "roles", "created_at", "disabled_at"} for one in listed)
+
+
 async def test_pages_of_campaigns_hold_every_campaign_once(console: Console) -> None:
     for _ in range(3):
         await console.post("/campaigns", console.editor, campaign())

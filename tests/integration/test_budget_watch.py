@@ -66,6 +66,9 @@ async def test_an_alert_is_raised_once_cleared_by_a_top_up_and_raised_again(hous
     again, _ = await watch.acknowledge(alert.id, CHECKER, house.clock)
     assert (seen.acknowledged_by, again.acknowledged_by) == (1, 1)
     assert [one.id for one in await watch.alerts(None, 10, "acknowledged")] == [alert.id]
+    owner = (await watch.owners([alert.budget_id]))[alert.budget_id]
+    assert (owner.unit, owner.campaign_id, owner.template_id) == ("coupons", None, view.row.id)
+    assert owner.title == view.version.title
     key = uuid7(house.clock.now())
     await house.budgets.request_top_up(budget, key, 10, "追加", MAKER)
     await house.budgets.approve(key, CHECKER)
