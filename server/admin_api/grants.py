@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from server.admin_api.incentive_replies import signed
+from server.admin_api.incentive_replies import created, outcome, signed
 from server.admin_api.schemas.grants import (
     GrantJobDetailReply,
     GrantJobPageQuery,
@@ -21,6 +21,7 @@ from server.admin_api.schemas.grants import (
     SimulateQuery,
     TakenReply,
 )
+from server.admin_api.schemas.incentives import WriteQuery
 from server.incentives.errors import SecondPersonRequired, TemplateNotFound, WrongStatus
 from server.incentives.grants.errors import (
     GrantJobNotFound,
@@ -47,7 +48,7 @@ UPLOADS: Final = Limit("upload", per_minute=20)
     "/recipient-lists",
     summary="上传发放名单",
     query=RecipientListQuery,
-    replies={201: TakenReply},
+    replies={200: TakenReply, 201: TakenReply},
     caller=Callers.admin("grant.edit"),
     errors=(SheetUnreadable, RecipientListEmpty),
     limit=UPLOADS,
@@ -56,9 +57,10 @@ UPLOADS: Final = Limit("upload", per_minute=20)
 async def upload_list(call: Call, file: bytes, query: RecipientListQuery) -> Reply:
     """The body is a CSV or XLSX file with one resident id per line, in the column headed resident_id or 居民编号, else
     in the first. Who does not take part is left out."""
-    taken = await call.services.recipient_lists.take(query.name.strip(), file, signed(call))
+    by = signed(call, query.simulate)
+    taken = await call.services.recipient_lists.take(query.name.strip(), file, by)
     lines = [LineReply(line, reason) for line, reason in sorted(taken.lines)]
-    return Reply.created(TakenReply(_list_reply(taken.row), lines))
+    return created(TakenReply(_list_reply(taken.row), lines), by)
 
 
 @router.get(
@@ -149,49 +151,57 @@ async def get_job(call: Call, job_id: int) -> Reply:
 @router.post(
     "/grant-jobs/<job_id:int>/approve",
     summary="批准批量发放",
+    query=WriteQuery,
     replies={200: GrantJobDetailReply},
     caller=Callers.admin("grant.approve"),
     errors=(GrantJobNotFound, WrongStatus, SecondPersonRequired, SegmentGiftNotOpen),
 )
-async def approve_job(call: Call, job_id: int) -> Reply:
+async def approve_job(call: Call, query: WriteQuery, job_id: int) -> Reply:
     """By somebody else than who ordered it; it starts within seconds."""
-    return Reply.ok(_detail(await call.services.grant_jobs.approve(job_id, signed(call))))
+    by = signed(call, query.simulate)
+    return Reply.ok(outcome(_detail(await call.services.grant_jobs.approve(job_id, by)), by))
 
 
 @router.post(
     "/grant-jobs/<job_id:int>/pause",
     summary="暂停批量发放",
+    query=WriteQuery,
     replies={200: GrantJobDetailReply},
     caller=Callers.admin("grant.approve"),
     errors=(GrantJobNotFound, WrongStatus),
 )
-async def pause_job(call: Call, job_id: int) -> Reply:
+async def pause_job(call: Call, query: WriteQuery, job_id: int) -> Reply:
     """After the page under way."""
-    return Reply.ok(_detail(await call.services.grant_jobs.pause(job_id, signed(call))))
+    by = signed(call, query.simulate)
+    return Reply.ok(outcome(_detail(await call.services.grant_jobs.pause(job_id, by)), by))
 
 
 @router.post(
     "/grant-jobs/<job_id:int>/resume",
     summary="继续批量发放",
+    query=WriteQuery,
     replies={200: GrantJobDetailReply},
     caller=Callers.admin("grant.approve"),
     errors=(GrantJobNotFound, WrongStatus),
 )
-async def resume_job(call: Call, job_id: int) -> Reply:
+async def resume_job(call: Call, query: WriteQuery, job_id: int) -> Reply:
     """Where it stopped."""
-    return Reply.ok(_detail(await call.services.grant_jobs.resume(job_id, signed(call))))
+    by = signed(call, query.simulate)
+    return Reply.ok(outcome(_detail(await call.services.grant_jobs.resume(job_id, by)), by))
 
 
 @router.post(
     "/grant-jobs/<job_id:int>/cancel",
     summary="取消批量发放",
+    query=WriteQuery,
     replies={200: GrantJobDetailReply},
     caller=Callers.admin("grant.edit"),
     errors=(GrantJobNotFound, WrongStatus),
 )
-async def cancel_job(call: Call, job_id: int) -> Reply:
+async def cancel_job(call: Call, query: WriteQuery, job_id: int) -> Reply:
     """For good, after the page under way; coupons already given stay."""
-    return Reply.ok(_detail(await call.services.grant_jobs.cancel(job_id, signed(call))))
+    by = signed(call, query.simulate)
+    return Reply.ok(outcome(_detail(await call.services.grant_jobs.cancel(job_id, by)), by))
 
 
 def job_reply(row: GrantJob) -> GrantJobReply:

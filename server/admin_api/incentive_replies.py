@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -23,22 +23,38 @@ from server.admin_api.schemas.incentives import (
 )
 from server.incentives.budgets import BudgetState
 from server.incentives.campaigns import CampaignView
+from server.incentives.changes import Effects
 from server.incentives.commands import Signed
 from server.incentives.course import Difference
 from server.incentives.experiments.report import Withheld
 from server.incentives.limits import Limit
 from server.incentives.models import BudgetRequest, CampaignVersion, CouponTemplateVersion
 from server.incentives.rules import Rule
-from server.incentives.simulation import Effects
 from server.incentives.templates import TemplateView
 from server.incentives.usable import usable_times
-from server.web.routing import Call
+from server.web.routing import Call, Reply
+
+R = TypeVar("R", bound=msgspec.Struct)
 
 
 def signed(call: Call, simulate: bool = False) -> Signed:
     """Who asks, for the audit trail and the two-person rule."""
     assert call.caller.admin_id is not None
     return Signed(call.caller.admin_id, call.request_id, simulate)
+
+
+def outcome(reply: R, by: Signed) -> R:
+    """The reply of a write with what it would change, when it was only simulated."""
+    if not by.simulate:
+        return reply
+    told = Effects([one for each in by.told for one in each.changes], [one for each in by.told for one in each.budgets])
+    replaced: R = msgspec.structs.replace(reply, simulated=True, effects=effects_reply(told))
+    return replaced
+
+
+def created(reply: msgspec.Struct, by: Signed) -> Reply:
+    """201 with what was made; 200 with what would be."""
+    return Reply.ok(outcome(reply, by)) if by.simulate else Reply.created(reply)
 
 
 def limits_of(bodies: list[LimitBody]) -> tuple[Limit, ...]:

@@ -17,10 +17,10 @@ from server.admin_api.schemas.incentive_overview import (
 )
 from server.admin_api.schemas.incentives import WriteQuery
 from server.incentives import progress, watch
+from server.incentives.changes import Effects
 from server.incentives.errors import AlertNotFound
 from server.incentives.listing import calendar
 from server.incentives.models import BudgetAlert
-from server.incentives.simulation import Effects
 from server.kit.paging import decode_cursor, encode_cursor
 from server.web.routing import Call, Callers, Reply, Router
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from server.admin_api.incentive_replies import signed
-from server.admin_api.schemas.incentives import RevisionQuery
+from server.admin_api.incentive_replies import created, outcome, signed
+from server.admin_api.schemas.incentives import RevisionQuery, WriteQuery
 from server.admin_api.schemas.lotteries import (
     BeaconRequest,
     CancelRequest,
@@ -44,12 +44,14 @@ router = Router(prefix="/api/admin/v1", tag="管理 · 抽奖")
     "/lotteries",
     summary="新建抽奖草稿",
     body=LotteryRequest,
-    replies={201: LotteryReply},
+    query=WriteQuery,
+    replies={200: LotteryReply, 201: LotteryReply},
     caller=Callers.admin("lottery.edit"),
 )
-async def create_lottery(call: Call, body: LotteryRequest) -> Reply:
+async def create_lottery(call: Call, body: LotteryRequest, query: WriteQuery) -> Reply:
     """A draft; nobody sees it before somebody else publishes it."""
-    return Reply.created(_reply(call, await call.services.lotteries.create(_draft(body), signed(call))))
+    by = signed(call, query.simulate)
+    return created(_reply(call, await call.services.lotteries.create(_draft(body), by)), by)
 
 
 @router.get(
@@ -91,32 +93,37 @@ async def get_lottery(call: Call, lottery_id: int) -> Reply:
 )
 async def edit_lottery(call: Call, body: LotteryRequest, query: RevisionQuery, lottery_id: int) -> Reply:
     """Replaces the draft; one under review goes back to draft, and whoever edits may not publish."""
-    row = await call.services.lotteries.edit(lottery_id, _draft(body), signed(call), query.revision)
-    return Reply.ok(_reply(call, row))
+    by = signed(call, query.simulate)
+    row = await call.services.lotteries.edit(lottery_id, _draft(body), by, query.revision)
+    return Reply.ok(outcome(_reply(call, row), by))
 
 
 @router.post(
     "/lotteries/<lottery_id:int>/copy",
     summary="复制抽奖",
-    replies={201: LotteryReply},
+    query=WriteQuery,
+    replies={200: LotteryReply, 201: LotteryReply},
     caller=Callers.admin("lottery.edit"),
     errors=(LotteryNotFound,),
 )
-async def copy_lottery(call: Call, lottery_id: int) -> Reply:
+async def copy_lottery(call: Call, query: WriteQuery, lottery_id: int) -> Reply:
     """A new draft with the same content, times included."""
-    return Reply.created(_reply(call, await call.services.lotteries.copy(lottery_id, signed(call))))
+    by = signed(call, query.simulate)
+    return created(_reply(call, await call.services.lotteries.copy(lottery_id, by)), by)
 
 
 @router.post(
     "/lotteries/<lottery_id:int>/submit",
     summary="提交审核",
+    query=WriteQuery,
     replies={200: LotteryReply},
     caller=Callers.admin("lottery.edit"),
     errors=(LotteryNotFound, WrongStatus),
 )
-async def submit_lottery(call: Call, lottery_id: int) -> Reply:
+async def submit_lottery(call: Call, query: WriteQuery, lottery_id: int) -> Reply:
     """From draft to review."""
-    return Reply.ok(_reply(call, await call.services.lotteries.submit(lottery_id, signed(call))))
+    by = signed(call, query.simulate)
+    return Reply.ok(outcome(_reply(call, await call.services.lotteries.submit(lottery_id, by)), by))
 
 
 @router.post(
@@ -138,33 +145,38 @@ async def submit_lottery(call: Call, lottery_id: int) -> Reply:
 )
 async def publish_lottery(call: Call, query: RevisionQuery, lottery_id: int) -> Reply:
     """By somebody else than the last editor. Rules and commitment are public from now on and never change."""
-    return Reply.ok(_reply(call, await call.services.lotteries.publish(lottery_id, signed(call), query.revision)))
+    by = signed(call, query.simulate)
+    return Reply.ok(outcome(_reply(call, await call.services.lotteries.publish(lottery_id, by, query.revision)), by))
 
 
 @router.post(
     "/lotteries/<lottery_id:int>/cancel",
     summary="取消抽奖",
     body=CancelRequest,
+    query=WriteQuery,
     replies={200: LotteryReply},
     caller=Callers.admin("lottery.publish"),
     errors=(LotteryNotFound, WrongStatus, AlreadyOver),
 )
-async def cancel_lottery(call: Call, body: CancelRequest, lottery_id: int) -> Reply:
+async def cancel_lottery(call: Call, body: CancelRequest, query: WriteQuery, lottery_id: int) -> Reply:
     """Before the closing only; the reason is public."""
-    return Reply.ok(_reply(call, await call.services.lotteries.cancel(lottery_id, body.reason, signed(call))))
+    by = signed(call, query.simulate)
+    return Reply.ok(outcome(_reply(call, await call.services.lotteries.cancel(lottery_id, body.reason, by)), by))
 
 
 @router.post(
     "/lotteries/<lottery_id:int>/beacon",
     summary="登记外部随机数",
     body=BeaconRequest,
+    query=WriteQuery,
     replies={200: LotteryReply},
     caller=Callers.admin("lottery.beacon"),
     errors=(LotteryNotFound, BeaconNotWanted, BeaconDiffers),
 )
-async def tell_beacon(call: Call, body: BeaconRequest, lottery_id: int) -> Reply:
+async def tell_beacon(call: Call, body: BeaconRequest, query: WriteQuery, lottery_id: int) -> Reply:
     """Once by each of two people, when the list is public; the draw waits for the second."""
-    return Reply.ok(_reply(call, await call.services.lotteries.tell_beacon(lottery_id, body.value, signed(call))))
+    by = signed(call, query.simulate)
+    return Reply.ok(outcome(_reply(call, await call.services.lotteries.tell_beacon(lottery_id, body.value, by)), by))
 
 
 @router.get(
@@ -189,15 +201,17 @@ async def list_deliveries(call: Call, query: DeliveryQuery, lottery_id: int) -> 
     "/lotteries/<lottery_id:int>/second-draw",
     summary="新建补抽草稿",
     body=SecondDrawRequest,
-    replies={201: LotteryReply},
+    query=WriteQuery,
+    replies={200: LotteryReply, 201: LotteryReply},
     caller=Callers.admin("lottery.edit"),
     errors=(LotteryNotFound, WrongStatus, PrizesUnderWay, NothingUndelivered, SecondDrawExists),
 )
-async def draw_again(call: Call, body: SecondDrawRequest, lottery_id: int) -> Reply:
+async def draw_again(call: Call, body: SecondDrawRequest, query: WriteQuery, lottery_id: int) -> Reply:
     """Prizes that could not be given, drawn among those who won nothing: a draft that somebody else publishes. The
     first result stays as it is."""
     wanted = SecondDraft(body.document.strip(), body.closes_at, body.draw_at, body.beacon_source.strip())
-    return Reply.created(_reply(call, await call.services.lotteries.create_second(lottery_id, wanted, signed(call))))
+    by = signed(call, query.simulate)
+    return created(_reply(call, await call.services.lotteries.create_second(lottery_id, wanted, by)), by)
 
 
 def _draft(body: LotteryRequest) -> LotteryDraft:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from server.admin_api.incentive_replies import signed
-from server.admin_api.schemas.incentives import RevisionQuery
+from server.admin_api.incentive_replies import created, outcome, signed
+from server.admin_api.schemas.incentives import RevisionQuery, WriteQuery
 from server.admin_api.schemas.segments import (
     DefinitionReply,
     SegmentCellReply,
@@ -30,13 +30,15 @@ router = Router(prefix="/api/admin/v1", tag="管理 · 人群")
     "/segments",
     summary="新建人群",
     body=SegmentRequest,
-    replies={201: SegmentReply},
+    query=WriteQuery,
+    replies={200: SegmentReply, 201: SegmentReply},
     caller=Callers.admin("segment.edit"),
     errors=(SegmentRefused, SegmentNameTaken),
 )
-async def create_segment(call: Call, body: SegmentRequest) -> Reply:
+async def create_segment(call: Call, body: SegmentRequest, query: WriteQuery) -> Reply:
     """By band, town, day of enrolment and own choices; age, sex, household registration and their like are refused."""
-    return Reply.created(_reply(await call.services.segments.create(body.name, body.definition, signed(call))))
+    by = signed(call, query.simulate)
+    return created(_reply(await call.services.segments.create(body.name, body.definition, by)), by)
 
 
 @router.get(
@@ -78,21 +80,24 @@ async def get_segment(call: Call, segment_id: int) -> Reply:
 )
 async def edit_segment(call: Call, body: SegmentRequest, query: RevisionQuery, segment_id: int) -> Reply:
     """Replaces the definition. Lists of members that were written down before stay as they are."""
-    view = await call.services.segments.edit(segment_id, body.name, body.definition, signed(call), query.revision)
-    return Reply.ok(_reply(view))
+    by = signed(call, query.simulate)
+    view = await call.services.segments.edit(segment_id, body.name, body.definition, by, query.revision)
+    return Reply.ok(outcome(_reply(view), by))
 
 
 @router.post(
     "/segments/<segment_id:int>/copy",
     summary="复制人群",
     body=SegmentCopyRequest,
-    replies={201: SegmentReply},
+    query=WriteQuery,
+    replies={200: SegmentReply, 201: SegmentReply},
     caller=Callers.admin("segment.edit"),
     errors=(SegmentNotFound, SegmentRefused, SegmentNameTaken),
 )
-async def copy_segment(call: Call, body: SegmentCopyRequest, segment_id: int) -> Reply:
+async def copy_segment(call: Call, body: SegmentCopyRequest, query: WriteQuery, segment_id: int) -> Reply:
     """The same definition under another name."""
-    return Reply.created(_reply(await call.services.segments.copy(segment_id, body.name, signed(call))))
+    by = signed(call, query.simulate)
+    return created(_reply(await call.services.segments.copy(segment_id, body.name, by)), by)
 
 
 @router.post(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from server.admin_api.grants import UPLOADS
-from server.admin_api.incentive_replies import signed
+from server.admin_api.incentive_replies import created, outcome, signed
+from server.admin_api.schemas.incentives import WriteQuery
 from server.admin_api.schemas.voucher_codes import (
     CodeLineReply,
     CodesTakenReply,
@@ -40,14 +41,16 @@ router = Router(prefix="/api/admin/v1", tag="管理 · 兑换码")
     "/voucher-batches",
     summary="新建兑换码批次",
     body=VoucherBatchRequest,
-    replies={201: VoucherBatchReply},
+    query=WriteQuery,
+    replies={200: VoucherBatchReply, 201: VoucherBatchReply},
     caller=Callers.admin("code.edit"),
     errors=(TemplateNotFound,),
 )
-async def order_batch(call: Call, body: VoucherBatchRequest) -> Reply:
+async def order_batch(call: Call, body: VoucherBatchRequest, query: WriteQuery) -> Reply:
     """Codes of ours are made within minutes; other batches wait for their file. None works before an approval."""
     order = BatchOrder(int(body.template_id), body.mode, body.document.strip(), body.count, body.prefix)
-    return Reply.created(_batch(await call.services.voucher_batches.order(order, signed(call))))
+    by = signed(call, query.simulate)
+    return created(_batch(await call.services.voucher_batches.order(order, by)), by)
 
 
 @router.get(
@@ -82,6 +85,7 @@ async def get_batch(call: Call, batch_id: int) -> Reply:
 @router.post(
     "/voucher-batches/<batch_id:int>/codes",
     summary="上传兑换码",
+    query=WriteQuery,
     replies={200: CodesTakenReply},
     caller=Callers.admin("code.edit"),
     errors=(
@@ -90,50 +94,58 @@ async def get_batch(call: Call, batch_id: int) -> Reply:
     limit=UPLOADS,
     upload=True,
 )  # fmt: skip
-async def upload_codes(call: Call, file: bytes, batch_id: int) -> Reply:
+async def upload_codes(call: Call, file: bytes, query: WriteQuery, batch_id: int) -> Reply:
     """The body is a CSV or XLSX file with one code per line, in the column headed code, 兑换码 or 券码, else in the
     first. An upload that was broken off is begun anew by the next one."""
-    taken = await call.services.voucher_batches.take(batch_id, file, signed(call))
+    by = signed(call, query.simulate)
+    taken = await call.services.voucher_batches.take(batch_id, file, by)
     lines = [CodeLineReply(line, reason) for line, reason in sorted(taken.lines)]
-    return Reply.ok(CodesTakenReply(_batch(BatchView(taken.row, 0)), taken.unreadable, taken.repeated, lines))
+    reply = CodesTakenReply(_batch(BatchView(taken.row, 0)), taken.unreadable, taken.repeated, lines)
+    return Reply.ok(outcome(reply, by))
 
 
 @router.post(
     "/voucher-batches/<batch_id:int>/approve",
     summary="批准兑换码批次",
+    query=WriteQuery,
     replies={200: VoucherBatchReply},
     caller=Callers.admin("code.approve"),
     errors=(VoucherBatchNotFound, WrongStatus, SecondPersonRequired),
 )
-async def approve_batch(call: Call, batch_id: int) -> Reply:
+async def approve_batch(call: Call, query: WriteQuery, batch_id: int) -> Reply:
     """By somebody else than who ordered or uploaded it; from here on its codes work."""
-    return Reply.ok(_batch(await call.services.voucher_batches.approve(batch_id, signed(call))))
+    by = signed(call, query.simulate)
+    return Reply.ok(outcome(_batch(await call.services.voucher_batches.approve(batch_id, by)), by))
 
 
 @router.post(
     "/voucher-batches/<batch_id:int>/stop",
     summary="停用兑换码批次",
+    query=WriteQuery,
     replies={200: VoucherBatchReply},
     caller=Callers.admin("code.approve"),
     errors=(VoucherBatchNotFound, WrongStatus),
 )
-async def stop_batch(call: Call, batch_id: int) -> Reply:
+async def stop_batch(call: Call, query: WriteQuery, batch_id: int) -> Reply:
     """None of its codes works any more, for good; coupons they became stay."""
-    return Reply.ok(_batch(await call.services.voucher_batches.stop(batch_id, signed(call))))
+    by = signed(call, query.simulate)
+    return Reply.ok(outcome(_batch(await call.services.voucher_batches.stop(batch_id, by)), by))
 
 
 @router.post(
     "/voucher-batches/<batch_id:int>/exports",
     summary="申请导出兑换码",
     body=VoucherExportRequest,
-    replies={201: VoucherExportReply},
+    query=WriteQuery,
+    replies={200: VoucherExportReply, 201: VoucherExportReply},
     caller=Callers.admin("code.export"),
     errors=(VoucherBatchNotFound, NothingToExport, WrongStatus),
 )
-async def request_export(call: Call, body: VoucherExportRequest, batch_id: int) -> Reply:
+async def request_export(call: Call, body: VoucherExportRequest, query: WriteQuery, batch_id: int) -> Reply:
     """Nothing leaves the house before somebody else approves."""
-    row = await call.services.voucher_exports.request(batch_id, body.reason.strip(), signed(call))
-    return Reply.created(_export(call, row))
+    by = signed(call, query.simulate)
+    row = await call.services.voucher_exports.request(batch_id, body.reason.strip(), by)
+    return created(_export(call, row), by)
 
 
 @router.get(
@@ -152,13 +164,15 @@ async def list_exports(call: Call, batch_id: int) -> Reply:
 @router.post(
     "/voucher-exports/<export_id:int>/approve",
     summary="批准导出兑换码",
+    query=WriteQuery,
     replies={200: VoucherExportReply},
     caller=Callers.admin("code.approve"),
     errors=(VoucherExportNotFound, WrongStatus, SecondPersonRequired),
 )
-async def approve_export(call: Call, export_id: int) -> Reply:
+async def approve_export(call: Call, query: WriteQuery, export_id: int) -> Reply:
     """By somebody else than who asked; it may be opened once within a day."""
-    return Reply.ok(_export(call, await call.services.voucher_exports.approve(export_id, signed(call))))
+    by = signed(call, query.simulate)
+    return Reply.ok(outcome(_export(call, await call.services.voucher_exports.approve(export_id, by)), by))
 
 
 @router.post(

@@ -12,13 +12,14 @@ from uuid import UUID
 import structlog
 from tortoise.backends.base.client import BaseDBAsyncClient
 
+from server.incentives.changes import Effects
 from server.incentives.commands import MAX_PLANNED, Signed
 from server.incentives.errors import BudgetNotFound, SecondPersonRequired, TopUpNotFound, WrongStatus
 from server.incentives.follow import post_entry
 from server.incentives.models import Budget, BudgetRequest
 from server.incentives.moves import LONGEST_COMMENT
 from server.incentives.rows import RUNNING, columns_of
-from server.incentives.simulation import Effects, write
+from server.incentives.simulation import write
 from server.incentives.watch import Burn, burn_of
 from server.kit import audit
 from server.kit.clock import Clock

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from server.incentives.changes import Effects
 from server.incentives.effects import most_points
 from server.incentives.experiments.hold_out import HoldOut, check_hold_out
 from server.incentives.limits import Limit, check_limits
@@ -40,11 +41,13 @@ FIRST_DAY, LAST_DAY = datetime(2000, 1, 1, tzinfo=UTC), datetime(2199, 12, 31, t
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """Who asks, for the audit trail and the two-person rule. `simulate`: only to see what would happen."""
+    """Who asks, for the audit trail and the two-person rule. `simulate`: only to see what would happen, which he is
+    `told`, write by write."""
 
     admin_id: int
     request_id: str
     simulate: bool = False
+    told: list[Effects] = field(default_factory=list, compare=False)
 
     @property
     def actor(self) -> Actor:

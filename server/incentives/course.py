@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from tortoise.backends.base.client import BaseDBAsyncClient
 
 from server.incentives.budgets import BudgetService, BudgetState
+from server.incentives.changes import Effects
 from server.incentives.commands import Signed
 from server.incentives.drafting import Draft, Drafting, content_of
 from server.incentives.follow import Follow
@@ -22,7 +23,7 @@ from server.incentives.models import Budget
 from server.incentives.moves import Moves
 from server.incentives.rows import Kind, L, Rows, V, plain
 from server.incentives.search import Search, find
-from server.incentives.simulation import Effects, differences, write
+from server.incentives.simulation import differences, write
 from server.kit.clock import Clock
 from server.kit.errors import AppError
 from wallet import Vault

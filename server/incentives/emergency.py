@@ -8,9 +8,10 @@ from typing import Any, Final, Literal
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 
+from server.incentives.changes import Effects
 from server.incentives.commands import Signed
 from server.incentives.course import Course
-from server.incentives.simulation import Effects, write
+from server.incentives.simulation import write
 from server.kit import audit
 from server.kit.clock import Clock
 from server.kit.errors import InvalidField

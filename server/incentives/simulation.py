@@ -6,47 +6,20 @@ inside it, and then takes everything back. The vault is told nothing.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import msgspec
 from tortoise.backends.base.client import BaseDBAsyncClient
 
+from server.incentives.changes import Change, Effects, Funding
 from server.incentives.commands import Signed
 from server.kit.db import fetch, transaction
 
 R = TypeVar("R")
 
 _UNSEEN = frozenset({"revision", "changed_at", "created_at"})
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One field of one thing, before and after."""
-
-    what: str
-    id: str
-    field: str
-    before: Any
-    after: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Funding:
-    """An amount that would be added to a budget, in its unit."""
-
-    unit: str
-    budget_id: str
-    amount: int
-
-
-@dataclass(frozen=True, slots=True)
-class Effects:
-    """What a write would change in the house, and in budgets."""
-
-    changes: list[Change]
-    budgets: list[Funding]
 
 
 class _TakenBack(Exception):
@@ -65,20 +38,28 @@ async def write(
     `pretend` writes what the house would write after the vault had followed. What comes of a simulated act is the
     answer's only trace: it must hold all that is to be shown.
     """
-    if not signed.simulate:
-        async with transaction() as tx:
-            done = await act(tx)
-        return done if follow is None else await follow(done), None
+    async with change(signed) as tx:
+        done = await act(tx)
+        if signed.simulate and pretend is not None:
+            done = await pretend(tx, done)
+    if signed.simulate:
+        return done, signed.told[-1]
+    return done if follow is None else await follow(done), None
+
+
+@asynccontextmanager
+async def change(signed: Signed) -> AsyncIterator[BaseDBAsyncClient]:
+    """The transaction of a write. Simulated, it is taken back at its end, and its effects are what `signed` is told."""
     try:
         async with transaction() as tx:
-            since = (await fetch("SELECT coalesce(max(id), 0) AS id FROM audit_entry", using=tx))[0]["id"]
-            done = await act(tx)
-            if pretend is not None:
-                done = await pretend(tx, done)
-            effects = await _effects(tx, since)
-            raise _TakenBack
+            newest = "SELECT coalesce(max(id), 0) AS id FROM audit_entry"
+            since = (await fetch(newest, using=tx))[0]["id"] if signed.simulate else 0
+            yield tx
+            if signed.simulate:
+                signed.told.append(await _effects(tx, since))
+                raise _TakenBack
     except _TakenBack:
-        return done, effects
+        return
 
 
 async def _effects(tx: BaseDBAsyncClient, since: int) -> Effects:

@@ -17,6 +17,7 @@ import msgspec
 import structlog
 from tortoise.backends.base.client import BaseDBAsyncClient
 
+from server.incentives.changes import Effects
 from server.incentives.commands import Signed
 from server.incentives.effects import least_points
 from server.incentives.errors import AlertNotFound
@@ -24,7 +25,7 @@ from server.incentives.judging import decoded
 from server.incentives.models import BudgetAlert
 from server.incentives.rows import columns_of
 from server.incentives.rules import Rule
-from server.incentives.simulation import Effects, write
+from server.incentives.simulation import write
 from server.kit import audit
 from server.kit.clock import Clock
 from server.kit.db import fetch, transaction

@@ -16,10 +16,12 @@ DOCUMENT = "澄信办〔2026〕7号"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
-async def upload(console: Console, content: bytes, name: str = "慰问名单", who: str = "editor") -> httpx.Response:
+async def upload(
+    console: Console, content: bytes, name: str = "慰问名单", who: str = "editor", **query: str
+) -> httpx.Response:
     headers = {"Authorization": f"Bearer {await console.token(who)}", "Content-Type": "text/csv"}
     path = "/api/admin/v1/recipient-lists"
-    return await console.town.http.post(path, params={"name": name}, content=content, headers=headers)
+    return await console.town.http.post(path, params={"name": name, **query}, content=content, headers=headers)
 
 
 async def ask(console: Console, who: str, method: str, path: str, body: Any = None, **query: Any) -> httpx.Response:
@@ -40,8 +42,13 @@ async def test_a_list_is_uploaded_ordered_approved_and_everybody_has_a_coupon(to
     people = await residents(town, 3)
     template = await console.template("慰问券", claimable=False, stock=10)
     lines = "resident_id\n" + "".join(f"{id}\n" for _, id in people) + f"{people[0][1]}\nabc\n99999999\n"
+    lists = (await console.call("editor", "GET", "/recipient-lists"))["items"]
+    pretended = await upload(console, lines.encode(), simulate="true")
+    assert (pretended.status_code, pretended.json()["recipient_list"]["taken"]) == (200, 3), pretended.text
+    assert (await console.call("editor", "GET", "/recipient-lists"))["items"] == lists
     made = await upload(console, lines.encode())
     assert made.status_code == 201, made.text
+    assert made.json()["lines"] == pretended.json()["lines"]
     taken = made.json()
     assert (taken["recipient_list"]["taken"], taken["recipient_list"]["status"]) == (3, "ready")
     assert taken["lines"] == [
@@ -54,6 +61,9 @@ async def test_a_list_is_uploaded_ordered_approved_and_everybody_has_a_coupon(to
     assert (job["status"], job["recipients"], job["approved_by"]) == ("requested", 3, None)
     path = f"/grant-jobs/{job['id']}"
     refused(await ask(console, "editor", "POST", f"{path}/approve"), 403, "forbidden")
+    pretended = await ask(console, "approver", "POST", f"{path}/approve", simulate="true")
+    assert (pretended.json()["simulated"], pretended.json()["job"]["status"]) == (True, "running")
+    assert (await console.call("editor", "GET", path))["job"] == job
     started = await console.call("approver", "POST", f"{path}/approve")
     assert (started["job"]["status"], started["job"]["approved_by"] != job["created_by"]) == ("running", True)
 

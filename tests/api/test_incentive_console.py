@@ -172,6 +172,61 @@ async def test_every_write_can_be_simulated_and_leaves_nothing(
     assert (await console.post(f"/top-ups/{key}/approve", console.approver)).status_code == 404
 
 
+async def test_writes_of_the_other_rooms_are_simulated_and_leave_everything_as_it_was(console: Console) -> None:
+    """Every step is pretended first and done then; between the two the thing stands as before."""
+    stands: dict[str, Any] = {}
+
+    async def step(who: dict[str, str], path: str, content: Any = None, method: str = "POST") -> dict[str, Any]:
+        body = {"content": content.encode()} if isinstance(content, str) else {"json": content}
+        before, one = await _trail(), stands.get("path")
+        seen = await get(console, one) if one else None
+        for pretended in (True, False):
+            query = {"simulate": "true"} if pretended else {}
+            reply = await console.client.request(method, ADMIN + path, params=query, headers=who, **body)  # type: ignore[arg-type]
+            assert reply.status_code in ((200,) if pretended else (200, 201)), reply.text
+            answer: dict[str, Any] = reply.json()
+            if pretended:
+                assert answer["simulated"] is True and answer["effects"]["changes"]
+                assert (await _trail(), await get(console, one) if one else None) == (before, seen)
+            else:
+                assert {"simulated", "effects"}.isdisjoint(answer)
+                assert await _trail() > before
+        return answer
+
+    async def _trail() -> int:
+        return int((await get(console, "/audit-entries", limit=1))["items"][0]["id"])
+
+    asks = {"enrolled_from": "2026-01-01"}
+    segment = await step(console.editor, "/segments", {"name": "新居民", "definition": asks})
+    stands["path"] = f"/segments/{segment['id']}"
+    await step(console.editor, stands["path"], {"name": "老居民", "definition": asks}, "PUT")
+
+    prize = await console.live("/coupon-templates", template(claimable=False, price_points=0))
+    del stands["path"]
+    order = {"template_id": prize["id"], "mode": "uploaded", "document": "澄信办〔2026〕9号"}
+    batch = await step(console.editor, "/voucher-batches", order)
+    stands["path"] = f"/voucher-batches/{batch['id']}"
+    taken = await step(console.editor, f"{stands['path']}/codes", "code\nPRETEND2345\nPRETEND2346\nPRETEND2345\n")
+    assert (taken["batch"]["made"], taken["repeated"]) == (2, 1)
+    await step(console.approver, f"{stands['path']}/approve")
+    await step(console.approver, f"{stands['path']}/stop")
+
+    now = datetime.now(UTC)
+    days = ("opens_at", "closes_at", "draw_at")
+    body = {
+        "title": "新年抽奖", "document": "澄信办〔2026〕10号", "max_tickets": 1, "self_entry": True,
+        "prizes": [{"rank": 1, "name": "早餐", "template_id": prize["id"], "count": 3}],
+        **{name: (now + timedelta(days=n)).isoformat() for n, name in enumerate(days, 1)},
+    }  # fmt: skip
+    del stands["path"]
+    lottery = await step(console.editor, "/lotteries", body)
+    path = stands["path"] = f"/lotteries/{lottery['id']}"
+    await step(console.editor, path, body | {"title": "元宵抽奖"}, "PUT")
+    await step(console.editor, f"{path}/submit")
+    assert (await step(console.approver, f"{path}/publish"))["status"] == "published"
+    assert (await step(console.approver, f"{path}/cancel", {"reason": "改期"}))["status"] == "cancelled"
+
+
 async def test_campaigns_are_found_by_status_trigger_words_time_and_editor_in_any_order(console: Console) -> None:
     far = datetime.now(UTC) + timedelta(days=4_000)
     made = []

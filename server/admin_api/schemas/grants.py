@@ -7,14 +7,17 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from server.admin_api.schemas.incentives import EffectsReply
+
 Id = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,17}$")]
 JobStatus = Literal["requested", "running", "paused", "finished", "cancelled"]
 
 
 class RecipientListQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """`name`: how the list is called in the console."""
+    """`name`: how the list is called in the console. `simulate`: read the file, keep nothing."""
 
     name: Annotated[str, Meta(min_length=1, max_length=60)]
+    simulate: bool = False
 
 
 class PageQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,11 +50,13 @@ class RecipientListReply(Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-class TakenReply(Struct, frozen=True):
+class TakenReply(Struct, frozen=True, omit_defaults=True):
     """The new list, and the first hundred lines of the file that were not taken."""
 
     recipient_list: RecipientListReply
     lines: list[LineReply]
+    simulated: bool = False
+    effects: EffectsReply | None = None
 
 
 class RecipientListPageReply(Struct, frozen=True):
@@ -132,9 +137,11 @@ class RefusedReply(Struct, frozen=True):
     count: int
 
 
-class GrantJobDetailReply(Struct, frozen=True):
+class GrantJobDetailReply(Struct, frozen=True, omit_defaults=True):
     job: GrantJobReply
     refused: list[RefusedReply]
+    simulated: bool = False
+    effects: EffectsReply | None = None
 
 
 class GrantJobPageReply(Struct, frozen=True):

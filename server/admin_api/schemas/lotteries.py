@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from server.admin_api.schemas.incentives import Document, Instant, Title
+from server.admin_api.schemas.incentives import Document, EffectsReply, Instant, Title
 from server.incentives.lottery.deliveries import Deliveries, Delivery
 
 TemplateId = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,17}$")]
@@ -39,7 +39,7 @@ class LotteryRequest(Struct, frozen=True, forbid_unknown_fields=True):
     beacon_source: Annotated[str, Meta(max_length=200)] = ""
 
 
-class LotteryReply(Struct, frozen=True, kw_only=True):
+class LotteryReply(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A lottery and how far it has come. Hashes are lower-case hex; `secret` is null before the draw. `entries` and
     `tickets` are known when the entries are closed and counted (`listed_at`); `owed_at`: when every prize was written
     down to be given. `second_of`: whose undelivered prizes these are; `carried_at`: when its entries were all there."""
@@ -80,6 +80,8 @@ class LotteryReply(Struct, frozen=True, kw_only=True):
     secret: str | None
     winners: int | None
     owed_at: datetime | None
+    simulated: bool = False
+    effects: EffectsReply | None = None
 
 
 class LotteryPageReply(Struct, frozen=True):

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from server.admin_api.schemas.incentives import EffectsReply
+
 _CODES = {"type": "array", "items": {"type": "string", "maxLength": 40}, "maxItems": 1000}
 #: An object as `DefinitionReply` is; read by hand, so that what no segment may ask is refused with the reason.
 DefinitionDocument = Annotated[
@@ -44,7 +46,7 @@ class DefinitionReply(Struct, frozen=True):
     enrolled_until: date | None
 
 
-class SegmentReply(Struct, frozen=True):
+class SegmentReply(Struct, frozen=True, omit_defaults=True):
     """`text`: the definition in Chinese. `personal`: only residents who turned personalisation on are picked; what such
     a segment is given must be there for everybody else as well."""
 
@@ -58,6 +60,8 @@ class SegmentReply(Struct, frozen=True):
     created_at: datetime
     changed_by: str
     changed_at: datetime
+    simulated: bool = False
+    effects: EffectsReply | None = None
 
 
 class SegmentPageReply(Struct, frozen=True):

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from server.admin_api.schemas.incentives import EffectsReply
+
 Id = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,17}$")]
 Mode = Literal["platform", "uploaded", "external"]
 Document = Annotated[str, Meta(min_length=1, max_length=100)]
@@ -33,7 +35,7 @@ class VoucherBatchQuery(Struct, frozen=True, forbid_unknown_fields=True):
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
 
 
-class VoucherBatchReply(Struct, frozen=True, kw_only=True):
+class VoucherBatchReply(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A batch: `made` of `wanted` codes are there, `used` of them are somebody's. Its codes work while it is ready."""
 
     id: str
@@ -49,6 +51,8 @@ class VoucherBatchReply(Struct, frozen=True, kw_only=True):
     created_at: datetime
     approved_by: str | None
     approved_at: datetime | None
+    simulated: bool = False
+    effects: EffectsReply | None = None
 
 
 class VoucherBatchPageReply(Struct, frozen=True):
@@ -64,13 +68,15 @@ class CodeLineReply(Struct, frozen=True):
     reason: Literal["unreadable", "repeated"]
 
 
-class CodesTakenReply(Struct, frozen=True):
+class CodesTakenReply(Struct, frozen=True, omit_defaults=True):
     """The batch, how many lines were not taken, and the first hundred of them."""
 
     batch: VoucherBatchReply
     unreadable: int
     repeated: int
     lines: list[CodeLineReply]
+    simulated: bool = False
+    effects: EffectsReply | None = None
 
 
 class VoucherExportRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -79,7 +85,7 @@ class VoucherExportRequest(Struct, frozen=True, forbid_unknown_fields=True):
     reason: Annotated[str, Meta(min_length=1, max_length=200)]
 
 
-class VoucherExportReply(Struct, frozen=True, kw_only=True):
+class VoucherExportReply(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """status: requested, approved (may be opened once, within a day, by who asked), opened or expired."""
 
     id: str
@@ -91,6 +97,8 @@ class VoucherExportReply(Struct, frozen=True, kw_only=True):
     approved_by: str | None
     approved_at: datetime | None
     opened_at: datetime | None
+    simulated: bool = False
+    effects: EffectsReply | None = None
 
 
 class VoucherExportsReply(Struct, frozen=True):

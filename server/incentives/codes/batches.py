@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 
+from server.incentives.changes import Change, Effects
 from server.incentives.codes.alphabet import code_of, foreign_fits, normal, prefix_fits
 from server.incentives.codes.errors import UploadReplaced, VoucherBatchNotFound, VoucherFileEmpty, VoucherFileTooLong
 from server.incentives.codes.models import VoucherBatch
@@ -23,6 +24,7 @@ from server.incentives.commands import Signed
 from server.incentives.errors import SecondPersonRequired, TemplateNotFound, WrongStatus
 from server.incentives.models import CouponTemplate
 from server.incentives.rows import HOUSE, plain
+from server.incentives.simulation import change
 from server.kit import audit, sheets
 from server.kit.audit import Actor
 from server.kit.clock import Clock
@@ -56,6 +58,7 @@ _USED = """
 SELECT batch_id, count(*) AS n FROM voucher_code WHERE batch_id = ANY($1::bigint[]) AND resident_id IS NOT NULL
 GROUP BY batch_id
 """
+_STANDING = "SELECT code_hash AS hash FROM voucher_code WHERE code_hash = ANY($1::bytea[]) AND batch_id <> $2"
 _GREW = "UPDATE voucher_batch SET made = made + $3 WHERE id = $1 AND upload = $2 AND status = 'making' RETURNING made"
 
 
@@ -121,7 +124,7 @@ class VoucherBatches:
         secret = None
         if order.mode == PLATFORM:
             secret = self._envelope.seal(secrets.token_hex(SECRET_BYTES), purpose=MAKING)
-        async with transaction() as tx:
+        async with change(signed) as tx:
             row = await VoucherBatch.create(
                 using_db=tx, template_id=order.template_id, mode=order.mode, document=order.document,
                 prefix=order.prefix, secret_sealed=secret, wanted=order.count, created_by=signed.admin_id,
@@ -134,7 +137,7 @@ class VoucherBatches:
 
     async def approve(self, batch_id: int, signed: Signed) -> BatchView:
         """From here on its codes work; refused to whoever ordered or uploaded them."""
-        async with transaction() as tx:
+        async with change(signed) as tx:
             row = await self.lock(tx, batch_id)
             if row.created_by == signed.admin_id:
                 raise SecondPersonRequired
@@ -148,7 +151,7 @@ class VoucherBatches:
 
     async def stop(self, batch_id: int, signed: Signed) -> BatchView:
         """None of its codes works any more, for good; coupons they became stay."""
-        async with transaction() as tx:
+        async with change(signed) as tx:
             row = await self.lock(tx, batch_id)
             if row.status == "stopped":
                 raise WrongStatus
@@ -179,6 +182,8 @@ class VoucherBatches:
     async def take(self, batch_id: int, content: bytes, signed: Signed) -> CodesTaken:
         """The codes of an uploaded or third party's batch, one a line (see `server.kit.sheets`). It replaces what an
         upload left that was broken off; once taken in whole, the batch takes no other. Memory holds file and page."""
+        if signed.simulate:
+            return await self._read(batch_id, content, signed)
         upload = uuid4()
         async with transaction() as tx:
             row = await self.lock(tx, batch_id)
@@ -199,6 +204,29 @@ class VoucherBatches:
             row.wanted, row.status = row.made, "made"
             await row.save(using_db=tx, update_fields=["wanted", "status"])
             await self._record(tx, "uploaded", row, None, signed.actor, signed.request_id)
+        return taken
+
+    async def _read(self, batch_id: int, content: bytes, signed: Signed) -> CodesTaken:
+        """What `take` would make of a file; nothing is written, and an upload that was broken off stays as it is."""
+        row = (await self.get(batch_id)).row
+        if row.mode == PLATFORM or row.status != "making":
+            raise WrongStatus
+        taken, seen = CodesTaken(row), set[bytes]()
+        row.made, lines = 0, sheets.cells(content, HEADINGS)
+        while page := await asyncio.to_thread(_next, lines):
+            line_of, _ = self._fitting(taken, page)
+            stand = {bytes(one["hash"]) for one in await fetch(_STANDING, list(line_of), batch_id)} | seen
+            for hashed, line in line_of.items():
+                if hashed in stand:
+                    taken.refuse(line, "repeated")
+            seen |= line_of.keys()
+            row.made += len(line_of.keys() - stand)
+            if row.made > MOST:
+                raise VoucherFileTooLong(field="file")
+        if not row.made:
+            raise VoucherFileEmpty(field="file")
+        row.wanted, row.status = row.made, "made"
+        signed.told.append(Effects([Change("voucher_batch", str(batch_id), "made", 0, row.made)], []))
         return taken
 
     async def make(self, task: Task) -> bool:
@@ -241,18 +269,7 @@ class VoucherBatches:
             await self._record(tx, "made", row, None, HOUSE, "worker")
 
     async def _take_page(self, taken: CodesTaken, page: list[tuple[int, str]], upload: UUID) -> int:
-        row, line_of, sealed = taken.row, dict[bytes, int](), list[bytes | None]()
-        for line, text in page:
-            code = text if row.mode == EXTERNAL else normal(text)
-            fits = len(text) <= EXTERNAL_MAX and text.isprintable() if row.mode == EXTERNAL else foreign_fits(code)
-            hashed = hash_of(self._index, code, template_id=row.template_id if row.mode == EXTERNAL else None)
-            if not fits:
-                taken.refuse(line, "unreadable")
-            elif hashed in line_of:
-                taken.refuse(line, "repeated")
-            else:
-                line_of[hashed] = line
-                sealed.append(self._envelope.seal(code, purpose=SHOWN) if row.mode == EXTERNAL else None)
+        row, (line_of, sealed) = taken.row, self._fitting(taken, page)
         async with transaction() as tx:
             rows = await fetch(_INSERT, row.id, list(line_of.values()), list(line_of), sealed, using=tx)
             grown = await fetch(_GREW, row.id, upload, len(rows), using=tx)
@@ -265,6 +282,22 @@ class VoucherBatches:
             if line not in stand:
                 taken.refuse(line, "repeated")
         return int(grown[0]["made"])
+
+    def _fitting(self, taken: CodesTaken, page: list[tuple[int, str]]) -> tuple[dict[bytes, int], list[bytes | None]]:
+        """The line of each code of a page by its hash, and what is kept to be shown; others are refused."""
+        row, line_of, sealed = taken.row, dict[bytes, int](), list[bytes | None]()
+        for line, text in page:
+            code = text if row.mode == EXTERNAL else normal(text)
+            fits = len(text) <= EXTERNAL_MAX and text.isprintable() if row.mode == EXTERNAL else foreign_fits(code)
+            hashed = hash_of(self._index, code, template_id=row.template_id if row.mode == EXTERNAL else None)
+            if not fits:
+                taken.refuse(line, "unreadable")
+            elif hashed in line_of:
+                taken.refuse(line, "repeated")
+            else:
+                line_of[hashed] = line
+                sealed.append(self._envelope.seal(code, purpose=SHOWN) if row.mode == EXTERNAL else None)
+        return line_of, sealed
 
     async def _lock_upload(self, tx: BaseDBAsyncClient, batch_id: int, upload: UUID) -> VoucherBatch:
         row = await self.lock(tx, batch_id)

@@ -15,6 +15,7 @@ from server.incentives.codes.models import VoucherBatch, VoucherExport
 from server.incentives.commands import Signed
 from server.incentives.errors import SecondPersonRequired, WrongStatus
 from server.incentives.rows import plain
+from server.incentives.simulation import change
 from server.kit import audit
 from server.kit.clock import Clock
 from server.kit.db import fetch, transaction
@@ -43,7 +44,7 @@ class VoucherExports:
             raise NothingToExport
         if batch.status not in ("made", "ready"):
             raise WrongStatus
-        async with transaction() as tx:
+        async with change(signed) as tx:
             row = await VoucherExport.create(
                 using_db=tx, batch_id=batch_id, reason=reason, requested_by=signed.admin_id,
                 requested_at=self._clock.now(),
@@ -53,7 +54,7 @@ class VoucherExports:
 
     async def approve(self, export_id: int, signed: Signed) -> VoucherExport:
         """Allow it for a day; refused to whoever asked."""
-        async with transaction() as tx:
+        async with change(signed) as tx:
             row = await VoucherExport.filter(id=export_id).using_db(tx).select_for_update(no_key=True).first()
             if row is None:
                 raise VoucherExportNotFound

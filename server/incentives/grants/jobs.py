@@ -36,6 +36,7 @@ from server.incentives.rows import HOUSE, OVER, RUNNING, plain
 from server.incentives.segments.errors import SnapshotNotFound
 from server.incentives.segments.service import SegmentService
 from server.incentives.segments.snapshots import SegmentSnapshots
+from server.incentives.simulation import change
 from server.kit import audit
 from server.kit.audit import Actor
 from server.kit.clock import Clock
@@ -148,7 +149,7 @@ class GrantJobs:
     async def order(self, order: Order, signed: Signed) -> JobView:
         """Write an order down. Nothing is given before somebody else approves it."""
         _, recipients = await self._fitting(order)
-        async with transaction() as tx:
+        async with change(signed) as tx:
             row = await GrantJob.create(
                 using_db=tx, template_id=order.template_id, list_id=order.list_id, segment_id=order.segment_id,
                 per_second=order.per_second, document=order.document, note=order.note, recipients=recipients,
@@ -163,7 +164,7 @@ class GrantJobs:
         asked = await GrantJob.get_or_none(id=job_id)
         if asked is not None and asked.segment_id is not None:
             await self._check_gift(await CouponTemplate.get(id=asked.template_id), asked.segment_id)
-        async with transaction() as tx:
+        async with change(signed) as tx:
             row = await self._lock(tx, job_id)
             if row.created_by == signed.admin_id:
                 raise SecondPersonRequired
@@ -300,7 +301,7 @@ class GrantJobs:
         return _Page(owed, row.per_second)
 
     async def _change(self, job_id: int, fits: tuple[str, ...], status: str, signed: Signed) -> JobView:
-        async with transaction() as tx:
+        async with change(signed) as tx:
             row = await self._lock(tx, job_id)
             if row.status not in fits:
                 raise WrongStatus

@@ -15,9 +15,10 @@ from server.incentives.commands import Signed
 from server.incentives.grants.errors import RecipientListEmpty, RecipientListNotFound
 from server.incentives.grants.models import RecipientList
 from server.incentives.rows import plain
+from server.incentives.simulation import change
 from server.kit import audit, sheets
 from server.kit.clock import Clock
-from server.kit.db import fetch, transaction
+from server.kit.db import fetch
 from server.kit.errors import InvalidField
 
 HEADINGS: Final = frozenset({"resident_id", "居民编号"})
@@ -70,7 +71,8 @@ class RecipientLists:
 
     async def take(self, name: str, content: bytes, signed: Signed) -> Taken:
         """A new list out of a file with one resident id per line (see `server.kit.sheets`). Whoever does not take part
-        is counted and gets no row anywhere. Raises SheetUnreadable and RecipientListEmpty; then no list is left."""
+        is counted and gets no row anywhere. Raises SheetUnreadable and RecipientListEmpty; then no list is left, and
+        none is when it is only simulated."""
         if not name.strip() or len(name) > 60 or not name.isprintable():
             raise InvalidField(field="name")
         taken = Taken(await RecipientList.create(name=name, created_by=signed.admin_id, created_at=self._clock.now()))
@@ -84,13 +86,15 @@ class RecipientLists:
             await RecipientList.filter(id=taken.row.id).delete()
             raise
         taken.row.status = "ready"
-        async with transaction() as tx:
+        async with change(signed) as tx:
             await taken.row.save(using_db=tx)
             await audit.record(
                 tx, actor=signed.actor, action="recipient_list.created", object_kind="recipient_list",
                 object_id=str(taken.row.id), before=None, after=_snapshot(taken.row), at=self._clock.now(),
                 request_id=signed.request_id,
             )  # fmt: skip
+        if signed.simulate:
+            await RecipientList.filter(id=taken.row.id).delete()
         return taken
 
     async def get(self, list_id: int) -> RecipientList:

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 
+from server.incentives.changes import Effects
 from server.incentives.commands import Signed
 from server.incentives.errors import SecondPersonRequired, WrongStatus
 from server.incentives.facts import Told, record_all
@@ -28,7 +29,7 @@ from server.incentives.intake.errors import FactBatchNotFound, FactRecipientUnkn
 from server.incentives.intake.models import FactBatch, FactLine
 from server.incentives.judging import decoded
 from server.incentives.rows import HOUSE, columns_of
-from server.incentives.simulation import Effects, write
+from server.incentives.simulation import write
 from server.kit import audit
 from server.kit.audit import Actor
 from server.kit.clock import Clock

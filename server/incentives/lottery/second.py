@@ -21,8 +21,9 @@ from server.incentives.lottery.errors import NothingUndelivered, PrizesUnderWay,
 from server.incentives.lottery.models import Lottery
 from server.incentives.lottery.published import Prize
 from server.incentives.lottery.rows import lock, prizes_of, record
+from server.incentives.simulation import change
 from server.kit.clock import Clock
-from server.kit.db import fetch, transaction
+from server.kit.db import fetch
 from server.kit.errors import InvalidField
 
 TITLE_MAX: Final = 60
@@ -51,7 +52,7 @@ async def create_second(first_id: int, wanted: SecondDraft, signed: Signed, cloc
     Raises LotteryNotFound, WrongStatus before the prizes are owed, PrizesUnderWay, NothingUndelivered,
     SecondDrawExists, and InvalidField for what cannot be.
     """
-    async with transaction() as tx:
+    async with change(signed) as tx:
         first = await lock(tx, first_id)
         if first.owed_at is None:
             raise WrongStatus

@@ -35,10 +35,10 @@ from server.incentives.lottery.rows import CARRY_JOB, lock, prizes_of, record, s
 from server.incentives.lottery.second import TITLE_MAX, SecondDraft
 from server.incentives.lottery.wording import rules_text
 from server.incentives.rows import RUNNING
+from server.incentives.simulation import change
 from server.incentives.templates import TemplateService
 from server.kit.clock import Clock
 from server.kit.crypto import Envelope
-from server.kit.db import transaction
 from server.kit.jobs import enqueue
 
 #: What tells a copy from what it is a copy of.
@@ -58,7 +58,7 @@ class LotteryService:
         """Write a draft. Raises InvalidField for what cannot be."""
         draft.check()
         now = self._clock.now()
-        async with transaction() as tx:
+        async with change(signed) as tx:
             row = await Lottery.create(
                 using_db=tx, **draft.columns(), created_by=signed.admin_id, created_at=now, changed_at=now
             )
@@ -72,7 +72,7 @@ class LotteryService:
     async def edit(self, lottery_id: int, draft: LotteryDraft, signed: Signed, revision: int | None = None) -> Lottery:
         """Replace a draft's content; one under review goes back to draft, and its editor may not publish it."""
         draft.check()
-        async with transaction() as tx:
+        async with change(signed) as tx:
             row = await lock(tx, lottery_id, revision)
             if row.status not in EDITABLE:
                 raise AlreadyLive
@@ -84,7 +84,7 @@ class LotteryService:
 
     async def submit(self, lottery_id: int, signed: Signed) -> Lottery:
         """Hand a draft over for review."""
-        async with transaction() as tx:
+        async with change(signed) as tx:
             row = await lock(tx, lottery_id)
             if row.status != "draft":
                 raise WrongStatus
@@ -103,7 +103,7 @@ class LotteryService:
         if seen.status == "in_review":
             before_it = await promised(seen)
             left = await self._check_prizes(seen)
-        async with transaction() as tx:
+        async with change(signed) as tx:
             row = await lock(tx, lottery_id, seen.revision if revision is None else revision)
             if row.status == "published" and row.published_by == signed.admin_id:
                 return row
@@ -130,7 +130,7 @@ class LotteryService:
     async def cancel(self, lottery_id: int, reason: str, signed: Signed) -> Lottery:
         """Call a published lottery off while nobody can know who would win; the reason is public."""
         told = check_note("reason", reason)
-        async with transaction() as tx:
+        async with change(signed) as tx:
             row = await lock(tx, lottery_id, alone=True)
             now = self._clock.now()
             if row.status != "published":
@@ -146,7 +146,7 @@ class LotteryService:
         """Write the outside number down when the list is public. It counts once a second person has told the same;
         until then whoever told it may correct it. Raises BeaconDiffers when the second person read another."""
         told = check_note("value", value, 100)
-        async with transaction() as tx:
+        async with change(signed) as tx:
             row = await lock(tx, lottery_id)
             if row.beacon_confirmed_by is not None and row.beacon == told:
                 return row

@@ -19,6 +19,7 @@ from server.incentives.segments.errors import SegmentNameTaken, SegmentNotFound,
 from server.incentives.segments.models import Segment
 from server.incentives.segments.selection import WINDOW, WINDOW_END, members
 from server.incentives.segments.suppression import told, told_total
+from server.incentives.simulation import change
 from server.kit import audit
 from server.kit.clock import Clock
 from server.kit.db import fetch, transaction
@@ -69,7 +70,7 @@ class SegmentService:
         definition = self._checked(name, document, lists)
         now = self._clock.now()
         try:
-            async with transaction() as tx:
+            async with change(signed) as tx:
                 row = await Segment.create(
                     using_db=tx, name=name.strip(), definition=definition.stored(), revision=1,
                     created_by=signed.admin_id, created_at=now, changed_by=signed.admin_id, changed_at=now,
@@ -87,7 +88,7 @@ class SegmentService:
         lists = await self._lists()
         definition = self._checked(name, document, lists)
         try:
-            async with transaction() as tx:
+            async with change(signed) as tx:
                 row = await Segment.filter(id=segment_id).using_db(tx).select_for_update().first()
                 if row is None:
                     raise SegmentNotFound
