@@ -67,6 +67,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "grace_days": st.integers(0, 3),
     "return_stock": st.booleans(),
     "claimable": st.booleans(),
+    "by_lottery": st.booleans(),
 }
 PLAIN: dict[str, dict[str, Any]] = {
     "amount_off": {"face_value_fen": 1000},
