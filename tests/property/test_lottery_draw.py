@@ -26,7 +26,7 @@ def holds(content: bytes) -> bool:
 
 
 @given(DRAWS, st.data())
-@settings(max_examples=300)
+@settings(max_examples=120)
 def test_any_byte_that_is_changed_anywhere_is_found(made: Draw, data: st.DataObject) -> None:
     content = bytearray(made.content())
     assert holds(bytes(content))
@@ -44,7 +44,7 @@ def test_a_secret_in_capitals_is_not_the_published_one(made: Draw) -> None:
 
 
 @given(DRAWS, st.data())
-@settings(max_examples=200)
+@settings(max_examples=80)
 def test_lines_left_out_doubled_or_exchanged_are_found(made: Draw, data: st.DataObject) -> None:
     lines = made.lines()
     one, other = (data.draw(st.integers(0, len(lines) - 1)) for _ in range(2))
