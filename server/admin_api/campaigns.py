@@ -16,14 +16,13 @@ from server.admin_api.schemas.incentives import (
     RevisionQuery,
     WriteQuery,
 )
-from server.admin_api.tables import cursor_of, position_of, send_table
+from server.admin_api.tables import PER_BUDGET, Export, Table, add_exports, cursor_of, position_of
 from server.incentives.commands import ONCE_EACH, CampaignDraft, rule_of
 from server.incentives.errors import (
     AlreadyLive,
     BudgetFixed,
     CampaignNotFound,
     DraftOpen,
-    ExportTooLarge,
     LimitNotCounted,
     RevisionChanged,
     WrongStatus,
@@ -33,8 +32,7 @@ from server.incentives.experiments.hold_out import HoldOut
 from server.incentives.listing import table
 from server.incentives.rules import RuleRefused
 from server.incentives.search import Search
-from server.kit.workbook import XLSX
-from server.web.routing import Call, Callers, Limit, Reply, Router
+from server.web.routing import Call, Callers, Reply, Router
 
 router = Router(prefix="/api/admin/v1", tag="管理 · 活动")
 REFUSED = (RuleRefused, LimitNotCounted, HoldOutNotAllowed)
@@ -68,34 +66,15 @@ async def list_campaigns(call: Call, query: CampaignPageQuery) -> Reply:
     return Reply.ok(CampaignPageReply([campaign_reply(view) for view in views], cursor_of(following)))
 
 
-@router.get(
-    "/campaigns/export/csv",
-    summary="导出活动列表（CSV）",
-    query=CampaignSearchQuery,
-    replies={200: bytes},
-    caller=Callers.admin("campaign.read"),
-    errors=(ExportTooLarge,),
-    limit=Limit("export", per_minute=10),
-    content_type="text/csv",
-)
-async def export_campaigns_csv(call: Call, query: CampaignSearchQuery) -> None:
-    """The list as CSV, a row for each budget, streamed; at most 20,000."""
-    await send_table(call, "campaigns", "csv", await table(call.services.campaigns, _search(query)))
+async def campaigns(call: Call, query: CampaignSearchQuery) -> Table:
+    """A row for each budget of each that was found."""
+    return await table(call.services.campaigns, _search(query))
 
 
-@router.get(
-    "/campaigns/export/xlsx",
-    summary="导出活动列表（XLSX）",
-    query=CampaignSearchQuery,
-    replies={200: bytes},
-    caller=Callers.admin("campaign.read"),
-    errors=(ExportTooLarge,),
-    limit=Limit("export", per_minute=10),
-    content_type=XLSX,
+add_exports(
+    router,
+    Export("/campaigns", "活动", "campaign.read", CampaignSearchQuery, campaigns, PER_BUDGET),
 )
-async def export_campaigns_xlsx(call: Call, query: CampaignSearchQuery) -> None:
-    """The list as XLSX, a row for each budget, streamed; at most 20,000."""
-    await send_table(call, "campaigns", "xlsx", await table(call.services.campaigns, _search(query)))
 
 
 @router.get(

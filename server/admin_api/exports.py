@@ -1,11 +1,11 @@
-"""Lists of grant jobs, batches of voucher codes, segments and lotteries as tables for an office.
+"""The console's lists as files: which there are, and what stands in the columns of those of no budgets.
 
 They hold what the lists in the console hold: no resident, no code, no size of a segment.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Final, TypeVar
 
@@ -13,21 +13,19 @@ from server.admin_api.schemas.grants import GrantJobPageQuery
 from server.admin_api.schemas.lotteries import LotteryPageQuery
 from server.admin_api.schemas.segments import SegmentPageQuery
 from server.admin_api.schemas.voucher_codes import VoucherBatchQuery
-from server.admin_api.tables import Format, send_table
+from server.admin_api.tables import Export, Table, add_exports
 from server.incentives.codes.batches import BatchView
 from server.incentives.errors import ExportTooLarge
 from server.incentives.grants.models import GrantJob
 from server.incentives.listing import EXPORT_MAX, PAGE, WORDS, city_time
 from server.incentives.lottery.models import Lottery
-from server.incentives.lottery.service import LotteryService
-from server.incentives.segments.service import SegmentService, SegmentView
-from server.kit.workbook import XLSX, Cell
-from server.web.routing import Call, Callers, Limit, Router
+from server.incentives.segments.service import SegmentView
+from server.kit.workbook import Cell
+from server.web.routing import Call, Router
 
 router = Router(prefix="/api/admin/v1", tag="管理 · 导出")
 
 Row = TypeVar("Row")
-_LIMIT: Final = Limit("export", per_minute=10)
 #: Codes as an office reads them.
 _WORDS: Final = WORDS | {
     "requested": "待审批", "running": "发放中", "finished": "已完成", "cancelled": "已取消",
@@ -50,134 +48,72 @@ _LOTTERIES: Final = (
 )  # fmt: skip
 
 
-@router.get(
-    "/grant-jobs/export/csv", summary="导出批量发放列表（CSV）", query=GrantJobPageQuery, replies={200: bytes},
-    caller=Callers.admin("grant.read"), errors=(ExportTooLarge,), limit=_LIMIT, content_type="text/csv",
-)  # fmt: skip
-async def export_jobs_csv(call: Call, query: GrantJobPageQuery) -> None:
-    """The list as CSV, at most 20,000 rows; `cursor` and `limit` say nothing here."""
-    await _send_jobs(call, query, "csv")
-
-
-@router.get(
-    "/grant-jobs/export/xlsx", summary="导出批量发放列表（XLSX）", query=GrantJobPageQuery, replies={200: bytes},
-    caller=Callers.admin("grant.read"), errors=(ExportTooLarge,), limit=_LIMIT, content_type=XLSX,
-)  # fmt: skip
-async def export_jobs_xlsx(call: Call, query: GrantJobPageQuery) -> None:
-    """The list as XLSX, at most 20,000 rows; `cursor` and `limit` say nothing here."""
-    await _send_jobs(call, query, "xlsx")
-
-
-@router.get(
-    "/voucher-batches/export/csv", summary="导出兑换码批次列表（CSV）", query=VoucherBatchQuery, replies={200: bytes},
-    caller=Callers.admin("code.read"), errors=(ExportTooLarge,), limit=_LIMIT, content_type="text/csv",
-)  # fmt: skip
-async def export_batches_csv(call: Call, query: VoucherBatchQuery) -> None:
-    """The list as CSV, at most 20,000 rows; codes leave by exports of their own, approved by two people."""
-    await _send_batches(call, query, "csv")
-
-
-@router.get(
-    "/voucher-batches/export/xlsx", summary="导出兑换码批次列表（XLSX）", query=VoucherBatchQuery, replies={200: bytes},
-    caller=Callers.admin("code.read"), errors=(ExportTooLarge,), limit=_LIMIT, content_type=XLSX,
-)  # fmt: skip
-async def export_batches_xlsx(call: Call, query: VoucherBatchQuery) -> None:
-    """The list as XLSX, at most 20,000 rows; codes leave by exports of their own, approved by two people."""
-    await _send_batches(call, query, "xlsx")
-
-
-@router.get(
-    "/segments/export/csv", summary="导出人群列表（CSV）", query=SegmentPageQuery, replies={200: bytes},
-    caller=Callers.admin("segment.read"), errors=(ExportTooLarge,), limit=_LIMIT, content_type="text/csv",
-)  # fmt: skip
-async def export_segments_csv(call: Call, query: SegmentPageQuery) -> None:
-    """The list as CSV, at most 20,000 rows: definitions, no sizes and no members."""
-    await _send_segments(call, query, "csv")
-
-
-@router.get(
-    "/segments/export/xlsx", summary="导出人群列表（XLSX）", query=SegmentPageQuery, replies={200: bytes},
-    caller=Callers.admin("segment.read"), errors=(ExportTooLarge,), limit=_LIMIT, content_type=XLSX,
-)  # fmt: skip
-async def export_segments_xlsx(call: Call, query: SegmentPageQuery) -> None:
-    """The list as XLSX, at most 20,000 rows: definitions, no sizes and no members."""
-    await _send_segments(call, query, "xlsx")
-
-
-@router.get(
-    "/lotteries/export/csv", summary="导出抽奖列表（CSV）", query=LotteryPageQuery, replies={200: bytes},
-    caller=Callers.admin("lottery.read"), errors=(ExportTooLarge,), limit=_LIMIT, content_type="text/csv",
-)  # fmt: skip
-async def export_lotteries_csv(call: Call, query: LotteryPageQuery) -> None:
-    """The list as CSV, at most 20,000 rows; `cursor` and `limit` say nothing here."""
-    await _send_lotteries(call, query, "csv")
-
-
-@router.get(
-    "/lotteries/export/xlsx", summary="导出抽奖列表（XLSX）", query=LotteryPageQuery, replies={200: bytes},
-    caller=Callers.admin("lottery.read"), errors=(ExportTooLarge,), limit=_LIMIT, content_type=XLSX,
-)  # fmt: skip
-async def export_lotteries_xlsx(call: Call, query: LotteryPageQuery) -> None:
-    """The list as XLSX, at most 20,000 rows; `cursor` and `limit` say nothing here."""
-    await _send_lotteries(call, query, "xlsx")
-
-
-async def _send_jobs(call: Call, query: GrantJobPageQuery, format: Format) -> None:
-    async def page(before_id: int | None, limit: int) -> list[GrantJob]:
-        template = None if query.template_id is None else int(query.template_id)
-        found: list[GrantJob] = await call.services.grant_jobs.page(
-            before_id, limit, query.status, template, query.text
-        )
-        return found
-
-    rows = await _all(page, lambda row: row.id)
-    await _send(call, "grant-jobs", format, _JOBS, [
+async def jobs(call: Call, query: GrantJobPageQuery) -> Table:
+    """Grant jobs, a row each."""
+    rows: list[GrantJob] = await _all(
+        lambda before_id, limit: call.services.grant_jobs.page(
+            before_id, limit, query.status, _number(query.template_id), query.text
+        ),
+        lambda row: row.id,
+    )
+    return _table(call, _JOBS, (
         (str(row.id), str(row.template_id), _id(row.list_id), _id(row.segment_id), row.document, row.note,
          _told(row.status), row.why, row.recipients, row.owed, row.posted, row.refused, str(row.created_by),
          row.created_at, _id(row.approved_by), row.approved_at, row.ended_at) for row in rows
-    ])  # fmt: skip
+    ))  # fmt: skip
 
 
-async def _send_batches(call: Call, query: VoucherBatchQuery, format: Format) -> None:
-    async def page(before_id: int | None, limit: int) -> list[BatchView]:
-        template = None if query.template_id is None else int(query.template_id)
-        found: list[BatchView] = await call.services.voucher_batches.page(
-            before_id, limit, template, query.status, query.text
-        )
-        return found
-
-    views = await _all(page, lambda view: view.row.id)
-    await _send(call, "voucher-batches", format, _BATCHES, [
+async def batches(call: Call, query: VoucherBatchQuery) -> Table:
+    """Batches of voucher codes, a row each."""
+    views: list[BatchView] = await _all(
+        lambda before_id, limit: call.services.voucher_batches.page(
+            before_id, limit, _number(query.template_id), query.status, query.text
+        ),
+        lambda view: view.row.id,
+    )
+    return _table(call, _BATCHES, (
         (str(row.id), str(row.template_id), _told(row.mode), row.document, row.prefix, _told(row.status), row.wanted,
          row.made, view.used, str(row.created_by), row.created_at, _id(row.approved_by), row.approved_at)
         for view in views for row in [view.row]
-    ])  # fmt: skip
+    ))  # fmt: skip
 
 
-async def _send_segments(call: Call, query: SegmentPageQuery, format: Format) -> None:
-    async def page(before_id: int | None, limit: int) -> list[SegmentView]:
-        segments: SegmentService = call.services.segments
-        return await segments.page(before_id, limit, query.search)
-
-    views = await _all(page, lambda view: view.row.id)
-    await _send(call, "segments", format, _SEGMENTS, [
+async def segments(call: Call, query: SegmentPageQuery) -> Table:
+    """Segments, a row each."""
+    views: list[SegmentView] = await _all(
+        lambda before_id, limit: call.services.segments.page(before_id, limit, query.search), lambda view: view.row.id
+    )
+    return _table(call, _SEGMENTS, (
         (str(row.id), row.name, view.text, row.revision, str(row.created_by), row.created_at,
          str(row.changed_by), row.changed_at) for view in views for row in [view.row]
-    ])  # fmt: skip
+    ))  # fmt: skip
 
 
-async def _send_lotteries(call: Call, query: LotteryPageQuery, format: Format) -> None:
-    async def page(before_id: int | None, limit: int) -> list[Lottery]:
-        lotteries: LotteryService = call.services.lotteries
-        return await lotteries.page(before_id, limit, query.status, query.text)
-
-    rows = await _all(page, lambda row: row.id)
-    await _send(call, "lotteries", format, _LOTTERIES, [
+async def lotteries(call: Call, query: LotteryPageQuery) -> Table:
+    """Lotteries, a row each."""
+    rows: list[Lottery] = await _all(
+        lambda before_id, limit: call.services.lotteries.page(before_id, limit, query.status, query.text),
+        lambda row: row.id,
+    )
+    return _table(call, _LOTTERIES, (
         (str(row.id), row.title, row.document, _told(row.status), row.opens_at, row.closes_at,
          row.draw_at, row.entries, row.tickets, row.winners, str(row.created_by), _id(row.published_by),
          row.published_at, row.cancel_reason, _id(row.second_of), call.services.lotteries.text(row))
         for row in rows
-    ])  # fmt: skip
+    ))  # fmt: skip
+
+
+_WHOLE: Final = "at most 20,000 rows; `cursor` and `limit` say nothing here."
+_NO_CODES: Final = "at most 20,000 rows; codes leave by exports of their own, approved by two people."
+_NO_MEMBERS: Final = "at most 20,000 rows: definitions, no sizes and no members."
+
+for _export in (
+    Export("/grant-jobs", "批量发放", "grant.read", GrantJobPageQuery, jobs, _WHOLE),
+    Export("/voucher-batches", "兑换码批次", "code.read", VoucherBatchQuery, batches, _NO_CODES),
+    Export("/segments", "人群", "segment.read", SegmentPageQuery, segments, _NO_MEMBERS),
+    Export("/lotteries", "抽奖", "lottery.read", LotteryPageQuery, lotteries, _WHOLE),
+):
+    add_exports(router, _export)
 
 
 async def _all(page: Callable[[int | None, int], Awaitable[list[Row]]], id_of: Callable[[Row], int]) -> list[Row]:
@@ -190,17 +126,11 @@ async def _all(page: Callable[[int | None, int], Awaitable[list[Row]]], id_of: C
     return rows
 
 
-async def _send(
-    call: Call, name: str, format: Format, headings: Sequence[str], rows: Sequence[Sequence[Cell | datetime]]
-) -> None:
+async def _table(call: Call, headings: Sequence[str], rows: Iterable[Sequence[Cell | datetime]]) -> Table:
     zone = call.services.clock.zone
-
-    async def lines() -> AsyncIterator[Sequence[Cell]]:
-        yield headings
-        for row in rows:
-            yield [city_time(cell, zone) if isinstance(cell, datetime) else cell for cell in row]
-
-    await send_table(call, name, format, lines())
+    yield headings
+    for row in rows:
+        yield [city_time(cell, zone) if isinstance(cell, datetime) else cell for cell in row]
 
 
 def _told(code: str) -> str:

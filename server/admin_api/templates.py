@@ -14,13 +14,12 @@ from server.admin_api.schemas.incentives import (
     TemplateSearchQuery,
     WriteQuery,
 )
-from server.admin_api.tables import cursor_of, position_of, send_table
+from server.admin_api.tables import PER_BUDGET, Export, Table, add_exports, cursor_of, position_of
 from server.incentives.commands import ONE_EACH, TemplateDraft
 from server.incentives.errors import (
     AlreadyLive,
     BudgetFixed,
     DraftOpen,
-    ExportTooLarge,
     LimitNotCounted,
     PlaceUnknown,
     RevisionChanged,
@@ -29,8 +28,7 @@ from server.incentives.errors import (
 )
 from server.incentives.listing import table
 from server.incentives.search import Search
-from server.kit.workbook import XLSX
-from server.web.routing import Call, Callers, Limit, Reply, Router
+from server.web.routing import Call, Callers, Reply, Router
 
 router = Router(prefix="/api/admin/v1", tag="管理 · 优惠券模板")
 
@@ -63,34 +61,15 @@ async def list_templates(call: Call, query: TemplatePageQuery) -> Reply:
     return Reply.ok(CouponTemplatePageReply([template_reply(view) for view in views], cursor_of(following)))
 
 
-@router.get(
-    "/coupon-templates/export/csv",
-    summary="导出优惠券模板列表（CSV）",
-    query=TemplateSearchQuery,
-    replies={200: bytes},
-    caller=Callers.admin("template.read"),
-    errors=(ExportTooLarge,),
-    limit=Limit("export", per_minute=10),
-    content_type="text/csv",
-)
-async def export_templates_csv(call: Call, query: TemplateSearchQuery) -> None:
-    """The list as CSV, a row for each budget, streamed; at most 20,000."""
-    await send_table(call, "coupon-templates", "csv", await table(call.services.templates, _search(query)))
+async def templates(call: Call, query: TemplateSearchQuery) -> Table:
+    """A row for each budget of each that was found."""
+    return await table(call.services.templates, _search(query))
 
 
-@router.get(
-    "/coupon-templates/export/xlsx",
-    summary="导出优惠券模板列表（XLSX）",
-    query=TemplateSearchQuery,
-    replies={200: bytes},
-    caller=Callers.admin("template.read"),
-    errors=(ExportTooLarge,),
-    limit=Limit("export", per_minute=10),
-    content_type=XLSX,
+add_exports(
+    router,
+    Export("/coupon-templates", "优惠券模板", "template.read", TemplateSearchQuery, templates, PER_BUDGET),
 )
-async def export_templates_xlsx(call: Call, query: TemplateSearchQuery) -> None:
-    """The list as XLSX, a row for each budget, streamed; at most 20,000."""
-    await send_table(call, "coupon-templates", "xlsx", await table(call.services.templates, _search(query)))
 
 
 @router.get(
