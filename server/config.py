@@ -96,6 +96,7 @@ class Settings(BaseSettings):
 
     budget_alert_percent: str = Field(default="50,80,95", pattern=_LEADS)
     facts_per_second: int = Field(default=200, ge=1, le=100_000, description="told by jobs, beside what happens")
+    fact_keep_months: int = Field(default=36, ge=13, le=120, description="older ones that nothing looks at are deleted")
     exhausted_ends_after_h: int = Field(default=24, ge=1, le=8760)
 
     login_per_minute: int = Field(default=30, ge=1)

@@ -15,6 +15,7 @@ import structlog
 from server.config import Settings, UnsafeSettings, secret_bytes
 from server.expiry.points import PointsExpiry
 from server.incentives import dates as date_calls
+from server.incentives.asked import AskedFacts
 from server.incentives.awards import AwardService
 from server.incentives.budgets import BudgetService
 from server.incentives.campaigns import CampaignService
@@ -34,6 +35,7 @@ from server.incentives.experiments.withholding import Withholding
 from server.incentives.explanations import ExplanationService
 from server.incentives.facts import record_fact
 from server.incentives.for_me import ResidentCampaigns
+from server.incentives.forgetting import FactForgetting
 from server.incentives.grants import jobs as grant_jobs
 from server.incentives.grants.desk import GrantDesk
 from server.incentives.grants.jobs import GrantJobs
@@ -109,6 +111,7 @@ class Services:
     date_calls: DateCalls
     fact_batches: FactBatches
     fact_files: FactFiles
+    fact_forgetting: FactForgetting
     resident_campaigns: ResidentCampaigns
     shop: Shop
     kill_switch: KillSwitch
@@ -213,6 +216,7 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
         access_ttl_s=settings.access_ttl_s,
         refresh_ttl_s=settings.refresh_ttl_s,
         record_fact=record_fact,
+        asks_for=AskedFacts(clock=clock).asks,
     )
     campaigns, templates = CampaignService(vault=vault, clock=clock), TemplateService(vault=vault, clock=clock)
     news, entries = News(vault, cache), EntryService(clock=clock, index=index)
@@ -220,12 +224,11 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
     grants = GrantDesk(
         vault=vault, clock=clock, job_key=job_key, released={voucher_exchange.SOURCE: voucher_exchange.release}
     )
-    lists, coupons = (
-        RecipientLists(clock=clock, kept=timedelta(days=settings.recipient_list_days)),
-        CouponService(vault=vault, templates=templates),
-    )
+    lists = RecipientLists(clock=clock, kept=timedelta(days=settings.recipient_list_days))
+    coupons = CouponService(vault=vault, templates=templates)
     vouchers = VoucherBatches(clock=clock, envelope=envelope, index=index)
     pace = Pace(per_second=settings.facts_per_second, share=settings.expiry_share)
+    nightly = Pace(per_second=settings.expiry_per_second, share=settings.expiry_share)
     calls, facts = DateCalls(clock=clock, pace=pace), FactBatches(lists=lists, clock=clock, pace=pace)
     budgets = BudgetService(vault=vault, clock=clock)
     withholding = Withholding(clock=clock, index=index)
@@ -288,6 +291,7 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
         date_calls=calls,
         fact_batches=facts,
         fact_files=FactFiles(batches=facts, clock=clock, index=index),
+        fact_forgetting=FactForgetting(clock=clock, months=settings.fact_keep_months, pace=nightly),
         resident_campaigns=ResidentCampaigns(campaigns=campaigns, vault=vault, clock=clock),
         shop=Shop(templates=templates, vault=vault, clock=clock),
         kill_switch=KillSwitch(campaigns=campaigns, templates=templates, clock=clock),
@@ -321,12 +325,7 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
             wrong_per_resident=settings.voucher_wrong_per_minute,
             wrong_per_address=settings.voucher_wrong_per_minute_address,
         ),
-        expiry=PointsExpiry(
-            vault=vault,
-            clock=clock,
-            job_key=job_key,
-            pace=Pace(per_second=settings.expiry_per_second, share=settings.expiry_share),
-        ),
+        expiry=PointsExpiry(vault=vault, clock=clock, job_key=job_key, pace=nightly),
         notices=_notices(settings, clock, vault, wechat, envelope, templates),
         wallet_desk=WalletDesk(vault=vault, clock=clock),
         adjustments=AdjustmentService(vault=vault, clock=clock, job_key=job_key),

@@ -12,6 +12,7 @@
     watch     every 30 s    budgets: how fast they are used, alerts at thresholds, the end of what stays empty
     breakage  every 60 s    points past their last day, a page at a time, once a day through all wallets
     notify    every 60 s    the inbox: what ends soon, a page at a time, once a day through all wallets and coupons
+    forget    every 60 s    facts that nothing can look at any more, a page at a time, once a day
     send      every 10 s    notices for which a resident has left a grant, through WeChat
     seal      every 10 s    the journal's chain of hashes; after midnight the day's head
     upkeep    every 10 min  the journal's coming months; counters of tomorrow's limits; the calendar of working days;
@@ -168,6 +169,10 @@ class Worker:
         """A page of today's walks that fill the inbox; returns whether there is more to do."""
         return await self._services.notices.writer.step()
 
+    async def forget(self) -> int:
+        """A page of today's walk through old facts; returns whether there is more to do."""
+        return await self._services.fact_forgetting.step()
+
     async def send(self) -> int:
         """A batch of notices through WeChat; returns how many went out."""
         return await self._services.notices.sender.step()
@@ -202,8 +207,8 @@ class Worker:
         paces = (
             (self.relay, 0.2), (self.values, 1.0), (self.jobs, 1.0), (self.grants, 0.2), (self.fold, 5.0),
             (self.redrive, 5.0),
-            (self.expire, 30.0), (self.watch, 30.0), (self.breakage, 60.0), (self.notify, 60.0), (self.send, 10.0),
-            (self.seal, 10.0), (self.upkeep, 600.0),
+            (self.expire, 30.0), (self.watch, 30.0), (self.breakage, 60.0), (self.notify, 60.0), (self.forget, 60.0),
+            (self.send, 10.0), (self.seal, 10.0), (self.upkeep, 600.0),
         )  # fmt: skip
         await asyncio.gather(*(self._repeat(step, pause_s, stop) for step, pause_s in paces))
 

@@ -1,7 +1,8 @@
 """The one intake of facts (D37): whoever saw something happen to a resident tells it here, in its own transaction.
 
 One resident's facts have their ids in the order in which they commit: who tells one waits for whoever is telling
-another of the same residents. Rules count what was told before, so two facts at once are never both the first.
+another of the same residents. Rules count what was told before, so two facts at once are never both the first. What
+happened so long ago that such facts are forgotten (`forgetting`) is not told any more.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ _INSERT = """
 INSERT INTO fact (resident_id, kind, source_id, occurred_at, attributes, recorded_at)
 SELECT u.resident_id, u.kind, u.source_id, u.occurred_at, u.attributes::jsonb, clock_timestamp()
 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[], $5::text[]) WITH ORDINALITY
-  u (resident_id, kind, source_id, occurred_at, attributes, place) ORDER BY u.place
+  u (resident_id, kind, source_id, occurred_at, attributes, place)
+WHERE u.occurred_at >= coalesce((SELECT before FROM fact_border), '-infinity') ORDER BY u.place
 ON CONFLICT (kind, source_id) DO NOTHING RETURNING id, resident_id, kind, occurred_at
 """
 
@@ -57,7 +59,7 @@ async def record_fact(
 ) -> bool:
     """Record a fact once and tell the worker about it; both commit with the caller's transaction.
 
-    Returns False when (`kind`, `source_id`) was told before; the first telling stands.
+    Returns False when (`kind`, `source_id`) was told before, the first telling stands, or it is too long ago.
     """
     return bool(await record_all(tx, [Told(resident_id, kind, source_id, occurred_at, attributes)]))
 

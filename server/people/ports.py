@@ -54,6 +54,12 @@ class RecordFact(Protocol):
     ) -> object: ...
 
 
+class AsksFor(Protocol):
+    """Whether anybody wants to be told facts of this kind now; cheap enough to ask each time."""
+
+    async def __call__(self, kind: str) -> bool: ...
+
+
 class RecordFacts(Protocol):
     """The same intake for many residents to whom the same happened at once: (resident, source id, attributes) each."""
 

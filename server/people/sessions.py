@@ -2,7 +2,7 @@
 
 log_in(code) ─ WeChat ─> identity ─> session row ─> access token + refresh token
 refresh(token)           generation n ─> n+1; n again within 30 s ─> the same n+1; any older one ─> family revoked
-first of a day           the fact `login_day`, once for a person, whichever account he comes with
+first of a day           the fact `login_day`, if a campaign asks for it: once for a person, whichever account he has
 check(claims)            revoked? expired? whose? ─> Caller, remembered for at most one second
 """
 
@@ -25,7 +25,7 @@ from server.kit.db import fetch, transaction
 from server.kit.ids import uuid7
 from server.people.errors import RefreshTokenInvalid, RefreshTokenReused, SessionRevoked
 from server.people.models import Identity, Resident, Session
-from server.people.ports import RecordFact, WalletPort, WeChatPort
+from server.people.ports import AsksFor, RecordFact, WalletPort, WeChatPort
 from server.people.roles import scopes_of
 from server.people.status_cache import StatusCache
 from server.people.tokens import TokenKeys, Tokens, is_genuine, read_refresh, refresh_token, sign_access
@@ -95,6 +95,7 @@ class SessionService:
         access_ttl_s: int = 600,
         refresh_ttl_s: int = 30 * 86_400,
         record_fact: RecordFact,
+        asks_for: AsksFor,
         status_ttl_s: float = 1.0,
         status_size: int = 20_000,
     ) -> None:
@@ -107,6 +108,7 @@ class SessionService:
         self._access_ttl_s = access_ttl_s
         self._refresh_ttl_s = refresh_ttl_s
         self._record_fact = record_fact
+        self._asks_for = asks_for
         self._status: StatusCache[UUID, SessionStatus] = StatusCache(ttl_s=status_ttl_s, size=status_size)
         self._stored = Directory[UUID](_read_status)
 
@@ -257,10 +259,11 @@ class SessionService:
         return await Session.filter(id__in=list(ids)).delete()
 
     async def _tell_day(self, identity_id: int, resident_id: int | None, told: date | None) -> None:
-        """Tell that a natural person is here today, unless this account has told it; nothing is asked for that."""
+        """Tell that a natural person is here today, if a campaign asks for it and this account has not told it. What
+        nobody asks for leaves no trace, so a campaign that begins today is told of who comes after that."""
         now = self._clock.now()
         today = now.astimezone(self._clock.zone).date()
-        if resident_id is None or told == today:
+        if resident_id is None or told == today or not await self._asks_for(LOGIN_DAY):
             return
         async with transaction() as tx:
             await Identity.filter(id=identity_id).using_db(tx).update(login_day=today)

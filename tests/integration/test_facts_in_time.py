@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
+from server.incentives.asked import AskedFacts
 from server.incentives.commands import CampaignDraft, rule_of
 from server.incentives.dates import KIND, DateCalls
 from server.incentives.facts import record_fact
+from server.incentives.forgetting import FactForgetting, border_of
 from server.incentives.models import Award, DateCall
 from server.incentives.rules import RuleRefused
 from server.kit.crypto import BlindIndex
@@ -19,12 +22,20 @@ from server.kit.pace import UNBOUND
 from server.sandbox.engines import Engines
 from server.services import Services
 from server.worker import Worker
-from tests.support.databases import Database
+from tests.support.databases import Database, connected
 from tests.support.incentives import CHECKER, KEY, MAKER
 from tests.support.jobs import open_jobs
 from tests.support.ledger import CITY, Ledger, open_ledger
 from tests.support.patience import until
 from tests.support.residents import Person, enrol, set_lists
+
+ENDED = "UPDATE campaign SET status = 'ended', end_reason = 'time', ended_at = $2 WHERE id = $1"
+AWARDED = """
+INSERT INTO award (campaign_id, version_id, fact_id, resident_id, effect, points, vault_id, status, reason, attempts,
+  due_at, created_at, settled_at, held_out, withheld_fen)
+SELECT c.id, c.live_version, f.id, f.resident_id, 'points', 3, gen_random_uuid(), 'posted', '', 0, $4, $4, $4, false, 0
+FROM campaign c, fact f WHERE c.id = $1 AND f.kind = $2 AND f.source_id = $3
+"""
 
 
 def on(day: date, points: int, condition: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -200,3 +211,74 @@ async def test_points_that_expire_are_told_and_paid_once(engines: Engines, fresh
         assert await Award.filter(campaign_id=back, status="posted").count() == 1
         told = await services.explanations.explain(person, back)
         assert (told.granted, [one.text for one in told.missing]) == (True, [])
+
+
+async def test_old_facts_are_forgotten_unless_a_campaign_may_still_look_at_them_and_never_come_back(
+    engines: Engines, fresh_database: Database
+) -> None:
+    async with open_ledger(fresh_database) as ledger, open_jobs(engines, fresh_database) as services:
+        now, person = ledger.now(), 7_000_001
+        border = border_of(ledger.today(), 36, CITY)
+        old, older, kept = border - timedelta(days=1), border - timedelta(days=40), border + timedelta(days=1)
+        first = {"trigger": {"kind": "fact", "fact": "library_returned_on_time"}, "condition": {"kind": "first_time"},
+                 "effect": {"kind": "points", "points": 3}}  # fmt: skip
+        recent = {"kind": "has_done", "fact": "parking_exit_paid", "within": {"kind": "last_days", "days": 32}}
+        both = {"kind": "all", "of": [{"kind": "first_time"}, recent]}
+        running = await campaign(services, first | {"condition": both})
+        over = await campaign(services, first)
+
+        async def tell(kind: str, source_id: str, at: datetime) -> bool:
+            async with transaction() as tx:
+                return await record_fact(tx, person, kind, source_id, at, {})
+
+        for kind in ("library_returned_on_time", "parking_exit_paid", "volunteer_hours_recorded"):
+            for name, at in {"older": older, "old": old, "kept": kept, "awarded": old, "fresh": old}.items():
+                assert await tell(kind, name, at)
+        async with connected(fresh_database.superuser) as superuser:  # as if told in those years
+            await superuser.execute("SET session_replication_role = replica")
+            month_ago = now - timedelta(days=31)
+            await superuser.execute("UPDATE fact SET recorded_at = $1 WHERE source_id <> 'fresh'", month_ago)
+            await superuser.execute(ENDED, over, old)
+            await superuser.execute("UPDATE campaign_version SET starts_at = $1 WHERE campaign_id = $2", older, running)
+            for campaign_id, name in ((over, "old"), (running, "awarded")):
+                await superuser.execute(AWARDED, campaign_id, "volunteer_hours_recorded", name, now)
+        owner = ledger.owner
+        with pytest.raises(asyncpg.CheckViolationError):
+            await owner.execute("DELETE FROM fact")
+        forgetting = FactForgetting(clock=services.clock, months=36, page=2)
+        while await forgetting.step():
+            pass
+        left = await fetch("SELECT kind, array_agg(source_id ORDER BY source_id) AS left FROM fact GROUP BY kind")
+        assert {row["kind"]: row["left"] for row in left} == {
+            "library_returned_on_time": ["awarded", "fresh", "kept", "old", "older"],  # the first time ever
+            "parking_exit_paid": ["awarded", "fresh", "kept", "old"],  # 32 days before the border's
+            "volunteer_hours_recorded": ["awarded", "fresh", "kept"],
+        }
+        assert await Award.filter(campaign_id=over).count() == 0
+        assert await Award.filter(campaign_id=running).count() == 1
+        assert not await forgetting.step(), "once a day"
+        assert not await tell("volunteer_hours_recorded", "older", older), "what is forgotten is not told again"
+        assert await tell("volunteer_hours_recorded", "new", kept)
+        with pytest.raises(asyncpg.CheckViolationError):
+            await owner.execute("UPDATE fact_border SET before = before - interval '1 day'")
+        with pytest.raises(asyncpg.CheckViolationError):
+            await owner.execute("UPDATE fact_border SET before = vault.now()")
+
+
+async def test_log_ins_are_told_while_a_campaign_asks_for_them(engines: Engines, fresh_database: Database) -> None:
+    async with open_ledger(fresh_database), open_jobs(engines, fresh_database) as services:
+        asked = AskedFacts(clock=services.clock, remembered_s=0)
+        for trigger, condition in (
+            ("login_day", None),
+            ("volunteer_hours_recorded", {"kind": "has_not_done", "fact": "login_day", "within": {"kind": "ever"}}),
+        ):
+            rule = {"trigger": {"kind": "fact", "fact": trigger}, "condition": condition,
+                    "effect": {"kind": "points", "points": 1}}  # fmt: skip
+            made = await submitted(services, rule)
+            assert not await asked.asks("login_day")
+            await services.campaigns.approve(made, CHECKER)
+            assert await asked.asks("login_day") and not await asked.asks("parking_exit_paid")
+            await services.campaigns.pause(made, CHECKER)
+            assert await asked.asks("login_day") == (condition is not None), "the past is told on"
+            await services.campaigns.end(made, CHECKER)
+            assert not await asked.asks("login_day")

@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 import jwt
 
+from server.incentives.asked import AskedFacts
 from server.incentives.facts import record_fact
 from server.kit.audit import Actor
 from server.kit.caller import Caller
@@ -196,5 +197,6 @@ def built_house(opened: Opened) -> House:
         index=BlindIndex(b"i" * 32),
         keys=KEYS,
         record_fact=record_fact,
+        asks_for=AskedFacts(clock=clock).asks,
     )
     return House(clock, register, sessions, make_service(clock, register, sessions))

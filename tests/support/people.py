@@ -29,10 +29,11 @@ KEYS = TokenKeys(keys={"1": b"1" * 32}, current="1")
 
 @dataclass
 class Outside:
-    """WeChat, the verification port and the vault, as far as people call them."""
+    """WeChat, the verification port, the vault and what campaigns ask for, as far as people call them."""
 
     names: dict[str, str] = field(default_factory=dict)
     asked: int = 0
+    kinds_asked: set[str] = field(default_factory=set)
     opened: list[int] = field(default_factory=list)
     bumped: list[int] = field(default_factory=list)
     vault_is_down: bool = False
@@ -50,6 +51,9 @@ class Outside:
         self.asked += 1
         await asyncio.sleep(0.01)
         return self.names.get(id_number, name) == name
+
+    async def asks_for(self, kind: str) -> bool:
+        return kind in self.kinds_asked
 
     async def open_wallet(self, resident_id: int) -> None:
         if self.vault_is_down:
@@ -96,6 +100,7 @@ def sessions_of(
         keys=keys,
         refresh_ttl_s=86_400,
         record_fact=record_fact,
+        asks_for=outside.asks_for,
     )
 
 

@@ -106,6 +106,8 @@ ALTER TABLE date_call
     DROP CONSTRAINT date_call_course;
 
 DROP FUNCTION incentive_fact_fixed();
+DROP TABLE fact_border;
+DROP FUNCTION incentive_border_moves_on();
 DROP FUNCTION incentive_request_fixed();
 DROP FUNCTION incentive_budget_fixed();
 DROP FUNCTION incentive_life();

@@ -258,9 +258,27 @@ END $$;
 CREATE TRIGGER budget_request_fixed BEFORE UPDATE OR DELETE ON budget_request
     FOR EACH ROW EXECUTE FUNCTION incentive_request_fixed();
 
--- A fact was told once and stays as it was told.
+-- Facts of before this instant are forgotten: none is taken in, and only they may go. It moves on and never back.
+CREATE TABLE fact_border (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    before timestamptz NOT NULL
+);
+CREATE FUNCTION incentive_border_moves_on() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+BEGIN
+    IF TG_OP = 'DELETE' OR TG_OP = 'UPDATE' AND NEW.before < OLD.before OR NEW.before > vault.now() - interval '1 year' THEN
+        RAISE EXCEPTION 'facts are kept for a year at least, and what is forgotten is forgotten' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER fact_border_moves_on BEFORE INSERT OR UPDATE OR DELETE ON fact_border
+    FOR EACH ROW EXECUTE FUNCTION incentive_border_moves_on();
+
+-- A fact was told once and stays as it was told, until it is forgotten.
 CREATE FUNCTION incentive_fact_fixed() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 BEGIN
+    IF TG_OP = 'DELETE' AND OLD.occurred_at < (SELECT b.before FROM fact_border b) THEN
+        RETURN OLD;
+    END IF;
     RAISE EXCEPTION 'facts are append-only' USING ERRCODE = 'check_violation';
 END $$;
 CREATE TRIGGER fact_fixed BEFORE UPDATE OR DELETE ON fact FOR EACH ROW EXECUTE FUNCTION incentive_fact_fixed();

@@ -25,6 +25,7 @@ from server.incentives.dry_runs.meter import Amounts, Cap, Meter, Person, Totals
 from server.incentives.dry_runs.models import DryRun
 from server.incentives.effects import most_fen, worth_fen
 from server.incentives.experiments.withholding import Withholding
+from server.incentives.forgetting import forgotten_before
 from server.incentives.judging import Happened, Judge, Offer, happened
 from server.incentives.models import Budget, Campaign, CampaignVersion, CouponTemplate, CouponTemplateVersion
 from server.incentives.rows import Rows
@@ -135,6 +136,9 @@ class DryRuns:
         row = await self._rows.find(campaign_id)
         version = await (self._rows.version(row, number) if number is not None else self._standing(row))
         first, last = days.within(self._clock.today())
+        forgotten = await forgotten_before()
+        if forgotten is not None and self._instants(first, last)[0] < forgotten:
+            raise InvalidField(field="first_day")
         kind = kind_of(msgspec.convert(version.rule, Rule))
         if kind == "date":
             raise NothingToJudge

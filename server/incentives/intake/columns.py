@@ -52,8 +52,8 @@ class Columns:
     person: str
     places: Mapping[str, int]
 
-    def read(self, cells: Sequence[str], zone: ZoneInfo, now: datetime) -> Line | str:
-        """The line, or the column whose cell is not fit."""
+    def read(self, cells: Sequence[str], zone: ZoneInfo, now: datetime, oldest: datetime = FIRST_DAY) -> Line | str:
+        """The line, or the column whose cell is not fit; `oldest`: before it nothing is taken in."""
 
         def cell(name: str) -> str:
             place = self.places.get(name)
@@ -64,7 +64,7 @@ class Columns:
             return self.person
         if not _SOURCE_ID.fullmatch(source_id):
             return SOURCE_ID
-        if at is None or not FIRST_DAY <= at <= now:
+        if at is None or not oldest <= at <= now:
             return OCCURRED_AT
         attributes: dict[str, object] = {}
         for name, attribute in FACTS[self.kind].attributes.items():

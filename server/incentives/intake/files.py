@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import islice
 from typing import Final
 
 import msgspec
 
-from server.incentives.commands import Signed
+from server.incentives.commands import FIRST_DAY, Signed
+from server.incentives.forgetting import forgotten_before
 from server.incentives.intake.batches import BatchView, FactBatches, check_document
 from server.incentives.intake.columns import ID_NUMBER, IMPORTED, RESIDENT, SOURCE_ID, Columns, Line, columns_of
 from server.incentives.intake.errors import FactBatchEmpty, FactColumnsUnfit
@@ -79,13 +81,13 @@ class FactFiles:
         heading = await asyncio.to_thread(next, rows, None)
         if heading is None:
             raise FactColumnsUnfit("没有表头")
-        columns = columns_of(kind, heading[1])
+        columns, oldest = columns_of(kind, heading[1]), await forgotten_before() or FIRST_DAY
         taken = Taken(await FactBatch.create(
             kind=kind, source=source, document=document, created_by=signed.admin_id, created_at=self._clock.now()
         ))  # fmt: skip
         try:
             while page := await asyncio.to_thread(_page, rows):
-                await self._take_page(taken, columns, page)
+                await self._take_page(taken, columns, page, oldest)
             if not taken.row.taken:
                 raise FactBatchEmpty(field="file")
             view = await self._written(taken.row, signed)
@@ -102,14 +104,16 @@ class FactFiles:
             await self._batches.finish_writing(tx, row, signed)
         return await self._batches.get(row.id)
 
-    async def _take_page(self, taken: Taken, columns: Columns, page: list[tuple[int, list[str]]]) -> None:
+    async def _take_page(
+        self, taken: Taken, columns: Columns, page: list[tuple[int, list[str]]], oldest: datetime
+    ) -> None:
         now, zone = self._clock.now(), self._clock.zone
         line_of: dict[str, int] = {}
         fit: list[tuple[Line, int | bytes]] = []
         for line, cells in page:
             if not any(cell.strip() for cell in cells):
                 continue
-            read = columns.read(cells, zone, now)
+            read = columns.read(cells, zone, now, oldest)
             who = self._who(columns.person, read.who) if isinstance(read, Line) else None
             if not isinstance(read, Line) or who is None:
                 taken.refuse(line, read if isinstance(read, str) else columns.person, "unreadable")

@@ -40,7 +40,7 @@ async def test_the_caller_behind_a_token_is_known_and_sees_the_resident_right_af
     assert after.session_id == str(tokens.session_id)
 
 
-async def test_the_first_log_in_or_refresh_of_a_person_s_day_in_the_city_is_told_once(room: Room) -> None:
+async def test_the_first_log_in_or_refresh_of_a_person_s_day_in_the_city_is_told_once_to_who_asks(room: Room) -> None:
     morning = datetime.combine(room.clock.today() + timedelta(days=2), time(7), room.clock.zone)
     room.clock.offset = morning - datetime.now(UTC)
     tokens, identity_id = await login(room)
@@ -53,7 +53,10 @@ async def test_the_first_log_in_or_refresh_of_a_person_s_day_in_the_city_is_told
         return [row["source_id"] for row in rows]
 
     tokens = await room.sessions.refresh(tokens.refresh_token)
-    assert await told() == [f"{resident}:{morning.date()}"]
+    assert (await told(), (await Identity.get(id=identity_id)).login_day) == ([], None), "nobody asks for it"
+    room.outside.kinds_asked.add("login_day")
+    tokens = await room.sessions.refresh(tokens.refresh_token)
+    assert await told() == [f"{resident}:{morning.date()}"], "who asks since today is told today"
     (before,) = await fetch("SELECT xmin::text AS x FROM identity WHERE id = $1", identity_id)
     room.clock.offset += timedelta(hours=16, minutes=59)  # 23:59
     tokens = await room.sessions.refresh(tokens.refresh_token)
