@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import pytest
-import pytest_asyncio
 
 from server.sandbox.phone import CounterPhone, ResidentPhone
-from tests.support.play import GYM_STORE, Shown, refused, send, show
-from tests.support.town import Town
+from tests.support.play import Shown, refused, send
+from tests.support.visits import counter, resident, shown
+
+__all__ = ["counter", "resident", "shown"]
 
 REDEEM = "/merchant/redemptions"
 NOBODYS = "019a0000-0000-7000-8000-000000000000"
-
-
-@pytest_asyncio.fixture(scope="module")
-async def shown(town: Town) -> Shown:
-    return await show(town)
-
-
-@pytest_asyncio.fixture(scope="module")
-async def resident(shown: Shown) -> ResidentPhone:
-    return shown.resident
-
-
-@pytest_asyncio.fixture
-async def counter(town: Town) -> CounterPhone:
-    return await town.counter(GYM_STORE)
 
 
 DAYS = ["first_day=0001-01-01", "last_day=9999-12-31", "first_day=2026-01-02&last_day=2026-01-01"]

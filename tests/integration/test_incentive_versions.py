@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-import pytest_asyncio
 
 from server.incentives.campaigns import CampaignService
 from server.incentives.commands import Signed
@@ -20,23 +18,12 @@ from server.kit.db import fetch
 from server.kit.errors import InvalidField
 from server.kit.ids import uuid7
 from server.kit.outbox import Event
-from tests.support.databases import Database
-from tests.support.incentives import CHECKER, MAKER, THIRD, House, Unreachable, opened_house, per_person
+from tests.support.incentives import CHECKER, MAKER, THIRD, House, Unreachable, house, opened, per_person
 from wallet import Refused, VaultUnavailable
 
+__all__ = ["house", "opened"]
+
 RESIDENTS = iter(range(7_000, 8_000))
-
-
-@pytest_asyncio.fixture(scope="module")
-async def opened(database: Database) -> AsyncIterator[House]:
-    async with opened_house(database) as house:
-        yield house
-
-
-@pytest_asyncio.fixture
-async def house(opened: House) -> AsyncIterator[House]:
-    yield opened
-    await opened.end_all()
 
 
 async def revised(house: House, row_id: int, *, by: Signed = MAKER, **changes: object) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import date, datetime, timedelta
 
 import pytest
-import pytest_asyncio
 
-from tests.support.databases import Database
 from tests.support.ledger import (
     CITY,
     COUNTER,
@@ -16,23 +13,13 @@ from tests.support.ledger import (
     OTHER_STORE,
     SECOND_TERMINAL,
     Ledger,
-    open_ledger,
+    ledger,
+    module_ledger,
     refusal,
 )
 from wallet import Acceptor
 
-
-@pytest_asyncio.fixture(scope="module")
-async def _ledger(database: Database) -> AsyncIterator[Ledger]:
-    async with open_ledger(database) as ledger:
-        yield ledger
-
-
-@pytest_asyncio.fixture
-async def ledger(_ledger: Ledger) -> AsyncIterator[Ledger]:
-    yield _ledger
-    await _ledger.restore_clock()
-    assert await _ledger.broken() == []
+__all__ = ["ledger", "module_ledger"]
 
 
 async def test_a_scan_claims_the_showing_for_one_terminal_and_moves_nothing(ledger: Ledger) -> None:

@@ -12,24 +12,13 @@ import pytest
 import pytest_asyncio
 
 from server.kit.ids import uuid7, uuid8
-from tests.support.databases import Database, connected
-from tests.support.ledger import COUNTER, JOB_KEY, Ledger, open_ledger, post, refusal
+from tests.support.databases import connected
+from tests.support.ledger import COUNTER, JOB_KEY, Ledger, ledger, module_ledger, post, refusal
 from wallet import Refused
 
+__all__ = ["ledger", "module_ledger"]
+
 HASH = "\\x" + "ab" * 32
-
-
-@pytest_asyncio.fixture(scope="module")
-async def _ledger(database: Database) -> AsyncIterator[Ledger]:
-    async with open_ledger(database) as ledger:
-        yield ledger
-
-
-@pytest_asyncio.fixture
-async def ledger(_ledger: Ledger) -> AsyncIterator[Ledger]:
-    yield _ledger
-    await _ledger.restore_clock()
-    assert await _ledger.broken() == []
 
 
 @pytest_asyncio.fixture

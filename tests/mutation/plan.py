@@ -23,11 +23,8 @@ def whole(*names: str) -> Stage:
 
 
 CHAPTERS = Stage("chapters")
-IDS, OPERATIONS, COUNTER = (
-    "integration/test_vault_ids",
-    "integration/test_vault_operations",
-    "integration/test_vault_counter",
-)
+IDS, COUNTER = "integration/test_vault_ids", "integration/test_vault_counter"
+OPERATIONS = ("integration/test_vault_points", "integration/test_vault_coupons")
 STRAIN, CONCURRENCY = "concurrency/test_lanes_under_strain", "concurrency/test_vault_concurrency"
 
 #: By module of `wallet`.
@@ -39,20 +36,20 @@ STAGES: dict[str, tuple[Stage, ...]] = {
     "credentials": (unit("credential_digits"),),
     "due": (whole("integration/test_expiry"),),
     "errors": (unit("statuses", "http_of_refusals", "web_errors"), CHAPTERS),
-    "fair_queue": (unit("lanes"), whole(STRAIN)),
+    "fair_queue": (unit("lanes", "lanes_in_trouble"), whole(STRAIN)),
     "folds": (whole("integration/test_folds"),),
     "items": (unit("items"), CHAPTERS, whole(IDS, COUNTER)),
-    "lanes": (unit("lanes"), CHAPTERS, whole(STRAIN, CONCURRENCY)),
+    "lanes": (unit("lanes", "lanes_in_trouble"), CHAPTERS, whole(STRAIN, CONCURRENCY)),
     "periods": (whole("integration/test_vault_months"),),
     "points": (CHAPTERS, whole(IDS)),
-    "posting": (CHAPTERS, whole(OPERATIONS, CONCURRENCY)),
+    "posting": (CHAPTERS, whole(*OPERATIONS, CONCURRENCY)),
     "proofs": (whole("integration/test_vault_canaries"),),
-    "queries": (whole(OPERATIONS, COUNTER),),
+    "queries": (whole(*OPERATIONS, COUNTER),),
     "seals": (unit("seals"), whole("integration/test_seals")),
     "setup": (
         CHAPTERS,
         whole(
-            OPERATIONS,
+            *OPERATIONS,
             COUNTER,
             "integration/test_vault_attacks",
             "integration/test_budget_watch",
@@ -63,7 +60,7 @@ STAGES: dict[str, tuple[Stage, ...]] = {
     "statements": (whole("integration/test_statements"),),
     "statuses": (unit("statuses", "http_of_refusals"), CHAPTERS),
     "stream": (whole("integration/test_value_stream"),),
-    "vault": (CHAPTERS, whole(OPERATIONS)),
+    "vault": (CHAPTERS, whole(*OPERATIONS)),
 }
 #: The modules through which value moves; `--all` takes the others as well. How many items go together (`batch_size`)
 #: changes when something is done and never what.

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+import pytest_asyncio
+
 from server.incentives.awards import AwardService
 from server.incentives.budgets import BudgetService
 from server.incentives.campaigns import CampaignService, CampaignView
@@ -138,3 +140,16 @@ class Unreachable:
             return await getattr(self._vault, name)(*args, **named)
 
         return call
+
+
+@pytest_asyncio.fixture(scope="module")
+async def opened(database: Database) -> AsyncIterator[House]:
+    async with opened_house(database) as house:
+        yield house
+
+
+@pytest_asyncio.fixture
+async def house(opened: House) -> AsyncIterator[House]:
+    """The module's room; no campaign of a test outlives it."""
+    yield opened
+    await opened.end_all()

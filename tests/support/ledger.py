@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 import asyncpg
 import pytest
+import pytest_asyncio
 from msgspec import structs
 
 from server.kit.ids import uuid7, uuid8
@@ -356,3 +357,17 @@ async def open_ledger(database: Database, **vault: Any) -> AsyncIterator[Ledger]
             await app.set_acceptor("terminal", place.terminal_id, place.merchant_id, place.store_id, True)
             await app.set_acceptor("staff", place.staff_id or 0, place.merchant_id, None, True)
         yield ledger
+
+
+@pytest_asyncio.fixture(scope="module")
+async def module_ledger(database: Database) -> AsyncIterator[Ledger]:
+    async with open_ledger(database) as ledger:
+        yield ledger
+
+
+@pytest_asyncio.fixture
+async def ledger(module_ledger: Ledger) -> AsyncIterator[Ledger]:
+    """The module's ledger; after each test the clock is set right and the books are proven."""
+    yield module_ledger
+    await module_ledger.restore_clock()
+    assert await module_ledger.broken() == []

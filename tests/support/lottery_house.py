@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
+
+import pytest_asyncio
 
 from server.incentives.commands import Signed, TemplateDraft
 from server.incentives.lottery.commands import LotteryDraft
@@ -17,6 +20,7 @@ from server.incentives.lottery.published import Prize
 from server.incentives.lottery.second import SecondDraft
 from server.incentives.lottery.verify import Verdict, verify
 from server.kit.db import fetch, transaction
+from server.kit.ids import uuid7
 from server.kit.jobs import run_due
 from server.sandbox.engines import Engines
 from server.services import Services
@@ -34,6 +38,10 @@ class LotteryHouse:
 
     services: Services
     ledger: Ledger
+
+    def key(self) -> UUID:
+        """An id as a resident's phone makes one."""
+        return uuid7(self.ledger.now())
 
     async def template(self, stock: int = 1_000, days: int = 300, **changes: Any) -> int:
         """A live template whose coupons are prizes; its id."""
@@ -118,3 +126,9 @@ class LotteryHouse:
 async def open_lotteries(engines: Engines, database: Database) -> AsyncIterator[LotteryHouse]:
     async with open_ledger(database) as ledger, open_jobs(engines, database) as services:
         yield LotteryHouse(services, ledger)
+
+
+@pytest_asyncio.fixture
+async def house(engines: Engines, fresh_database: Database) -> AsyncIterator[LotteryHouse]:
+    async with open_lotteries(engines, fresh_database) as made:
+        yield made
