@@ -19,7 +19,7 @@ from miniprogram_api.schemas.coupons import (
 from miniprogram_api.schemas.uuids import uuid_of
 from miniprogram_api.schemas.wallet import LotReply
 from server.incentives.coupons import Coupon
-from server.incentives.errors import ClaimedByLottery, CouponNotFound, WaitingRoom
+from server.incentives.errors import ClaimedByLottery, CouponNotFound, GivenOnly, WaitingRoom
 from server.kit.errors import InvalidField
 from server.kit.paging import decode_cursor, encode_cursor
 from server.web.idempotency import replayed_header
@@ -60,6 +60,7 @@ NEXT_SHOWN: Final = 3
         statuses.REFILL,
         WaitingRoom,
         ClaimedByLottery,
+        GivenOnly,
     ),
 )
 async def claim(call: Call, body: ClaimRequest) -> Reply:

@@ -23,6 +23,7 @@ from server.incentives.errors import (
     BudgetFixed,
     CampaignNotFound,
     DraftOpen,
+    LimitNeverGives,
     LimitNotCounted,
     RevisionChanged,
     WrongStatus,
@@ -35,7 +36,7 @@ from server.incentives.search import Search
 from server.web.routing import Call, Callers, Reply, Router
 
 router = Router(prefix="/api/admin/v1", tag="管理 · 活动")
-REFUSED = (RuleRefused, LimitNotCounted, HoldOutNotAllowed)
+REFUSED = (RuleRefused, LimitNotCounted, LimitNeverGives, HoldOutNotAllowed)
 
 
 @router.post(

@@ -20,6 +20,7 @@ from server.incentives.errors import (
     AlreadyLive,
     BudgetFixed,
     DraftOpen,
+    LimitNeverGives,
     LimitNotCounted,
     PlaceUnknown,
     RevisionChanged,
@@ -31,6 +32,7 @@ from server.incentives.search import Search
 from server.web.routing import Call, Callers, Reply, Router
 
 router = Router(prefix="/api/admin/v1", tag="管理 · 优惠券模板")
+UNFIT = (LimitNotCounted, LimitNeverGives, PlaceUnknown)
 
 
 @router.post(
@@ -40,7 +42,7 @@ router = Router(prefix="/api/admin/v1", tag="管理 · 优惠券模板")
     query=WriteQuery,
     replies={200: CouponTemplateReply, 201: CouponTemplateReply},
     caller=Callers.admin("template.edit"),
-    errors=(LimitNotCounted, PlaceUnknown),
+    errors=UNFIT,
 )
 async def create_template(call: Call, body: CouponTemplateRequest, query: WriteQuery) -> Reply:
     """A draft; it costs nothing until somebody else approves it. Simulated, the answer is 200."""
@@ -91,7 +93,7 @@ async def get_template(call: Call, template_id: int) -> Reply:
     query=RevisionQuery,
     replies={200: CouponTemplateReply},
     caller=Callers.admin("template.edit"),
-    errors=(TemplateNotFound, AlreadyLive, RevisionChanged, BudgetFixed, LimitNotCounted, PlaceUnknown),
+    errors=(TemplateNotFound, AlreadyLive, RevisionChanged, BudgetFixed, *UNFIT),
 )
 async def edit_template(call: Call, body: CouponTemplateRequest, query: RevisionQuery, template_id: int) -> Reply:
     """Replaces the version that is worked on; one under review goes back to draft, and whoever edits may not
@@ -107,7 +109,7 @@ async def edit_template(call: Call, body: CouponTemplateRequest, query: Revision
     query=WriteQuery,
     replies={200: CouponTemplateReply, 201: CouponTemplateReply},
     caller=Callers.admin("template.edit"),
-    errors=(TemplateNotFound, WrongStatus, DraftOpen, BudgetFixed, LimitNotCounted, PlaceUnknown),
+    errors=(TemplateNotFound, WrongStatus, DraftOpen, BudgetFixed, *UNFIT),
 )
 async def revise_template(call: Call, body: CouponTemplateRequest, query: WriteQuery, template_id: int) -> Reply:
     """A change of what runs: a draft beside it that goes through the same review. Its budgets are left out; only

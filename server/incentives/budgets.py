@@ -151,11 +151,11 @@ class BudgetService:
     async def _approve(self, tx: BaseDBAsyncClient, request_id: UUID, signed: Signed) -> BudgetRequest:
         request = await self._lock(tx, request_id)
         if request.status in DROPPED:
-            raise WrongStatus
+            raise WrongStatus(request.status, "requested")
         if request.requested_by == signed.admin_id:
             raise SecondPersonRequired
         if request.approved_by is not None and request.approved_by != signed.admin_id:
-            raise WrongStatus
+            raise WrongStatus(request.status, "requested")
         if request.status == "requested":
             await self._require_running(tx, request.budget_id)
             before = columns_of(request)
@@ -179,11 +179,11 @@ class BudgetService:
     ) -> BudgetRequest:
         request = await self._lock(tx, request_id)
         if status == "withdrawn" and request.requested_by != signed.admin_id:
-            raise WrongStatus
+            raise WrongStatus(request.status, hint="只有申请人可以撤回")
         if request.status == status:
             return request
         if request.status != "requested":
-            raise WrongStatus
+            raise WrongStatus(request.status, "requested")
         before = columns_of(request)
         request.status, request.reason, request.settled_at = status, reason, self._clock.now()
         await request.save(using_db=tx)
@@ -244,7 +244,7 @@ class BudgetService:
         if not rows:
             raise BudgetNotFound
         if rows[0]["status"] not in RUNNING:
-            raise WrongStatus
+            raise WrongStatus(rows[0]["status"], *RUNNING)
 
     async def _record(
         self,

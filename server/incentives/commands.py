@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from server.incentives.changes import Effects
-from server.incentives.effects import most_points
+from server.incentives.effects import least_points, most_points
 from server.incentives.experiments.hold_out import HoldOut, check_hold_out
-from server.incentives.limits import Limit, check_limits
+from server.incentives.limits import Limit, check_limits, check_reachable
 from server.incentives.rules import Rule, RuleRefused, check, read
 from server.incentives.rules.language import DateTrigger
 from server.incentives.rules.needs import kind_of
@@ -128,14 +128,19 @@ class CampaignDraft:
         _window(self.starts_at, self.ends_at)
         with _in_rule():
             check(self.rule)
+        most = most_points(self.rule)
+        if self.budget_points and not most:
+            raise InvalidField(field="budget_points", reason="该活动不发放积分，不能设置积分预算")
+        if self.budget_points and self.budget_points < most:
+            raise InvalidField(field="budget_points", reason=f"预算不足以发放一次，单次最多{most}积分")
         if self.budget_points is not None:
-            most = MAX_PLANNED if most_points(self.rule) else 0
-            _within("budget_points", self.budget_points, most_points(self.rule), most)
+            _within("budget_points", self.budget_points, most, MAX_PLANNED)
         check_limits(self.limits, ("earn",), at_places=most_points(self.rule) > 0)
         if not most_points(self.rule):  # what is handed over is counted by the house, which counts awards only
             for place, limit in enumerate(self.limits):
                 if limit.measure != "count":
                     raise InvalidField(field=f"limits[{place}].measure")
+        check_reachable(self.limits, {("earn", "points"): least_points(self.rule)})
         _within("validity_months", self.validity_months, 1, 24)
         if self.hold_out is not None:
             check_hold_out(self.hold_out, self.rule)
@@ -228,6 +233,7 @@ class TemplateDraft:
         self._check_shares()
         _within("price_points", self.price_points, 0, MAX_PRICE_POINTS if self.is_claimed() else 0)
         check_limits(self.limits, ("issue", "redeem"))
+        check_reachable(self.limits, self._least_counted())
         _within("void_window_s", self.void_window_s, 0, MAX_VOID_WINDOW_S)
         _within("grace_days", self.grace_days, 0, MAX_GRACE_DAYS)
         _window(self.starts_at, self.ends_at)
@@ -290,6 +296,16 @@ class TemplateDraft:
         """The most that can be paid for one coupon, by platform and sponsor together, in fen, rounded up."""
         worth = self.cap_fen if self.kind == "discount" else self.face_value_fen
         return -(-worth * (self.platform_bp + self.sponsor_bp) // WHOLE_BP)
+
+    def _least_counted(self) -> dict[tuple[str, str], int]:
+        """The least that one coupon counts as, by action and measure; what a discount saves is known at the counter."""
+        worth = self.cap_fen if self.kind == "discount" else self.face_value_fen
+        counted = {("issue", "points"): self.price_points, ("issue", "face_value_fen"): worth}
+        counted[("issue", "fen")] = self.share_fen()
+        if self.kind != "discount":
+            counted[("redeem", "face_value_fen")] = worth
+            counted[("redeem", "fen")] = worth * (self.platform_bp + self.sponsor_bp) // WHOLE_BP
+        return counted
 
     def columns(self) -> dict[str, object]:
         """What it says, as columns of `coupon_template_version`."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
 
-from server.incentives.errors import ClaimedByLottery, CouponNotFound, WaitingRoom
+from server.incentives.errors import ClaimedByLottery, CouponNotFound, GivenOnly, WaitingRoom
 from server.incentives.templates import Benefit, TemplateService
 from server.incentives.waiting import WaitingLine
 from wallet import Claimed, CouponState, CouponView, Done, QueueFull, Refused, Vault, statuses
@@ -36,7 +36,7 @@ class CouponService:
         """Claims a coupon, or exchanges points for it, under the client's UUIDv7, by the template's live version; the
         same id again answers the same, also when another version is live by now.
 
-        Raises Refused, WaitingRoom when there is no place in the lanes, ClaimedByLottery.
+        Raises Refused, WaitingRoom when there is no place in the lanes, ClaimedByLottery, GivenOnly.
         """
         terms_id = await self._templates.live_terms(template_id)
         if terms_id in self._suspected:
@@ -54,15 +54,17 @@ class CouponService:
         return done, await self._templates.benefit(done.result.terms or terms_id)
 
     async def _explained(self, refusal: Refused, terms_id: int) -> None:
-        """What a refusal means for these terms. Raises ClaimedByLottery."""
+        """What a refusal means for these terms. Raises ClaimedByLottery, GivenOnly."""
         if refusal.answer == statuses.SOLD_OUT:
             if len(self._suspected) >= SUSPECTED_MOST:
                 self._suspected.clear()
             self._suspected.add(terms_id)
         elif refusal.answer == statuses.REFILL:
             refusal.retry_after_s = self._line.place(0, 0)
-        elif refusal.answer == statuses.OUTSIDE_WINDOW and (await self._templates.benefit(terms_id)).by_lottery:
-            raise ClaimedByLottery from refusal
+        elif refusal.answer == statuses.OUTSIDE_WINDOW:
+            benefit = await self._templates.benefit(terms_id)
+            if not benefit.claimable:
+                raise (ClaimedByLottery if benefit.by_lottery else GivenOnly) from refusal
 
     async def page(self, resident_id: int, *, state: str | None, before: UUID | None, limit: int) -> list[Coupon]:
         """The resident's coupons, newest first."""

@@ -13,7 +13,7 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 from server.incentives.commands import Signed
 from server.incentives.errors import AlreadyLive, BudgetFixed, DraftOpen, WrongStatus
 from server.incentives.models import Budget
-from server.incentives.rows import EDITABLE, OVER, L, Rows, V
+from server.incentives.rows import EDITABLE, OVER, RUNNING, L, Rows, V
 from server.kit.errors import InvalidField
 
 COPIED = "（副本）"
@@ -73,7 +73,7 @@ class Drafting(Generic[L, V]):
         """A new version of a row that was approved; nothing changes for anybody before its own approval."""
         row = await self._rows.lock(tx, row_id)
         if row.live_version is None or row.status in OVER:
-            raise WrongStatus
+            raise WrongStatus(row.status, *RUNNING)
         if await self._rows.open_version(row, tx) is not None:
             raise DraftOpen
         await self._keep_planned(tx, row, draft)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from server.incentives.words import status_text
 from server.kit.errors import AppError
 
 
@@ -56,8 +57,30 @@ class LimitNotCounted(AppError):
     message = "此项限量无法计数：商户和门店仅限核销；不发放积分的活动仅按个人限量；计量单位须与动作相符"
 
 
+class LimitNeverGives(AppError):
+    """A limit into which not even one fits would turn everybody away for ever. `one`: what a single one counts as."""
+
+    code, status, message = "limit_never_gives", 422, "此项限量的上限小于单次数量，永远无法发放"
+
+    def __init__(self, cap: int, one: int, *, field: str) -> None:
+        super().__init__(field=field)
+        self.message = f"此项限量的上限{cap}小于单次数量{one}，永远无法发放"
+
+
 class WrongStatus(AppError):
+    """Says what stands and what is `needed`; `hint`: what to do first, where that is not plain."""
+
     code, status, message = "wrong_status", 409, "当前状态不能进行此操作"
+
+    def __init__(self, stands: str, *needed: str, hint: str = "") -> None:
+        super().__init__()
+        self.message = "，".join(
+            [
+                f"当前状态为{status_text(stands)}",
+                f"此操作须为{status_text(*needed)}" if needed else "不能进行此操作",
+                *([hint] if hint else []),
+            ]
+        )
 
 
 class RevisionChanged(AppError):
@@ -92,6 +115,12 @@ class ClaimedByLottery(AppError):
     """Of these coupons winners are drawn; being fast is no way to one."""
 
     code, status, message = "claimed_by_lottery", 409, "该优惠券通过抽签发放，请在抽签报名期间报名"
+
+
+class GivenOnly(AppError):
+    """Of these coupons nobody claims one: they are given, for a voucher code, by a job or as a prize."""
+
+    code, status, message = "given_only", 409, "该优惠券定向发放，不开放领取"
 
 
 class CouponNotFound(AppError):

@@ -6,13 +6,13 @@ and not to a version, so that a new version counts on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
 
-from server.incentives.errors import LimitNotCounted
+from server.incentives.errors import LimitNeverGives, LimitNotCounted
 from server.incentives.models import CampaignVersion, CouponTemplateVersion
 from server.kit.errors import InvalidField
 from server.people.attributes import profiles_of
@@ -76,6 +76,15 @@ def check_limits(limits: tuple[Limit, ...], actions: tuple[str, ...], *, at_plac
         if way in seen:
             raise InvalidField(field=at)
         seen.add(way)
+
+
+def check_reachable(limits: tuple[Limit, ...], least: Mapping[tuple[str, str], int]) -> None:
+    """Raise LimitNeverGives for a limit into which not even one fits. `least`: the least that one counts as, by action
+    and measure; what is not named has no such bound."""
+    for place, limit in enumerate(limits):
+        one = least.get((limit.action, limit.measure), 0)
+        if limit.cap < one:
+            raise LimitNeverGives(limit.cap, one, field=f"limits[{place}].cap")
 
 
 def person_limits(

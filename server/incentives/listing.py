@@ -12,6 +12,7 @@ from server.incentives.course import Course, View
 from server.incentives.errors import ExportTooLarge
 from server.incentives.rules.catalogue import FACTS
 from server.incentives.search import Search
+from server.incentives.words import ENDS, STATUSES, UNITS
 from server.kit.db import fetch
 from server.kit.errors import InvalidField
 from server.kit.workbook import Cell
@@ -22,10 +23,7 @@ EXPORT_MAX: Final = 20_000
 PAGE: Final = 200
 #: Codes as an office reads them; what is not here is told by its code.
 WORDS: Final = {
-    "draft": "草稿", "in_review": "审核中", "approved": "已批准", "scheduled": "待开始", "active": "进行中",
-    "paused": "已暂停", "ended": "已结束", "archived": "已归档",
-    "budget_exhausted": "预算用尽", "time": "到期", "manual": "人工结束",
-    "amount_off": "满减", "discount": "折扣", "exchange": "兑换", "points": "积分", "fen": "分", "coupons": "张",
+    **STATUSES, **ENDS, **UNITS, "amount_off": "满减", "discount": "折扣", "exchange": "兑换",
     **{kind: fact.name for kind, fact in FACTS.items()},
 }  # fmt: skip
 HEADINGS: Final = (

@@ -17,7 +17,7 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 
 from server.incentives.commands import Signed
 from server.incentives.errors import AlreadyOver, SecondPersonRequired, StillSettling, WrongStatus
-from server.incentives.models import BudgetRequest, CampaignSpan
+from server.incentives.models import BudgetRequest, CampaignSpan, Planned, Version
 from server.incentives.rows import OVER, RUNNING, L, Rows, V
 from server.kit.errors import InvalidField
 from server.kit.ids import uuid7
@@ -72,9 +72,9 @@ class Moves(Generic[L, V]):
             done = version or (await self._rows.shown(row, tx) if row.live_version else None)
             if done is not None and done.approved_by == signed.admin_id and row.status not in OVER:
                 return row
-            raise WrongStatus
+            raise _unfit(row, version, "in_review")
         if version.status != "in_review" or row.status in OVER:
-            raise WrongStatus
+            raise _unfit(row, version, "in_review")
         if version.created_by == signed.admin_id:
             raise SecondPersonRequired
         now = self._rows.clock.now()
@@ -102,7 +102,7 @@ class Moves(Generic[L, V]):
         row = await self._rows.lock(tx, row_id)
         version = await self._rows.open_version(row, tx)
         if version is None or version.status not in stands or row.status in OVER:
-            raise WrongStatus
+            raise _unfit(row, version, *stands)
         before = await self._rows.snapshot(tx, row, version)
         step(version, self._rows.clock.now())
         if row.live_version is None:
@@ -118,7 +118,7 @@ class Moves(Generic[L, V]):
 
         def step(row: L, _version: V, _now: datetime) -> None:
             if row.status not in ("scheduled", "active"):
-                raise WrongStatus
+                raise WrongStatus(row.status, "scheduled", "active")
             row.status, row.pending = "paused", "close"
 
         return await self._move(tx, row_id, "paused", step, signed)
@@ -141,7 +141,7 @@ class Moves(Generic[L, V]):
 
         def step(row: L, version: V, now: datetime) -> None:
             if row.status != "paused":
-                raise WrongStatus
+                raise WrongStatus(row.status, "paused")
             if version.ends_at <= now:
                 raise AlreadyOver
             row.status, row.pending = ("active" if version.starts_at <= now else "scheduled"), "open"
@@ -153,7 +153,7 @@ class Moves(Generic[L, V]):
 
         def step(row: L, _version: V, now: datetime) -> None:
             if row.status not in RUNNING:
-                raise WrongStatus
+                raise WrongStatus(row.status, *RUNNING)
             row.status, row.pending, row.ended_at, row.end_reason = "ended", "close", now, "manual"
 
         return await self._move(tx, row_id, "ended", step, signed)
@@ -163,7 +163,7 @@ class Moves(Generic[L, V]):
 
         def step(row: L, _version: V, _now: datetime) -> None:
             if row.status != "ended":
-                raise WrongStatus
+                raise WrongStatus(row.status, "ended")
             row.status = "archived"
 
         return await self._move(tx, row_id, "archived", step, signed)
@@ -190,3 +190,10 @@ class Moves(Generic[L, V]):
             if span is not None:
                 span.until_at = max(span.from_at, until)
                 await span.save(using_db=tx, update_fields=["until_at"])
+
+
+def _unfit(row: Planned, version: Version | None, *needed: str) -> WrongStatus:
+    """What stands instead of a version that is `needed`."""
+    if version is None or row.status in OVER:
+        return WrongStatus(row.status, *needed, hint="" if row.status in OVER else "没有待处理的版本")
+    return WrongStatus(version.status, *needed, hint="请先修改再提交" if version.status == "rejected" else "")

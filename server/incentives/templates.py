@@ -60,6 +60,7 @@ class Benefit:
     stores: tuple[int, ...]
     stacking_group: str | None
     void_window_s: int
+    claimable: bool
     by_lottery: bool
 
     @property
@@ -192,7 +193,7 @@ class TemplateService(Course[CouponTemplate, CouponTemplateVersion]):
                 face_value_fen=version.face_value_fen, pay_bp=version.pay_bp, cap_fen=version.cap_fen,
                 threshold_fen=version.threshold_fen, price_points=version.price_points,
                 merchants=tuple(version.merchants), stores=tuple(version.stores), stacking_group=version.stacking_group,
-                void_window_s=version.void_window_s, by_lottery=version.by_lottery,
+                void_window_s=version.void_window_s, claimable=version.claimable, by_lottery=version.by_lottery,
             )  # fmt: skip
         return self._benefits[version.id]
 

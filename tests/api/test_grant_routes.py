@@ -93,7 +93,7 @@ async def test_what_is_only_given_cannot_be_claimed_and_is_in_no_shop(town: Town
     answer = await send(
         phone, "POST", "/coupons", json={"template_id": template}, headers={"Idempotency-Key": str(client_id())}
     )
-    refused(answer, 409, "outside_window")
+    refused(answer, 409, "given_only")
     shop = (await send(phone, "GET", "/campaigns")).json()["coupons"]
     assert template not in [one["template_id"] for one in shop]
     shown = await console.call("editor", "GET", f"/coupon-templates/{template}")

@@ -8,9 +8,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from msgspec import structs
 
 from server.incentives.commands import CampaignDraft, TemplateDraft
-from server.incentives.errors import LimitNotCounted, SecondPersonRequired
+from server.incentives.errors import LimitNeverGives, LimitNotCounted, SecondPersonRequired, WrongStatus
 from server.incentives.limits import Limit
 from server.incentives.models import CampaignVersion, CouponTemplateVersion
 from server.incentives.rules import RuleRefused, read
@@ -210,6 +211,39 @@ def test_limits_of_several_kinds_are_all_told() -> None:
     ) == ["每人每月限得50积分"]
 
 
+@pytest.mark.parametrize(
+    ("draft", "limit", "one"),
+    [
+        (CAMPAIGN, Limit(99, "earn", "points", "day"), 100),
+        (replace(AMOUNT_OFF, price_points=60), Limit(59, "issue", "points"), 60),
+        (AMOUNT_OFF, Limit(1_999, "issue", "face_value_fen", "week"), 2_000),
+        (AMOUNT_OFF, Limit(1_999, "issue", "fen", "day", "campaign"), 2_000),
+        (AMOUNT_OFF, Limit(1_999, "redeem", "face_value_fen", "day", "store"), 2_000),
+        (replace(AMOUNT_OFF, sponsor_bp=5_000), Limit(999, "redeem", "fen", "day", "merchant"), 1_000),
+        (DISCOUNT, Limit(3_000, "issue", "face_value_fen"), 3_001),
+    ],
+)
+def test_a_limit_into_which_not_even_one_fits_is_refused_with_its_reason(draft: Any, limit: Limit, one: int) -> None:
+    with pytest.raises(LimitNeverGives) as refused:
+        replace(draft, limits=(limit,)).check()
+    assert refused.value.field == "limits[0].cap"
+    assert f"上限{limit.cap}小于单次数量{one}" in refused.value.message
+    replace(draft, limits=(structs.replace(limit, cap=one),)).check()
+
+
+def test_a_discount_may_save_little_so_no_limit_of_its_redemptions_is_too_small() -> None:
+    replace(DISCOUNT, limits=(Limit(1, "redeem", "face_value_fen"),)).check()
+
+
+def test_a_budget_of_points_that_nothing_would_draw_on_or_that_gives_nothing_is_refused_with_its_reason() -> None:
+    minutes = read({"trigger": {"kind": "fact", "fact": "login_day"}, "effect": {"kind": "free_minutes", "minutes": 9}})
+    for draft, said in ((replace(CAMPAIGN, rule=minutes), "不发放积分"), (replace(CAMPAIGN, budget_points=99), "不足")):
+        with pytest.raises(InvalidField) as refused:
+            draft.check()
+        assert refused.value.field == "budget_points" and said in refused.value.message
+    replace(CAMPAIGN, rule=minutes, budget_points=None).check()
+
+
 def test_the_money_budget_covers_every_coupon_at_its_dearest() -> None:
     assert AMOUNT_OFF.planned() == {"coupons": 10, "fen": 20_000}
     assert replace(DISCOUNT, sponsor_bp=5_000).planned() == {"coupons": 10, "fen": 15_010}  # 1500.5 fen, rounded up
@@ -284,3 +318,10 @@ def test_a_grace_is_told_only_where_there_is_one() -> None:
 def test_needing_a_second_person_is_said_in_chinese_with_its_own_code() -> None:
     assert (SecondPersonRequired.code, SecondPersonRequired.status) == ("second_person_required", 403)
     assert "另一位管理员" in SecondPersonRequired.message
+
+
+def test_a_wrong_status_says_what_stands_what_is_needed_and_what_to_do_first() -> None:
+    told = WrongStatus("rejected", "draft", hint="请先修改再提交")
+    assert told.message == "当前状态为“已驳回”，此操作须为“草稿”，请先修改再提交"
+    assert WrongStatus("active", "in_review", "draft").message == "当前状态为“进行中”，此操作须为“审核中”或“草稿”"
+    assert WrongStatus("stopped").message == "当前状态为“已停用”，不能进行此操作"

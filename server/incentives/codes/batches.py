@@ -142,7 +142,7 @@ class VoucherBatches:
             if row.created_by == signed.admin_id:
                 raise SecondPersonRequired
             if row.status != "made":
-                raise WrongStatus
+                raise WrongStatus(row.status, "made")
             before = _snapshot(row)
             row.status, row.approved_by, row.approved_at = "ready", signed.admin_id, self._clock.now()
             await row.save(using_db=tx, update_fields=["status", "approved_by", "approved_at"])
@@ -154,7 +154,7 @@ class VoucherBatches:
         async with change(signed) as tx:
             row = await self.lock(tx, batch_id)
             if row.status == "stopped":
-                raise WrongStatus
+                raise WrongStatus(row.status)
             before = _snapshot(row)
             row.status = "stopped"
             await row.save(using_db=tx, update_fields=["status"])
@@ -188,7 +188,7 @@ class VoucherBatches:
         async with transaction() as tx:
             row = await self.lock(tx, batch_id)
             if row.mode == PLATFORM or row.status != "making":
-                raise WrongStatus
+                raise _takes_no_file(row)
             row.upload, row.made, row.created_by = upload, 0, signed.admin_id
             await row.save(using_db=tx, update_fields=["upload", "made", "created_by"])
         while await fetch(_SWEEP, batch_id, SWEEP):
@@ -210,7 +210,7 @@ class VoucherBatches:
         """What `take` would make of a file; nothing is written, and an upload that was broken off stays as it is."""
         row = (await self.get(batch_id)).row
         if row.mode == PLATFORM or row.status != "making":
-            raise WrongStatus
+            raise _takes_no_file(row)
         taken, seen = CodesTaken(row), set[bytes]()
         row.made, lines = 0, sheets.cells(content, HEADINGS)
         while page := await asyncio.to_thread(_next, lines):
@@ -331,6 +331,10 @@ def hash_of(index: BlindIndex, code: str, *, template_id: int | None = None) -> 
     """How a code in its normal form is found. A third party's code is told apart by its template: it is never typed
     with us, and two third parties may have the same."""
     return index.of(code, purpose="voucher_code" if template_id is None else f"external_code:{template_id}")
+
+
+def _takes_no_file(row: VoucherBatch) -> WrongStatus:
+    return WrongStatus(row.status, hint="只有等待文件的批次可以上传兑换码")
 
 
 def _next(lines: Iterator[tuple[int, str]]) -> list[tuple[int, str]]:

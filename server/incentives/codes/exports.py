@@ -43,7 +43,7 @@ class VoucherExports:
         if batch.mode != PLATFORM:
             raise NothingToExport
         if batch.status not in ("made", "ready"):
-            raise WrongStatus
+            raise WrongStatus(batch.status, "made", "ready")
         async with change(signed) as tx:
             row = await VoucherExport.create(
                 using_db=tx, batch_id=batch_id, reason=reason, requested_by=signed.admin_id,
@@ -61,7 +61,7 @@ class VoucherExports:
             if row.requested_by == signed.admin_id:
                 raise SecondPersonRequired
             if row.approved_by is not None:
-                raise WrongStatus
+                raise WrongStatus("opened" if row.opened_at else "approved", "requested")
             before = _snapshot(row)
             row.approved_by, row.approved_at = signed.admin_id, self._clock.now()
             await row.save(using_db=tx)

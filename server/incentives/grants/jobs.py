@@ -169,7 +169,7 @@ class GrantJobs:
             if row.created_by == signed.admin_id:
                 raise SecondPersonRequired
             if row.status != "requested":
-                raise WrongStatus
+                raise WrongStatus(row.status, "requested")
             await self._move(tx, row, "running", "", signed.actor, signed.request_id, "approved", signed.admin_id)
             await self._enqueue(tx, row)
         return await self._view(row)
@@ -304,7 +304,7 @@ class GrantJobs:
         async with change(signed) as tx:
             row = await self._lock(tx, job_id)
             if row.status not in fits:
-                raise WrongStatus
+                raise WrongStatus(row.status, *fits)
             await self._move(tx, row, status, "", signed.actor, signed.request_id, _DONE[status])
             if status == "running":
                 await self._enqueue(tx, row)

@@ -155,7 +155,7 @@ class FactBatches:
             if row.created_by == signed.admin_id:
                 raise SecondPersonRequired
             if row.status != "requested":
-                raise WrongStatus
+                raise WrongStatus(row.status, "requested")
             before = columns_of(row)
             row.status, row.approved_by, row.approved_at = "running", signed.admin_id, self._clock.now()
             await row.save(using_db=tx)
@@ -171,7 +171,7 @@ class FactBatches:
         async def act(tx: BaseDBAsyncClient) -> FactBatch:
             row = await self._lock(tx, batch_id)
             if row.status not in ("requested", "running"):
-                raise WrongStatus
+                raise WrongStatus(row.status, "requested", "running")
             await self._end(tx, row, "cancelled", signed.actor, signed.request_id)
             return row
 

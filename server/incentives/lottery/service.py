@@ -87,7 +87,7 @@ class LotteryService:
         async with change(signed) as tx:
             row = await lock(tx, lottery_id)
             if row.status != "draft":
-                raise WrongStatus
+                raise WrongStatus(row.status, "draft")
             before = snapshot(row)
             row.status = "in_review"
             await self._save(tx, "submitted", row, before, signed)
@@ -108,7 +108,7 @@ class LotteryService:
             if row.status == "published" and row.published_by == signed.admin_id:
                 return row
             if row.status != "in_review":
-                raise WrongStatus
+                raise WrongStatus(row.status, "in_review")
             if row.created_by == signed.admin_id:
                 raise SecondPersonRequired
             now, before = self._clock.now(), snapshot(row)
@@ -134,7 +134,7 @@ class LotteryService:
             row = await lock(tx, lottery_id, alone=True)
             now = self._clock.now()
             if row.status != "published":
-                raise WrongStatus
+                raise WrongStatus(row.status, "published")
             if row.closes_at <= now:
                 raise AlreadyOver
             before = snapshot(row)
