@@ -47,7 +47,14 @@ class Forbidden(AppError):
 
 
 class InvalidField(AppError):
+    """`reason`: what is wrong with it, in Chinese, where the field alone does not say so."""
+
     code, status, message = "invalid_field", 400, "提交的内容有误，请检查后重试"
+
+    def __init__(self, *, field: str | None = None, reason: str = "") -> None:
+        super().__init__(field=field)
+        if field:
+            self.message = f"字段“{field}”{f'有误：{reason}' if reason else '有误，请检查后重试'}"
 
 
 class TemporarilyUnavailable(AppError):

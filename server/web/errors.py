@@ -24,6 +24,11 @@ class MalformedJson(AppError):
 class UnknownField(AppError):
     code, status, message = "unknown_field", 400, "提交了无法识别的字段"
 
+    def __init__(self, *, field: str | None = None) -> None:
+        super().__init__(field=field)
+        if field:
+            self.message = f"提交了无法识别的字段“{field}”"
+
 
 class BodyTooLarge(AppError):
     code, status, message = "body_too_large", 413, "提交的内容过大"

@@ -83,10 +83,12 @@ def errors_of(route: Route) -> dict[str, tuple[int, str]]:
         own += [InvalidField, web.BodyTooLarge]
     if route.query is not None:
         own += [web.UnknownField, InvalidField]
-    elif route.method != "GET":
+    elif route.refuses_arguments:
         own.append(web.UnknownField)
     if ":int>" in route.path:
         own.append(InvalidField)  # more digits than an id can have
+    if any(kind in ("int", "uuid") for _, kind in PARAMETER.findall(route.path)):
+        own.append(web.RouteNotFound)  # what is no id leads to no route
     if route.idempotent:
         own += [web.IdempotencyKeyRequired, web.IdempotencyKeyInvalid]
     return {code: (status, message) for code, status, message in map(described, own)}

@@ -162,6 +162,12 @@ class Route:
     content_type: str = "application/json"
     upload: bool = False  # the body is a file, handed over as bytes
 
+    @property
+    def refuses_arguments(self) -> bool:
+        """Whether a query argument is refused because none is declared: one that is not understood must not be left
+        out. Public reads let it pass, as the apps through which their links are handed on add their own."""
+        return self.query is None and (self.method != "GET" or bool(self.caller.audiences))
+
 
 @dataclass(slots=True)
 class Router:

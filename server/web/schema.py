@@ -67,7 +67,7 @@ def query_decoder(kind: Any) -> Callable[[Any], Any]:
 
 
 def refuse_query(arguments: Any) -> None:
-    """Raise UnknownField for any query argument: what is asked of a change and not understood must not be left out."""
+    """Raise UnknownField for any query argument (see `Route.refuses_arguments`)."""
     for name in arguments:
         raise UnknownField(field=_short(name))
 

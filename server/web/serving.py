@@ -120,7 +120,7 @@ def _preparer(route: Route, settings: Settings) -> Callable[[Office, Request, Ca
     ]
     read_body = body_decoder(route.body) if route.body is not None else None
     read_query = query_decoder(route.query) if route.query is not None else None
-    no_query = read_query is None and route.method != "GET"
+    no_query = route.refuses_arguments
     rule, idempotent, upload, most_bytes = route.caller, route.idempotent, route.upload, settings.upload_max_bytes
 
     async def prepare(office: Office, request: Request, call: Call) -> tuple[Any, ...]:

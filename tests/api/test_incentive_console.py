@@ -398,3 +398,29 @@ async def test_grants_codes_segments_and_lotteries_are_found_copied_and_exported
             if entry["object_id"] == one["id"]
         ]  # fmt: skip
         assert (entry["action"], entry["before"]) == (f"{kind}.created", None)
+
+
+async def test_an_argument_that_a_read_does_not_know_is_refused_and_public_links_may_carry_some(
+    console: Console,
+) -> None:
+    made = (await console.post("/campaigns", console.editor, campaign())).json()
+    reply = await console.client.get(f"{ADMIN}/campaigns/{made['id']}?simulate=true", headers=console.director)
+    error = reply.json()["error"]
+    assert (reply.status_code, error["code"], error["field"]) == (400, "unknown_field", "simulate")
+    for path in ("/healthz", "/openapi.json", "/api/public/v1/ledger/heads/2026-01-01"):
+        reply = await console.client.get(f"{path}?from=singlemessage&isappinstalled=0")
+        assert reply.status_code in (200, 404), path
+
+
+async def test_a_version_that_was_rejected_says_that_it_must_be_edited_first(console: Console) -> None:
+    made = (await console.post("/campaigns", console.editor, campaign())).json()
+    path = f"/campaigns/{made['id']}"
+    early = await console.post(f"{path}/approve", console.approver)
+    assert early.json()["error"]["message"] == "当前状态为“草稿”，此操作须为“审核中”"
+    await console.post(f"{path}/submit", console.editor)
+    assert (await console.post(f"{path}/reject", console.approver, {"comment": "请写明文号"})).status_code == 200
+    again = await console.post(f"{path}/submit", console.editor)
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "wrong_status")
+    assert "请先修改再提交" in again.json()["error"]["message"]
+    assert (await console.client.put(ADMIN + path, json=campaign(), headers=console.editor)).status_code == 200
+    assert (await console.post(f"{path}/submit", console.editor)).status_code == 200
