@@ -22,6 +22,7 @@ from server.incentives.campaigns import CampaignService
 from server.incentives.codes import batches as voucher_batches
 from server.incentives.codes import exchange as voucher_exchange
 from server.incentives.codes.batches import VoucherBatches
+from server.incentives.codes.cover import StockCover
 from server.incentives.codes.exchange import VoucherExchange
 from server.incentives.codes.exports import VoucherExports
 from server.incentives.coupons import CouponService
@@ -226,7 +227,7 @@ async def _wire(settings: Settings, house_dsn: str, vault: Vault) -> Services:
     )
     lists = RecipientLists(clock=clock, kept=timedelta(days=settings.recipient_list_days))
     coupons = CouponService(vault=vault, templates=templates)
-    vouchers = VoucherBatches(clock=clock, envelope=envelope, index=index)
+    vouchers = VoucherBatches(clock=clock, envelope=envelope, index=index, cover=StockCover(templates=templates))
     pace = Pace(per_second=settings.facts_per_second, share=settings.expiry_share)
     nightly = Pace(per_second=settings.expiry_per_second, share=settings.expiry_share)
     calls, facts = DateCalls(clock=clock, pace=pace), FactBatches(lists=lists, clock=clock, pace=pace)

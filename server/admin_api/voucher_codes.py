@@ -25,6 +25,7 @@ from server.incentives.codes.errors import (
     VoucherExportNotFound,
     VoucherFileEmpty,
     VoucherFileTooLong,
+    VoucherStockShort,
 )
 from server.incentives.codes.exports import OPEN_FOR
 from server.incentives.codes.models import VoucherExport
@@ -44,11 +45,14 @@ router = Router(prefix="/api/admin/v1", tag="管理 · 兑换码")
     query=WriteQuery,
     replies={200: VoucherBatchReply, 201: VoucherBatchReply},
     caller=Callers.admin("code.edit"),
-    errors=(TemplateNotFound,),
+    errors=(TemplateNotFound, VoucherStockShort),
 )
 async def order_batch(call: Call, body: VoucherBatchRequest, query: WriteQuery) -> Reply:
-    """Codes of ours are made within minutes; other batches wait for their file. None works before an approval."""
-    order = BatchOrder(int(body.template_id), body.mode, body.document.strip(), body.count, body.prefix)
+    """Codes of ours are made within minutes; other batches wait for their file. None works before an approval. More
+    codes than the template can still give are refused, here and there, unless `beyond_stock` says so."""
+    order = BatchOrder(
+        int(body.template_id), body.mode, body.document.strip(), body.count, body.prefix, body.beyond_stock
+    )
     by = signed(call, query.simulate)
     return created(_batch(await call.services.voucher_batches.order(order, by)), by)
 
@@ -110,7 +114,7 @@ async def upload_codes(call: Call, file: bytes, query: WriteQuery, batch_id: int
     query=WriteQuery,
     replies={200: VoucherBatchReply},
     caller=Callers.admin("code.approve"),
-    errors=(VoucherBatchNotFound, WrongStatus, SecondPersonRequired),
+    errors=(VoucherBatchNotFound, WrongStatus, SecondPersonRequired, VoucherStockShort),
 )
 async def approve_batch(call: Call, query: WriteQuery, batch_id: int) -> Reply:
     """By somebody else than who ordered or uploaded it; from here on its codes work."""
@@ -205,8 +209,9 @@ def _batch(view: BatchView) -> VoucherBatchReply:
     row = view.row
     return VoucherBatchReply(
         id=str(row.id), template_id=str(row.template_id), mode=row.mode, document=row.document, prefix=row.prefix,  # type: ignore[arg-type]
-        status=row.status, wanted=row.wanted, made=row.made, used=view.used, created_by=str(row.created_by),  # type: ignore[arg-type]
-        created_at=row.created_at, approved_by=None if row.approved_by is None else str(row.approved_by),
+        status=row.status, wanted=row.wanted, made=row.made, used=view.used, beyond_stock=row.beyond_stock,  # type: ignore[arg-type]
+        created_by=str(row.created_by), created_at=row.created_at,
+        approved_by=None if row.approved_by is None else str(row.approved_by),
         approved_at=row.approved_at,
     )  # fmt: skip
 

@@ -334,6 +334,7 @@ async def test_what_is_under_way_is_shown_in_the_console_and_by_the_command(
 ) -> None:
     offer = await console.live("/coupon-templates", template())
     order = {"template_id": offer["id"], "mode": "platform", "count": 1_000, "document": "澄信办〔2026〕8号"}
+    order["beyond_stock"] = True
     made = (await console.post("/voucher-batches", console.editor, order)).json()
     await fetch("UPDATE voucher_batch SET made = 400 WHERE id = $1", int(made["id"]))
     [one] = (await get(console, "/incentives/jobs"))["items"]

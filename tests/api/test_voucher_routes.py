@@ -134,6 +134,21 @@ async def test_a_file_of_codes_is_told_by_line_and_works_after_an_approval(town:
     )
 
 
+async def test_more_codes_than_the_template_can_give_are_refused_unless_it_is_said(console: Console) -> None:
+    template = await console.template("码多券少", claimable=False, stock=5)
+    order = {"template_id": template, "mode": "platform", "count": 3, "document": DOCUMENT}
+    await console.call("editor", "POST", "/voucher-batches", order)
+    for path in ("/voucher-batches?simulate=true", "/voucher-batches"):  # two are left beside the first batch
+        answer = await ask(console, "editor", "POST", path, order)
+        refused(answer, 409, "voucher_stock_short")
+        assert "还可发放2张，少于本批次的3个兑换码" in answer.json()["error"]["message"]
+    assert (await console.call("editor", "POST", "/voucher-batches", order | {"beyond_stock": True}))["beyond_stock"]
+    uploaded = {"template_id": template, "mode": "uploaded", "document": DOCUMENT}
+    batch = (await console.call("editor", "POST", "/voucher-batches", uploaded))["id"]
+    assert (await upload(console, batch, b"code\nPAPER20001\nPAPER20002\n")).json()["batch"]["made"] == 2
+    refused(await ask(console, "approver", "POST", f"/voucher-batches/{batch}/approve"), 409, "voucher_stock_short")
+
+
 async def test_a_third_party_s_code_is_shown_to_the_coupon_s_owner_alone(town: Town, console: Console) -> None:
     template = await console.template("第三方券")
     body = {"template_id": template, "mode": "external", "document": DOCUMENT}

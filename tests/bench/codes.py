@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping
 
 from server.config import Settings, secret_bytes
 from server.incentives.codes.batches import BatchOrder, VoucherBatches
+from server.incentives.codes.cover import StockCover
 from server.incentives.commands import Signed
+from server.incentives.templates import TemplateService
 from server.kit.clock import Clock
 from server.kit.crypto import BlindIndex, Envelope, Keyring
 from server.kit.db import close_house, open_house
@@ -21,14 +23,15 @@ from tests.bench.expiry import peak_bytes
 from tests.bench.ground import Round
 from tests.bench.rivals import RoundInvalid
 from tests.support.databases import Database, connected
+from wallet import Vault
 
 LOOK_EVERY_S = 0.25
 
 COLUMNS = ("batch_id", "ordinal", "code_hash", "tries")
 BATCH = """
-INSERT INTO voucher_batch (template_id, mode, document, prefix, wanted, made, next_ordinal, status, created_by,
-  created_at)
-VALUES ($1, 'uploaded', 'bench', '', 0, 0, 1, 'making', 1, now()) RETURNING id
+INSERT INTO voucher_batch (template_id, mode, document, prefix, wanted, made, next_ordinal, beyond_stock, status,
+  created_by, created_at)
+VALUES ($1, 'uploaded', 'bench', '', 0, 0, 1, true, 'making', 1, now()) RETURNING id
 """
 MADE = """
 SELECT b.made, b.status, (SELECT count(*) FROM voucher_code c WHERE c.batch_id = b.id) AS rows FROM voucher_batch b
@@ -43,10 +46,7 @@ class Codes:
         self, database: Database, environment: Mapping[str, str], settings: Settings, template: int
     ) -> None:  # fmt: skip
         self._database, self._environment, self._template = database, environment, template
-        self._batches = VoucherBatches(
-            clock=Clock(), envelope=Envelope(Keyring.parse(settings.data_keys)),
-            index=BlindIndex(secret_bytes(settings.index_key)),
-        )  # fmt: skip
+        self._settings = settings
 
     async def copy(self, count: int) -> Round:
         """As many rows with a random hash, by COPY as the owner, with all indexes; rows a second."""
@@ -96,10 +96,17 @@ class Codes:
 
     async def _order(self, count: int) -> int:
         await open_house(self._database.worker)
+        vault = await Vault.connect(self._database.worker, role="worker")
+        batches = VoucherBatches(
+            clock=Clock(), envelope=Envelope(Keyring.parse(self._settings.data_keys)),
+            index=BlindIndex(secret_bytes(self._settings.index_key)),
+            cover=StockCover(templates=TemplateService(vault=vault, clock=Clock())),
+        )  # fmt: skip
         try:
-            order = BatchOrder(self._template, "platform", "bench", count)
-            return (await self._batches.order(order, Signed(1, "bench"))).row.id
+            order = BatchOrder(self._template, "platform", "bench", count, beyond_stock=True)
+            return (await batches.order(order, Signed(1, "bench"))).row.id
         finally:
+            await vault.close()
             await close_house()
 
 

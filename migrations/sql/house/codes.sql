@@ -12,8 +12,8 @@ ALTER TABLE voucher_batch
 -- What was approved stays: codes are neither added nor made again.
 CREATE FUNCTION voucher_batch_fixed() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 BEGIN
-    IF (NEW.template_id, NEW.mode, NEW.prefix, NEW.secret_sealed, NEW.created_at) IS DISTINCT FROM
-       (OLD.template_id, OLD.mode, OLD.prefix, OLD.secret_sealed, OLD.created_at)
+    IF (NEW.template_id, NEW.mode, NEW.prefix, NEW.secret_sealed, NEW.beyond_stock, NEW.created_at) IS DISTINCT FROM
+       (OLD.template_id, OLD.mode, OLD.prefix, OLD.secret_sealed, OLD.beyond_stock, OLD.created_at)
        OR OLD.status <> 'making' AND (NEW.wanted, NEW.made, NEW.created_by) IS DISTINCT FROM (OLD.wanted, OLD.made, OLD.created_by)
        OR OLD.approved_by IS NOT NULL AND NEW.approved_by IS DISTINCT FROM OLD.approved_by
        OR OLD.status = 'stopped' AND NEW.status <> 'stopped' THEN

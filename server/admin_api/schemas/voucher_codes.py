@@ -16,13 +16,16 @@ Document = Annotated[str, Meta(min_length=1, max_length=100)]
 
 class VoucherBatchRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """mode platform: `count` codes are made, each beginning with `prefix`; uploaded: codes that others made, from a
-    file, typed by residents; external: a third party's codes, from a file, one shown beside each coupon."""
+    file, typed by residents; external: a third party's codes, from a file, one shown beside each coupon.
+    `beyond_stock`: there may be more codes than the template has coupons left, as the first who come get them or a
+    top-up is planned."""
 
     template_id: Id
     mode: Mode
     document: Document
     count: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     prefix: Annotated[str, Meta(pattern="^[2-9A-HJKMNP-Z]{0,6}$")] = ""
+    beyond_stock: bool = False
 
 
 class VoucherBatchQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,6 +50,7 @@ class VoucherBatchReply(Struct, frozen=True, kw_only=True, omit_defaults=True):
     wanted: int
     made: int
     used: int
+    beyond_stock: bool
     created_by: str
     created_at: datetime
     approved_by: str | None

@@ -18,6 +18,7 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 
 from server.incentives.changes import Change, Effects
 from server.incentives.codes.alphabet import code_of, foreign_fits, normal, prefix_fits
+from server.incentives.codes.cover import StockCover
 from server.incentives.codes.errors import UploadReplaced, VoucherBatchNotFound, VoucherFileEmpty, VoucherFileTooLong
 from server.incentives.codes.models import VoucherBatch
 from server.incentives.commands import Signed
@@ -64,13 +65,15 @@ _GREW = "UPDATE voucher_batch SET made = made + $3 WHERE id = $1 AND upload = $2
 
 @dataclass(frozen=True, slots=True)
 class BatchOrder:
-    """A batch as somebody wants it. `count` and `prefix`: of codes that we make; other batches wait for their file."""
+    """A batch as somebody wants it. `count` and `prefix`: of codes that we make; other batches wait for their file.
+    `beyond_stock`: there may be more codes than coupons, as the first who come get them or a top-up is planned."""
 
     template_id: int
     mode: str
     document: str
     count: int = 0
     prefix: str = ""
+    beyond_stock: bool = False
 
     def check(self) -> None:
         """Raise InvalidField for the first field that cannot be."""
@@ -83,6 +86,8 @@ class BatchOrder:
             raise InvalidField(field="count")
         if not prefix_fits(self.prefix) or (self.prefix and not ours):
             raise InvalidField(field="prefix")
+        if self.beyond_stock and self.mode == EXTERNAL:
+            raise InvalidField(field="beyond_stock", reason="第三方券码不占用库存")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,22 +118,25 @@ class CodesTaken:
 class VoucherBatches:
     """What administrators do with batches, and the worker's job that makes codes."""
 
-    def __init__(self, *, clock: Clock, envelope: Envelope, index: BlindIndex) -> None:
-        self._clock, self._envelope, self._index = clock, envelope, index
+    def __init__(self, *, clock: Clock, envelope: Envelope, index: BlindIndex, cover: StockCover) -> None:
+        self._clock, self._envelope, self._index, self._cover = clock, envelope, index, cover
 
     async def order(self, order: BatchOrder, signed: Signed) -> BatchView:
-        """Write a batch down; the worker begins to make its codes, or it waits for its file."""
+        """Write a batch down; the worker begins to make its codes, or it waits for its file. Raises InvalidField,
+        TemplateNotFound, VoucherStockShort."""
         order.check()
         if await CouponTemplate.get_or_none(id=order.template_id) is None:
             raise TemplateNotFound(field="template_id")
+        if order.mode == PLATFORM and not order.beyond_stock:
+            await self._cover.check(order.template_id, order.count)
         secret = None
         if order.mode == PLATFORM:
             secret = self._envelope.seal(secrets.token_hex(SECRET_BYTES), purpose=MAKING)
         async with change(signed) as tx:
             row = await VoucherBatch.create(
                 using_db=tx, template_id=order.template_id, mode=order.mode, document=order.document,
-                prefix=order.prefix, secret_sealed=secret, wanted=order.count, created_by=signed.admin_id,
-                created_at=self._clock.now(),
+                prefix=order.prefix, secret_sealed=secret, wanted=order.count, beyond_stock=order.beyond_stock,
+                created_by=signed.admin_id, created_at=self._clock.now(),
             )  # fmt: skip
             if order.mode == PLATFORM:
                 await enqueue(tx, KIND, str(row.id), {"batch_id": str(row.id)})
@@ -136,7 +144,11 @@ class VoucherBatches:
         return BatchView(row, 0)
 
     async def approve(self, batch_id: int, signed: Signed) -> BatchView:
-        """From here on its codes work; refused to whoever ordered or uploaded them."""
+        """From here on its codes work; refused to whoever ordered or uploaded them, and with VoucherStockShort when the
+        stock does not cover them (any more)."""
+        seen = (await self.get(batch_id)).row
+        if seen.status == "made" and seen.mode != EXTERNAL and not seen.beyond_stock:
+            await self._cover.check(seen.template_id, seen.made, batch_id)
         async with change(signed) as tx:
             row = await self.lock(tx, batch_id)
             if row.created_by == signed.admin_id:

@@ -9,6 +9,18 @@ class VoucherBatchNotFound(AppError):
     code, status, message = "voucher_batch_not_found", 404, "未找到该兑换码批次"
 
 
+class VoucherStockShort(AppError):
+    """More codes than coupons: some who type theirs would find nothing. `left`: what the template can still give."""
+
+    code, status, message = "voucher_stock_short", 409, "模板可发放的优惠券少于兑换码数量"
+
+    def __init__(self, left: int, codes: int) -> None:
+        super().__init__()
+        self.message = (
+            f"该模板还可发放{left}张，少于本批次的{codes}个兑换码；可减少数量、先追加库存，或下单时注明 beyond_stock"
+        )
+
+
 class VoucherFileEmpty(AppError):
     code, status, message = "voucher_file_empty", 400, "文件中没有可用的兑换码"
 

@@ -23,6 +23,7 @@ class VoucherBatch(Model):
 
     `wanted` codes are to be made (platform) or stood in the file; `made` are there. `created_by`: who ordered or
     uploaded them; somebody else approves (D35), and only then do they work. `upload`: the newest upload under way.
+    `beyond_stock`: there may be more codes than coupons.
     """
 
     id = fields.BigIntField(primary_key=True)
@@ -36,6 +37,7 @@ class VoucherBatch(Model):
     wanted = fields.IntField()
     made = fields.IntField(default=0)
     next_ordinal = fields.IntField(default=1)
+    beyond_stock = fields.BooleanField(default=False)
     upload: fields.Field[UUID | None] = fields.UUIDField(null=True)
     status = fields.CharField(max_length=8, default="making")
     created_by = fields.BigIntField()
