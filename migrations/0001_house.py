@@ -424,7 +424,7 @@ class Migration(migrations.Migration):
                 ('unknown', fields.BigIntField(default=0)),
                 ('repeated', fields.BigIntField(default=0)),
                 ('unreadable', fields.BigIntField(default=0)),
-                ('in_future', fields.BigIntField(default=0)),
+                ('mistimed', fields.BigIntField(default=0)),
                 ('told', fields.BigIntField(default=0)),
                 ('position', fields.BigIntField(default=0)),
                 ('created_by', fields.BigIntField()),

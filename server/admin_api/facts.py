@@ -132,8 +132,9 @@ def _batch(view: BatchView) -> FactBatchReply:
     return FactBatchReply(
         id=str(row.id), kind=row.kind, source=row.source, occasion=row.occasion,  # type: ignore[arg-type]
         list_id=None if row.list_id is None else str(row.list_id), document=row.document, status=row.status,  # type: ignore[arg-type]
-        taken=row.taken, unknown=row.unknown, repeated=row.repeated, unreadable=row.unreadable, told=row.told,
-        campaigns=view.campaigns, created_by=str(row.created_by), created_at=row.created_at,
+        taken=row.taken, unknown=row.unknown, repeated=row.repeated, unreadable=row.unreadable,
+        mistimed=row.mistimed, told=row.told, campaigns=view.campaigns,
+        created_by=str(row.created_by), created_at=row.created_at,
         approved_by=None if row.approved_by is None else str(row.approved_by), approved_at=row.approved_at,
         ended_at=row.ended_at, simulated=view.effects is not None, effects=effects_reply(view.effects),
     )  # fmt: skip

@@ -159,10 +159,10 @@ async def test_what_outside_systems_told_in_files_is_checked_approved_told_once_
     assert made.json()["lines"] == tried.json()["lines"] == [
         {"line": 5, "column": "source_id", "reason": "repeated"},
         {"line": 6, "column": "id_number", "reason": "unknown"},
-        {"line": 7, "column": "occurred_at", "reason": "unreadable"},
+        {"line": 7, "column": "occurred_at", "reason": "in_future"},
     ]  # fmt: skip
-    counts = ("status", "taken", "unknown", "repeated", "unreadable", "told", "campaigns")
-    assert [batch[name] for name in counts] == ["requested", 3, 1, 1, 1, 0, 1]
+    counts = ("status", "taken", "unknown", "repeated", "unreadable", "mistimed", "told", "campaigns")
+    assert [batch[name] for name in counts] == ["requested", 3, 1, 1, 0, 1, 0, 1]
     assert await rows(facts.town, "SELECT FROM fact WHERE source_id LIKE $1", f"volunteers:{code}%") == []
     assert (await facts.told(batch))["told"] == 3
     told = await rows(

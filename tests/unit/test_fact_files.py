@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from server.incentives.intake.columns import IMPORTED, Columns, Line, columns_of, moment
+from server.incentives.intake.columns import IMPORTED, Columns, Line, Unfit, columns_of, moment
 from server.incentives.intake.errors import FactColumnsUnfit
 from server.incentives.rules import FACTS
 
@@ -15,10 +15,11 @@ CITY = ZoneInfo("Asia/Shanghai")
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 HOURS = "volunteer_hours_recorded"
 ENGLISH = ["resident_id", "source_id", "occurred_at", "minutes", "project_id"]
+LATER = "2026-06-01 08:00:01"  # one second after now, in the city
 CHINESE = ["志愿项目编号", "身份证号", "来源编号", "发生时间", " 服务时长 ", ""]
 
 
-def read(cells: list[str], columns: Columns | None = None) -> Line | str:
+def read(cells: list[str], columns: Columns | None = None) -> Line | Unfit:
     return (columns or columns_of(HOURS, ENGLISH)).read(cells, CITY, NOW)
 
 
@@ -62,7 +63,7 @@ def test_a_file_with_other_columns_is_refused_whole(headings: list[str], said: s
     ("place", "cell", "column"),
     [
         (0, "", "resident_id"), (1, "", "source_id"), (1, "x" * 51, "source_id"), (1, "a b", "source_id"),
-        (2, "昨天", "occurred_at"), (2, "2026-06-01 08:00:01", "occurred_at"), (2, "1999-01-01", "occurred_at"),
+        (2, "昨天", "occurred_at"), (2, LATER, "occurred_at"), (2, "1999-01-01", "occurred_at"),
         (2, "2026-02-30", "occurred_at"), (3, "", "minutes"), (3, "-5", "minutes"), (3, "1.5", "minutes"),
         (3, "9" * 13, "minutes"), (3, "９", "minutes"), (4, "x" * 41, "project_id"), (4, "「x」", "project_id"),
         (4, "信访接待", "project_id"),
@@ -72,7 +73,7 @@ def test_a_cell_that_is_not_fit_names_its_column(place: int, cell: str, column: 
     cells = ["7", "a-1", "2026-05-04 08:00", "90", "P-7"]
     assert isinstance(read(cells), Line)
     cells[place] = cell
-    assert read(cells) == column
+    assert read(cells) == Unfit(column, "in_future" if cell == LATER else "unreadable")
 
 
 @pytest.mark.parametrize(

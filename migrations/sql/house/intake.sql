@@ -4,7 +4,7 @@ ALTER TABLE fact_batch
     ADD CONSTRAINT fact_batch_filled CHECK (length(btrim(kind)) > 0 AND length(btrim(document)) > 0),
     ADD CONSTRAINT fact_batch_named CHECK (source ~ '^[a-z0-9_-]*$' AND (kind = 'administrator_grant') = (occasion <> '')),
     ADD CONSTRAINT fact_batch_list FOREIGN KEY (list_id) REFERENCES recipient_list (id),
-    ADD CONSTRAINT fact_batch_counts CHECK (least(taken, unknown, repeated, unreadable) >= 0 AND told BETWEEN 0 AND taken),
+    ADD CONSTRAINT fact_batch_counts CHECK (least(taken, unknown, repeated, unreadable, mistimed) >= 0 AND told BETWEEN 0 AND taken),
     -- Two people for what costs money (D35).
     ADD CONSTRAINT fact_batch_two_people CHECK (CASE WHEN approved_by IS NULL THEN status IN ('receiving', 'requested', 'cancelled')
         ELSE approved_by <> created_by AND approved_at IS NOT NULL END),

@@ -44,9 +44,9 @@ class FactGrantRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FactBatchReply(Struct, frozen=True, kw_only=True):
-    """A batch and how far it has come. `taken`: facts to tell; unknown, repeated, unreadable: lines that were not
-    taken; `told`: facts that were new, the others had been told before. `campaigns`: how many run that speak of such
-    facts. `simulated` and `effects` come with a simulated write only."""
+    """A batch and how far it has come. `taken`: facts to tell; unknown, repeated, unreadable, mistimed: lines
+    that were not taken; `told`: facts that were new, the others had been told before. `campaigns`: how many run that
+    speak of such facts. `simulated` and `effects` come with a simulated write only."""
 
     id: str
     kind: Kind
@@ -59,6 +59,7 @@ class FactBatchReply(Struct, frozen=True, kw_only=True):
     unknown: int
     repeated: int
     unreadable: int
+    mistimed: int
     told: int
     campaigns: int
     created_by: str
@@ -71,12 +72,12 @@ class FactBatchReply(Struct, frozen=True, kw_only=True):
 
 
 class FactLineReply(Struct, frozen=True):
-    """A line that was not taken, and the column that is to blame. reason: unreadable, unknown (nobody who takes part),
-    repeated (its id stands in the file before)."""
+    """A line that was not taken, and the column that is to blame. reason: unreadable, in_future (it has not happened
+    yet), too_old (kept no more), unknown (nobody who takes part), repeated (its id stands in the file before)."""
 
     line: int
     column: str
-    reason: Literal["unreadable", "unknown", "repeated"]
+    reason: Literal["unreadable", "in_future", "too_old", "unknown", "repeated"]
 
 
 class FactImportReply(Struct, frozen=True):

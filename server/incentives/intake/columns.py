@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Final
+from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
 from server.incentives.commands import FIRST_DAY
@@ -45,6 +45,14 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Unfit:
+    """The column whose cell cannot be taken, and why."""
+
+    column: str
+    reason: Literal["unreadable", "in_future", "too_old"] = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
 class Columns:
     """Where each column stands in a file about one kind of fact. `person`: RESIDENT or ID_NUMBER."""
 
@@ -52,8 +60,8 @@ class Columns:
     person: str
     places: Mapping[str, int]
 
-    def read(self, cells: Sequence[str], zone: ZoneInfo, now: datetime, oldest: datetime = FIRST_DAY) -> Line | str:
-        """The line, or the column whose cell is not fit; `oldest`: before it nothing is taken in."""
+    def read(self, cells: Sequence[str], zone: ZoneInfo, now: datetime, oldest: datetime = FIRST_DAY) -> Line | Unfit:
+        """The line, or what is not fit of it; `oldest`: before it nothing is taken in."""
 
         def cell(name: str) -> str:
             place = self.places.get(name)
@@ -61,21 +69,23 @@ class Columns:
 
         who, source_id, at = cell(self.person), cell(SOURCE_ID), moment(cell(OCCURRED_AT), zone)
         if not who:
-            return self.person
+            return Unfit(self.person)
         if not _SOURCE_ID.fullmatch(source_id):
-            return SOURCE_ID
-        if at is None or not oldest <= at <= now:
-            return OCCURRED_AT
+            return Unfit(SOURCE_ID)
+        if at is None or at < FIRST_DAY:
+            return Unfit(OCCURRED_AT)
+        if not oldest <= at <= now:
+            return Unfit(OCCURRED_AT, "in_future" if at > now else "too_old")
         attributes: dict[str, object] = {}
         for name, attribute in FACTS[self.kind].attributes.items():
             text = cell(name)
             if attribute.type == "amount":
                 if not (text.isascii() and text.isdecimal() and len(text) <= 13 and int(text) <= MAX_AMOUNT):
-                    return name
+                    return Unfit(name)
                 attributes[name] = int(text)
             elif text:
                 if not is_code(text):
-                    return name
+                    return Unfit(name)
                 attributes[name] = text
         return Line(who, source_id, at, attributes)
 

@@ -50,14 +50,15 @@ SELECT t.source_id, s.source_id IS NOT NULL AS staged FROM told t LEFT JOIN stag
 @dataclass(slots=True)
 class Taken:
     """How a file was taken in. `lines`: (line, column, reason) of what was not, the first hundred. reason: unreadable |
-    unknown | repeated."""
+    in_future | too_old | unknown | repeated."""
 
     row: FactBatch
     lines: list[tuple[int, str, str]] = field(default_factory=list)
 
     def refuse(self, line: int, column: str, reason: str) -> None:
         """One line that was not taken."""
-        setattr(self.row, reason, getattr(self.row, reason) + 1)
+        count = "mistimed" if reason in ("in_future", "too_old") else reason
+        setattr(self.row, count, getattr(self.row, count) + 1)
         if len(self.lines) < LINES_TOLD:
             self.lines.append((line, column, reason))
 
@@ -115,8 +116,10 @@ class FactFiles:
                 continue
             read = columns.read(cells, zone, now, oldest)
             who = self._who(columns.person, read.who) if isinstance(read, Line) else None
-            if not isinstance(read, Line) or who is None:
-                taken.refuse(line, read if isinstance(read, str) else columns.person, "unreadable")
+            if not isinstance(read, Line):
+                taken.refuse(line, read.column, read.reason)
+            elif who is None:
+                taken.refuse(line, columns.person, "unreadable")
             elif read.source_id in line_of:
                 taken.refuse(line, SOURCE_ID, "repeated")
             else:

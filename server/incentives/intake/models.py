@@ -17,7 +17,8 @@ class FactBatch(Model):
 
     status: receiving | requested | running | finished | cancelled. `source`: the outside system of a file, else empty;
     `occasion`: of a grant. Residents stand in `fact_line`, or on the list. `taken`: facts to tell; unknown, repeated,
-    unreadable: lines that were not taken; `told`: facts that were new. `position`: the last line or resident told.
+    unreadable, mistimed: lines that were not taken; `told`: facts that were new. `position`: the last line or resident
+    told.
     """
 
     id = fields.BigIntField(primary_key=True)
@@ -31,6 +32,7 @@ class FactBatch(Model):
     unknown = fields.BigIntField(default=0)
     repeated = fields.BigIntField(default=0)
     unreadable = fields.BigIntField(default=0)
+    mistimed = fields.BigIntField(default=0)
     told = fields.BigIntField(default=0)
     position = fields.BigIntField(default=0)
     created_by = fields.BigIntField()
