@@ -27,12 +27,7 @@ router = Router(prefix="/api/admin/v1", tag="管理 · 导出")
 
 Row = TypeVar("Row")
 #: Codes as an office reads them.
-_WORDS: Final = WORDS | {
-    "requested": "待审批", "running": "发放中", "finished": "已完成", "cancelled": "已取消",
-    "making": "生成中", "made": "待审批", "ready": "可使用", "stopped": "已停用",
-    "platform": "平台码", "uploaded": "上传码", "external": "第三方码",
-    "published": "已公布", "closed": "已截止", "drawn": "已开奖",
-}  # fmt: skip
+_WORDS: Final = WORDS | {"platform": "平台码", "uploaded": "上传码", "external": "第三方码"}
 _JOBS: Final = (
     "编号", "券模板", "名单", "人群", "文号", "备注", "状态", "原因", "人数", "已登记", "已发放", "未能发放",
     "申请人", "申请时间", "审批人", "审批时间", "结束时间",
