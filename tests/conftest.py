@@ -15,6 +15,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -37,6 +39,11 @@ from tests.support import databases, network  # noqa: E402
 from tests.support.databases import Database  # noqa: E402
 
 network.install()
+
+# The embedded cluster speaks no TLS: it need not be asked for it at each of thousands of connections.
+os.environ["PGSSLMODE"] = "disable"
+# Nothing here speaks TLS; reading all the world's certificates takes every new client 40 ms.
+httpx._transports.default.create_ssl_context = functools.cache(httpx.create_ssl_context)  # type: ignore[attr-defined]
 
 # How long an example takes says how busy the machine is, and nothing about the code.
 hypothesis.settings.register_profile(
@@ -68,16 +75,8 @@ def engines() -> Iterator[Engines]:
 @pytest_asyncio.fixture(scope="session")
 async def new_database(engines: Engines) -> AsyncIterator[Callable[[], Awaitable[Database]]]:
     source = await databases.template(engines.urls, engines.folder)
-    made: list[str] = []
-
-    async def make() -> Database:
-        database = await databases.clone(engines.urls, source)
-        made.append(database.name)
-        return database
-
-    yield make
-    for name in made:
-        await databases.drop(engines.urls, name)
+    yield lambda: databases.clone(engines.urls, source)
+    await databases.drop_own(engines.urls)
 
 
 @pytest_asyncio.fixture(scope="module")

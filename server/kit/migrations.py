@@ -43,6 +43,8 @@ async def migrate(owner_dsn: str, target: str | None = None) -> list[str]:
     try:
         await guard.execute("SET lock_timeout = 0")  # wait for the other migrator, however long it takes
         await guard.execute("SELECT pg_advisory_lock($1)", LOCK)
+        if target is None and not await pending(guard.fetch):
+            return names  # the migrations' whole history need not be built in memory, which takes seconds
         async with TortoiseContext() as context:
             await context.init(config=_migration_config(owner_dsn))
             executor = _executor(context)

@@ -44,6 +44,9 @@ SETTINGS: Mapping[str, str] = {
     "cluster_name": "chengxin-sandbox",
 }
 
+#: Settings that the superuser's password is made under.
+AT_CREATION = frozenset({"scram_iterations"})
+
 #: PostgreSQL's SSLRequest: every live postmaster answers it with one byte, before any authentication.
 SSL_REQUEST = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")
 
@@ -128,6 +131,7 @@ class Postgres:
         for left_over in self.data.iterdir():
             shutil.rmtree(left_over) if left_over.is_dir() else left_over.unlink()
         handle, name = tempfile.mkstemp(prefix="chengxin-pw-", dir="/tmp")
+        options = [f"-c{name}={self.settings[name]}" for name in AT_CREATION & self.settings.keys()]
         try:
             os.write(handle, password.encode())
             os.close(handle)
@@ -135,7 +139,7 @@ class Postgres:
             code, output = self._tool(
                 "initdb", "-D", self.data, "-U", SUPERUSER, "-A", "scram-sha-256", f"--pwfile={name}", "-E", "UTF8",
                 "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--data-checksums", "--no-sync",
-                "--no-instructions",
+                "--no-instructions", *options,
             )  # fmt: skip
         finally:
             Path(name).unlink()

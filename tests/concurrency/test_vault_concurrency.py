@@ -25,12 +25,12 @@ from wallet.items import Item
 async def _ledger(database: Database) -> AsyncIterator[Ledger]:
     async with open_ledger(database) as ledger:
         yield ledger
+        assert await ledger.broken() == []
 
 
 @pytest_asyncio.fixture
 async def ledger(_ledger: Ledger) -> AsyncIterator[Ledger]:
     yield _ledger
-    assert await _ledger.broken() == []
     deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
     assert await _ledger.owner.fetchval(deadlocks) == 0
 

@@ -20,15 +20,10 @@ DENIED = asyncpg.InsufficientPrivilegeError
 
 
 @pytest_asyncio.fixture(scope="module")
-async def _ledger(database: Database) -> AsyncIterator[Ledger]:
+async def ledger(database: Database) -> AsyncIterator[Ledger]:
     async with open_ledger(database) as ledger:
         yield ledger
-
-
-@pytest_asyncio.fixture
-async def ledger(_ledger: Ledger) -> AsyncIterator[Ledger]:
-    yield _ledger
-    assert await _ledger.broken() == []
+        assert await ledger.broken() == []
 
 
 @pytest_asyncio.fixture(params=["app", "worker"])

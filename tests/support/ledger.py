@@ -361,13 +361,14 @@ async def open_ledger(database: Database, **vault: Any) -> AsyncIterator[Ledger]
 
 @pytest_asyncio.fixture(scope="module")
 async def module_ledger(database: Database) -> AsyncIterator[Ledger]:
+    """The ledger of a module's tests; after the last of them the books are proven."""
     async with open_ledger(database) as ledger:
         yield ledger
+        assert await ledger.broken() == []
 
 
 @pytest_asyncio.fixture
 async def ledger(module_ledger: Ledger) -> AsyncIterator[Ledger]:
-    """The module's ledger; after each test the clock is set right and the books are proven."""
+    """The module's ledger; after each test the clock is set right."""
     yield module_ledger
     await module_ledger.restore_clock()
-    assert await module_ledger.broken() == []
