@@ -29,6 +29,7 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Final
 
 import asyncpg
 import structlog
@@ -57,6 +58,12 @@ JOB_BATCH = 500
 VALUES_AT_ONCE = 64
 PURGE_BATCH = 10_000
 LOCK_OVER = "the lock's life is over"
+
+#: The steps, and for how many seconds each rests when it found nothing left to do; told in docs/operations.md.
+PACES: Final = {
+    "relay": 0.2, "values": 1.0, "jobs": 1.0, "grants": 0.2, "fold": 5.0, "redrive": 5.0, "expire": 30.0, "watch": 30.0,
+    "breakage": 60.0, "notify": 60.0, "forget": 60.0, "send": 10.0, "seal": 10.0, "upkeep": 600.0,
+}  # fmt: skip
 
 log = structlog.get_logger(__name__)
 
@@ -204,12 +211,7 @@ class Worker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Repeats every step at its pace until `stop`."""
-        paces = (
-            (self.relay, 0.2), (self.values, 1.0), (self.jobs, 1.0), (self.grants, 0.2), (self.fold, 5.0),
-            (self.redrive, 5.0),
-            (self.expire, 30.0), (self.watch, 30.0), (self.breakage, 60.0), (self.notify, 60.0), (self.forget, 60.0),
-            (self.send, 10.0), (self.seal, 10.0), (self.upkeep, 600.0),
-        )  # fmt: skip
+        paces = ((getattr(self, step), pause_s) for step, pause_s in PACES.items())
         await asyncio.gather(*(self._repeat(step, pause_s, stop) for step, pause_s in paces))
 
     async def _repeat(self, step: Callable[[], Awaitable[int]], pause_s: float, stop: asyncio.Event) -> None:

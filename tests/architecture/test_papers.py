@@ -81,15 +81,79 @@ def test_every_word_of_the_glossary_exists_in_the_code() -> None:
     assert missing == []
 
 
-def test_every_setting_of_the_readme_exists_and_every_secret_is_in_it() -> None:
+def rows_of(paper: str, columns: int) -> list[list[str]]:
+    """The cells of the rows of a paper's tables that have so many columns."""
+    rows = [line.split("|")[1:-1] for line in (ROOT / paper).read_text().splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in row] for row in rows if len(row) == columns]
+
+
+def test_the_readme_tells_every_setting_with_its_default() -> None:
     from server.config import Settings
 
-    lines = (ROOT / "README.md").read_text().splitlines()
-    rows = [line for line in lines if line.startswith("| `") and line.count("|") == 4]
-    named = {word.lower() for row in rows for word in re.findall(r"`([A-Z_]+)`", row.split("|")[1])}
-    assert named - set(Settings.model_fields) == set()
-    required = {name for name, field in Settings.model_fields.items() if field.is_required()}
-    assert required - named == set()
+    defaults: dict[str, str] = {}
+    for settings, default, _ in rows_of("README.md", 3):
+        defaults |= {name.lower(): default for name in re.findall(r"`([A-Z_]+)`", settings)}
+    assert set(Settings.model_fields) - set(defaults) == {"worker_index"}, "the supervisor sets that one"
+    assert set(defaults) - set(Settings.model_fields) == set()
+    for name, field in Settings.model_fields.items():
+        in_words = name in ("worker_index", "wechat_api_base") or field.is_required() or field.default in ("", None)
+        assert in_words or re.search(rf"(?<![\w,]){re.escape(str(field.default))}(?!\w)", defaults[name]), name
+
+
+def test_operations_tells_every_step_of_the_worker_with_its_pace() -> None:
+    from server.worker import PACES, Worker
+
+    told = {step: every for every, step, _ in rows_of("docs/operations.md", 3) if re.match(r"^[\d.]+ (s|min)$", every)}
+    assert told == {
+        step: f"{pause_s:g} s" if pause_s < 600 else f"{pause_s / 60:g} min" for step, pause_s in PACES.items()
+    }
+    assert all(callable(getattr(Worker, step)) for step in PACES)
+
+
+def test_operations_tells_every_command_and_every_metric() -> None:
+    from prometheus_client import REGISTRY
+
+    import server.app
+    from server.cli import main
+
+    assert server.app.all_routes(), "with the routes come all metrics"
+    text = (ROOT / "docs" / "operations.md").read_text()
+    metrics = {metric.name for metric in REGISTRY.collect() if metric.name.startswith("chengxin_")}
+    assert [name for name in sorted(metrics) if f"`{name}" not in text] == []
+    text += (ROOT / "README.md").read_text()
+    told_by_demo = {"demo", "load-sample"}
+    assert [name for name in sorted(set(main.commands) - told_by_demo) if f"chengxin {name}" not in text] == []
+
+
+def test_every_address_in_the_papers_is_served() -> None:
+    from server.app import all_routes
+
+    def bare(path: str) -> str:
+        return re.sub(r"\{[^}]*\}|<[^>]*>", "{}", path.partition("?")[0])
+
+    served = {(route.method, bare(route.path)) for route in all_routes()}
+    served |= {("GET", page) for page in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs")}
+    missing = []
+    for paper in PAPERS:
+        for method, path in re.findall(r"\b(GET|POST|PUT|DELETE)\s+(…?/[^\s`,;]*)", paper.read_text()):
+            end = bare(path.removeprefix("…").rstrip("."))
+            whole = end.startswith(("/api/", "/healthz", "/readyz", "/metrics", "/openapi", "/docs"))
+            if not any(verb == method and (there == end if whole else there.endswith(end)) for verb, there in served):
+                missing.append(f"{paper.name}: {method} {path}")
+    assert missing == []
+
+
+def test_the_map_of_the_architecture_has_every_room() -> None:
+    map_ = " ".join(row[0] for row in rows_of("docs/architecture.md", 2))
+    told = set(re.findall(r"`([\w.]+)`", map_))
+    folders = {
+        path.parent for folder in ("server", "wallet", "miniprogram_api") for path in (ROOT / folder).rglob("*.py")
+    }
+    rooms = {".".join(path.relative_to(ROOT).parts) for path in folders}
+    parts = {"server", "server.people.wechat", "server.sandbox.wechat", "server.sandbox.year"}
+    parts |= {room for room in rooms if room.endswith(".schemas") or room.startswith("miniprogram_api.")}
+    assert rooms - parts - told == set()
+    assert {name for name in told if not (ROOT / name.replace(".", "/")).is_dir()} == set()
 
 
 def anchors(paper: Path) -> set[str]:
