@@ -12,7 +12,6 @@ from server.kit.errors import InvalidField
 
 T = TypeVar("T")
 
-PAGE_DEFAULT: Final = 20
 PAGE_MAX: Final = 100
 CURSOR_MAX: Final = 256
 

@@ -195,11 +195,6 @@ class Registry:
         """Name by code of the city's list, in its order."""
         return await city_lists.merchant_categories()
 
-    async def store_names(self, store_ids: list[int]) -> dict[int, tuple[str, str]]:
-        """(merchant name, store name) by store id, for texts; unknown ids are left out."""
-        stores = await Store.filter(id__in=store_ids).select_related("merchant")
-        return {s.id: (s.merchant.name, s.name) for s in stores}
-
     async def _set_merchant(
         self, merchant_id: int, status: str, reason: str, action: str, actor: Actor, request_id: str
     ) -> MerchantView:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final, Protocol
+from typing import Final
 
 import httpx
 import msgspec
@@ -22,14 +22,6 @@ class RealNameUnavailable(AppError):
     """The verification service gave no usable answer; nothing is known about the person."""
 
     code, status, message = "real_name_unavailable", 503, "实名核验服务暂时不可用，请稍后再试"
-
-
-class RealNameVerifier(Protocol):
-    """The port. An outage is `RealNameUnavailable`, never False."""
-
-    async def verify(self, name: str, id_number: str) -> bool:
-        """Whether the name belongs to the ID number."""
-        ...
 
 
 class HttpRealNameVerifier:

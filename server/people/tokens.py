@@ -23,7 +23,6 @@ from uuid import UUID
 import jwt
 
 ISSUER = "chengxin"
-AUDIENCES = ("resident", "merchant", "admin", "terminal")
 _LABEL = b"chengxin refresh 1\0"
 _FORM = b"\x01"
 _LENGTH = 1 + 16 + 4 + 32

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import io
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -91,11 +91,6 @@ class ShowingService:
 
     def _seed(self, handle: int, issued_at: datetime) -> bytes:
         return k1.seed_of(self._key, issued_at.astimezone(self._clock.zone).date(), handle)
-
-
-def step_ends_at(now: datetime) -> datetime:
-    """When the code shown at `now` gives way to the next."""
-    return now + timedelta(seconds=k1.STEP_S - now.timestamp() % k1.STEP_S)
 
 
 def draw(code: str, kind: Literal["svg", "png"]) -> bytes:

@@ -23,7 +23,6 @@ RESIDENT, ID_NUMBER, SOURCE_ID, OCCURRED_AT = "resident_id", "id_number", "sourc
 _HEADINGS: Final = {
     RESIDENT: "居民编号", ID_NUMBER: "身份证号", SOURCE_ID: "来源编号", OCCURRED_AT: "发生时间",
 }  # fmt: skip
-SOURCE_ID_MAX: Final = 50
 _MOMENT: Final = re.compile(
     r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})"
     r"(?:[ T]+(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,6})\d*)?)?)?\s*(Z|[+-]\d{2}:?\d{2})?"

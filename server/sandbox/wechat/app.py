@@ -182,11 +182,6 @@ def _add_control(app: Sanic[Any, Any], world: World) -> None:
         world.faults.append(Fault(**request.json))
         return json_reply({"faults": len(world.faults)}, status=201)
 
-    @app.delete("/_sim/faults")
-    async def no_faults(_: Request) -> HTTPResponse:
-        world.faults.clear()
-        return json_reply({})
-
     @app.post("/_sim/quotas")
     async def quotas(request: Request) -> HTTPResponse:
         world.quotas[request.json["path"]] = (request.json["per_minute"], request.json["errcode"])

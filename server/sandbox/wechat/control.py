@@ -101,10 +101,6 @@ class StandInControl:
         """
         await self._post("faults", {"path": path, "times": times, **what})
 
-    async def no_faults(self) -> None:
-        """Forget the plan."""
-        (await self._http.delete("/_sim/faults")).raise_for_status()
-
     async def quota(self, path: str, per_minute: int, errcode: int) -> None:
         """Another minute's quota for `path`."""
         await self._post("quotas", {"path": path, "per_minute": per_minute, "errcode": errcode})
