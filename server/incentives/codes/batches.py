@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 from uuid import UUID, uuid4
 
 from tortoise.backends.base.client import BaseDBAsyncClient
@@ -22,17 +22,16 @@ from server.incentives.codes.cover import StockCover
 from server.incentives.codes.errors import UploadReplaced, VoucherBatchNotFound, VoucherFileEmpty, VoucherFileTooLong
 from server.incentives.codes.models import VoucherBatch
 from server.incentives.commands import Signed
-from server.incentives.errors import SecondPersonRequired, TemplateNotFound, WrongStatus
+from server.incentives.errors import TemplateNotFound, WrongStatus
 from server.incentives.models import CouponTemplate
-from server.incentives.rows import HOUSE, plain
+from server.incentives.orders import Orders, row_of
 from server.incentives.simulation import change
-from server.kit import audit, sheets
-from server.kit.audit import Actor
+from server.kit import sheets
 from server.kit.clock import Clock
 from server.kit.crypto import BlindIndex, Envelope
 from server.kit.db import fetch, transaction
 from server.kit.errors import InvalidField
-from server.kit.jobs import Task, enqueue, save
+from server.kit.jobs import Task, save
 
 #: The kind of the worker's job; its key is the batch's id.
 KIND: Final = "voucher_batch"
@@ -120,6 +119,7 @@ class VoucherBatches:
 
     def __init__(self, *, clock: Clock, envelope: Envelope, index: BlindIndex, cover: StockCover) -> None:
         self._clock, self._envelope, self._index, self._cover = clock, envelope, index, cover
+        self._orders = Orders(VoucherBatch, KIND, VoucherBatchNotFound, clock, untold=("secret_sealed", "upload"))
 
     async def order(self, order: BatchOrder, signed: Signed) -> BatchView:
         """Write a batch down; the worker begins to make its codes, or it waits for its file. Raises InvalidField,
@@ -139,8 +139,8 @@ class VoucherBatches:
                 created_by=signed.admin_id, created_at=self._clock.now(),
             )  # fmt: skip
             if order.mode == PLATFORM:
-                await enqueue(tx, KIND, str(row.id), {"batch_id": str(row.id)})
-            await self._record(tx, "ordered", row, None, signed.actor, signed.request_id)
+                await self._orders.enqueue(tx, row)
+            await self._orders.record(tx, "ordered", row, signed)
         return BatchView(row, 0)
 
     async def approve(self, batch_id: int, signed: Signed) -> BatchView:
@@ -150,46 +150,30 @@ class VoucherBatches:
         if seen.status == "made" and seen.mode != EXTERNAL and not seen.beyond_stock:
             await self._cover.check(seen.template_id, seen.made, batch_id)
         async with change(signed) as tx:
-            row = await self.lock(tx, batch_id)
-            if row.created_by == signed.admin_id:
-                raise SecondPersonRequired
-            if row.status != "made":
-                raise WrongStatus(row.status, "made")
-            before = _snapshot(row)
-            row.status, row.approved_by, row.approved_at = "ready", signed.admin_id, self._clock.now()
-            await row.save(using_db=tx, update_fields=["status", "approved_by", "approved_at"])
-            await self._record(tx, "approved", row, before, signed.actor, signed.request_id)
+            row = await self._orders.approve(tx, batch_id, signed, stands="made", becomes="ready")
         return await self._view(row)
 
     async def stop(self, batch_id: int, signed: Signed) -> BatchView:
         """None of its codes works any more, for good; coupons they became stay."""
         async with change(signed) as tx:
-            row = await self.lock(tx, batch_id)
+            row = await self._orders.lock(tx, batch_id)
             if row.status == "stopped":
                 raise WrongStatus(row.status)
-            before = _snapshot(row)
-            row.status = "stopped"
-            await row.save(using_db=tx, update_fields=["status"])
-            await self._record(tx, "stopped", row, before, signed.actor, signed.request_id)
+            await self._orders.change(tx, row, "stopped", signed, status="stopped")
         return await self._view(row)
 
     async def get(self, batch_id: int) -> BatchView:
         """One batch as it stands. Raises VoucherBatchNotFound."""
-        row = await VoucherBatch.get_or_none(id=batch_id)
-        if row is None:
-            raise VoucherBatchNotFound
-        return await self._view(row)
+        return await self._view(await self._orders.find(batch_id))
 
     async def page(
         self, before_id: int | None, limit: int, template_id: int | None = None, status: str | None = None,
         text: str | None = None,
     ) -> list[BatchView]:  # fmt: skip
         """Up to `limit` batches with an id below `before_id`, newest first; `text`: a part of the document's number."""
-        wanted = {
-            "id__lt": before_id, "template_id": template_id, "status": status, "document__icontains": text,
-        }  # fmt: skip
-        chosen = VoucherBatch.filter(**{name: value for name, value in wanted.items() if value is not None})
-        return await self._views(await chosen.order_by("-id").limit(limit))
+        return await self._views(
+            await self._orders.page(before_id, limit, template_id=template_id, status=status, document__icontains=text)
+        )
 
     async def take(self, batch_id: int, content: bytes, signed: Signed) -> CodesTaken:
         """The codes of an uploaded or third party's batch, one a line (see `server.kit.sheets`). It replaces what an
@@ -198,7 +182,7 @@ class VoucherBatches:
             return await self._read(batch_id, content, signed)
         upload = uuid4()
         async with transaction() as tx:
-            row = await self.lock(tx, batch_id)
+            row = await self._orders.lock(tx, batch_id)
             if row.mode == PLATFORM or row.status != "making":
                 raise _takes_no_file(row)
             row.upload, row.made, row.created_by = upload, 0, signed.admin_id
@@ -215,7 +199,7 @@ class VoucherBatches:
             row = taken.row = await self._lock_upload(tx, batch_id, upload)
             row.wanted, row.status = row.made, "made"
             await row.save(using_db=tx, update_fields=["wanted", "status"])
-            await self._record(tx, "uploaded", row, None, signed.actor, signed.request_id)
+            await self._orders.record(tx, "uploaded", row, signed)
         return taken
 
     async def _read(self, batch_id: int, content: bytes, signed: Signed) -> CodesTaken:
@@ -247,7 +231,7 @@ class VoucherBatches:
         until = time.monotonic() + TURN_S
         while time.monotonic() < until:
             async with transaction() as tx:
-                row = await self.lock(tx, int(task.payload["batch_id"]))
+                row = await self._orders.lock(tx, row_of(task))
                 if row.status != "making":
                     return True
                 await self._make_page(tx, row)
@@ -257,13 +241,6 @@ class VoucherBatches:
     def secret_of(self, row: VoucherBatch) -> bytes:
         """What the codes of a batch of ours are made from."""
         return bytes.fromhex(self._envelope.open(row.secret_sealed, purpose=MAKING))
-
-    async def lock(self, tx: BaseDBAsyncClient, batch_id: int) -> VoucherBatch:
-        """The row of a batch, for a change. Raises VoucherBatchNotFound."""
-        row = await VoucherBatch.filter(id=batch_id).using_db(tx).select_for_update(no_key=True).first()
-        if row is None:
-            raise VoucherBatchNotFound
-        return row
 
     async def _make_page(self, tx: BaseDBAsyncClient, row: VoucherBatch) -> None:
         secret, ordinals = (
@@ -278,7 +255,7 @@ class VoucherBatches:
             row.status = "made"
         await row.save(using_db=tx, update_fields=["made", "next_ordinal", "status"])
         if done:
-            await self._record(tx, "made", row, None, HOUSE, "worker")
+            await self._orders.record(tx, "made", row, None)
 
     async def _take_page(self, taken: CodesTaken, page: list[tuple[int, str]], upload: UUID) -> int:
         row, (line_of, sealed) = taken.row, self._fitting(taken, page)
@@ -312,7 +289,7 @@ class VoucherBatches:
         return line_of, sealed
 
     async def _lock_upload(self, tx: BaseDBAsyncClient, batch_id: int, upload: UUID) -> VoucherBatch:
-        row = await self.lock(tx, batch_id)
+        row = await self._orders.lock(tx, batch_id)
         if row.upload != upload or row.status != "making":
             raise UploadReplaced
         return row
@@ -323,15 +300,6 @@ class VoucherBatches:
     async def _views(self, rows: list[VoucherBatch]) -> list[BatchView]:
         used = {one["batch_id"]: one["n"] for one in await fetch(_USED, [row.id for row in rows])}
         return [BatchView(row, used.get(row.id, 0)) for row in rows]
-
-    async def _record(
-        self, tx: BaseDBAsyncClient, action: str, row: VoucherBatch, before: dict[str, Any] | None, actor: Actor,
-        request_id: str,
-    ) -> None:  # fmt: skip
-        await audit.record(
-            tx, actor=actor, action=f"voucher_batch.{action}", object_kind="voucher_batch", object_id=str(row.id),
-            before=before, after=_snapshot(row), at=self._clock.now(), request_id=request_id,
-        )  # fmt: skip
 
 
 #: What a batch's secret and a third party's code are sealed for.
@@ -351,9 +319,3 @@ def _takes_no_file(row: VoucherBatch) -> WrongStatus:
 
 def _next(lines: Iterator[tuple[int, str]]) -> list[tuple[int, str]]:
     return list(islice(lines, PAGE))
-
-
-def _snapshot(row: VoucherBatch) -> dict[str, Any]:
-    """A batch for the audit trail, without what its codes are made from."""
-    names = row._meta.fields_db_projection.keys() - {"secret_sealed", "upload"}
-    return {name: plain(getattr(row, name)) for name in sorted(names)}

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any, Final
-
-from tortoise.backends.base.client import BaseDBAsyncClient
+from typing import Final
 
 from server.incentives.codes.alphabet import code_of, printed
 from server.incentives.codes.batches import PLATFORM, VoucherBatches
@@ -14,9 +12,8 @@ from server.incentives.codes.errors import NothingToExport, VoucherExportClosed,
 from server.incentives.codes.models import VoucherBatch, VoucherExport
 from server.incentives.commands import Signed
 from server.incentives.errors import SecondPersonRequired, WrongStatus
-from server.incentives.rows import plain
+from server.incentives.orders import Orders
 from server.incentives.simulation import change
-from server.kit import audit
 from server.kit.clock import Clock
 from server.kit.db import fetch, transaction
 from server.kit.errors import InvalidField
@@ -34,6 +31,7 @@ class VoucherExports:
 
     def __init__(self, *, batches: VoucherBatches, clock: Clock) -> None:
         self._batches, self._clock = batches, clock
+        self._orders = Orders(VoucherExport, "voucher_export", VoucherExportNotFound, clock)
 
     async def request(self, batch_id: int, reason: str, signed: Signed) -> VoucherExport:
         """Ask for the codes of a batch of ours whose codes are all made."""
@@ -49,23 +47,20 @@ class VoucherExports:
                 using_db=tx, batch_id=batch_id, reason=reason, requested_by=signed.admin_id,
                 requested_at=self._clock.now(),
             )  # fmt: skip
-            await self._record(tx, "requested", row, None, signed)
+            await self._orders.record(tx, "requested", row, signed)
         return row
 
     async def approve(self, export_id: int, signed: Signed) -> VoucherExport:
         """Allow it for a day; refused to whoever asked."""
         async with change(signed) as tx:
-            row = await VoucherExport.filter(id=export_id).using_db(tx).select_for_update(no_key=True).first()
-            if row is None:
-                raise VoucherExportNotFound
+            row = await self._orders.lock(tx, export_id)
             if row.requested_by == signed.admin_id:
                 raise SecondPersonRequired
             if row.approved_by is not None:
                 raise WrongStatus("opened" if row.opened_at else "approved", "requested")
-            before = _snapshot(row)
-            row.approved_by, row.approved_at = signed.admin_id, self._clock.now()
-            await row.save(using_db=tx)
-            await self._record(tx, "approved", row, before, signed)
+            await self._orders.change(
+                tx, row, "approved", signed, approved_by=signed.admin_id, approved_at=self._clock.now()
+            )
         return row
 
     async def page(self, batch_id: int, limit: int = 100) -> list[VoucherExport]:
@@ -77,16 +72,11 @@ class VoucherExports:
         Raises VoucherExportClosed."""
         now = self._clock.now()
         async with transaction() as tx:
-            row = await VoucherExport.filter(id=export_id).using_db(tx).select_for_update(no_key=True).first()
-            if row is None:
-                raise VoucherExportNotFound
+            row = await self._orders.lock(tx, export_id)
             fresh = row.approved_at is not None and now - row.approved_at < OPEN_FOR
             if row.requested_by != signed.admin_id or not fresh or row.opened_at is not None:
                 raise VoucherExportClosed
-            before = _snapshot(row)
-            row.opened_at = now
-            await row.save(using_db=tx)
-            await self._record(tx, "opened", row, before, signed)
+            await self._orders.change(tx, row, "opened", signed, opened_at=now)
         return self._pieces((await self._batches.get(row.batch_id)).row)
 
     async def _pieces(self, batch: VoucherBatch) -> AsyncIterator[bytes]:
@@ -96,16 +86,3 @@ class VoucherExports:
             last = rows[-1]["ordinal"]
             codes = ((row["ordinal"], code_of(secret, batch.prefix, row["ordinal"])) for row in rows)
             yield "".join(f"{ordinal},{printed(code, batch.prefix)}\r\n" for ordinal, code in codes).encode()
-
-    async def _record(
-        self, tx: BaseDBAsyncClient, action: str, row: VoucherExport, before: dict[str, Any] | None, signed: Signed
-    ) -> None:
-        await audit.record(
-            tx, actor=signed.actor, action=f"voucher_export.{action}", object_kind="voucher_export",
-            object_id=str(row.id), before=before, after=_snapshot(row), at=self._clock.now(),
-            request_id=signed.request_id,
-        )  # fmt: skip
-
-
-def _snapshot(row: VoucherExport) -> dict[str, Any]:
-    return {name: plain(getattr(row, name)) for name in sorted(row._meta.fields_db_projection)}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from tortoise.backends.base.client import BaseDBAsyncClient
@@ -20,7 +20,7 @@ from tortoise.expressions import Q
 from server.incentives.budgets import BudgetService
 from server.incentives.commands import Signed
 from server.incentives.effects import most_fen
-from server.incentives.errors import SecondPersonRequired, TemplateNotFound, WrongStatus
+from server.incentives.errors import TemplateNotFound, WrongStatus
 from server.incentives.grants.desk import GrantDesk, Owed
 from server.incentives.grants.errors import (
     GrantJobNotFound,
@@ -32,17 +32,16 @@ from server.incentives.grants.errors import (
 from server.incentives.grants.lists import RecipientLists, members_after
 from server.incentives.grants.models import GrantJob
 from server.incentives.models import Budget, CouponTemplate, CouponTemplateVersion
-from server.incentives.rows import HOUSE, OVER, RUNNING, plain
+from server.incentives.orders import Orders, row_of
+from server.incentives.rows import OVER, RUNNING
 from server.incentives.segments.errors import SnapshotNotFound
 from server.incentives.segments.service import SegmentService
 from server.incentives.segments.snapshots import SegmentSnapshots
 from server.incentives.simulation import change
-from server.kit import audit
-from server.kit.audit import Actor
 from server.kit.clock import Clock
 from server.kit.db import fetch, transaction
 from server.kit.errors import InvalidField
-from server.kit.jobs import Task, enqueue, save
+from server.kit.jobs import Task, save
 from server.kit.pace import Pace, Stopwatch
 
 log = structlog.get_logger(__name__)
@@ -131,6 +130,7 @@ class GrantJobs:
     ) -> None:
         self._desk, self._lists, self._segments, self._snapshots = desk, lists, segments, snapshots
         self._small_cell, self._budgets, self._clock = small_cell, budgets, clock
+        self._orders = Orders(GrantJob, KIND, GrantJobNotFound, clock)
 
     async def plan(self, order: Order, signed: Signed) -> Plan:
         """What an order would take; nothing is written but the look at a segment's size, which is rounded down. Raises
@@ -155,7 +155,7 @@ class GrantJobs:
                 per_second=order.per_second, document=order.document, note=order.note, recipients=recipients,
                 created_by=signed.admin_id, created_at=self._clock.now(),
             )  # fmt: skip
-            await self._record(tx, "ordered", row, None, signed.actor, signed.request_id)
+            await self._orders.record(tx, "ordered", row, signed)
         return JobView(row, {})
 
     async def approve(self, job_id: int, signed: Signed) -> JobView:
@@ -165,13 +165,8 @@ class GrantJobs:
         if asked is not None and asked.segment_id is not None:
             await self._check_gift(await CouponTemplate.get(id=asked.template_id), asked.segment_id)
         async with change(signed) as tx:
-            row = await self._lock(tx, job_id)
-            if row.created_by == signed.admin_id:
-                raise SecondPersonRequired
-            if row.status != "requested":
-                raise WrongStatus(row.status, "requested")
-            await self._move(tx, row, "running", "", signed.actor, signed.request_id, "approved", signed.admin_id)
-            await self._enqueue(tx, row)
+            row = await self._orders.approve(tx, job_id, signed)
+            await self._orders.enqueue(tx, row)
         return await self._view(row)
 
     async def pause(self, job_id: int, signed: Signed) -> JobView:
@@ -188,33 +183,23 @@ class GrantJobs:
 
     async def get(self, job_id: int) -> JobView:
         """One job as it stands. Raises GrantJobNotFound."""
-        row = await GrantJob.get_or_none(id=job_id)
-        if row is None:
-            raise GrantJobNotFound
-        return await self._view(row)
+        return await self._view(await self._orders.find(job_id))
 
     async def page(
         self, before_id: int | None, limit: int, status: str | None = None, template_id: int | None = None,
         text: str | None = None,
     ) -> list[GrantJob]:  # fmt: skip
         """Up to `limit` jobs with an id below `before_id`, newest first; `text`: a part of document or note."""
-        wanted = {"id__lt": before_id, "status": status, "template_id": template_id}
-        chosen = GrantJob.filter(**{name: value for name, value in wanted.items() if value is not None})
-        if text is not None:
-            chosen = chosen.filter(Q(document__icontains=text) | Q(note__icontains=text))
-        return await chosen.order_by("-id").limit(limit)
+        said = () if text is None else (Q(document__icontains=text) | Q(note__icontains=text),)
+        return await self._orders.page(before_id, limit, *said, status=status, template_id=template_id)
 
     async def redrive(self) -> int:
         """See that every running job has a task: one that was resumed while its old task ended would have none."""
-        started = 0
-        for row in await GrantJob.filter(status="running").limit(100):
-            async with transaction() as tx:
-                started += await self._enqueue(tx, row)
-        return started
+        return await self._orders.redrive()
 
     async def walk(self, task: Task) -> bool:
         """The worker's turn at one job: pages until the turn is over. True: nothing is left to do."""
-        await self._gather(int(task.payload["job_id"]))
+        await self._gather(row_of(task))
         until = time.monotonic() + TURN_S
         while time.monotonic() < until:
             watch = Stopwatch()
@@ -235,11 +220,11 @@ class GrantJobs:
         snapshot_id = await self._snapshots.take(row.segment_id, row.approved_at, f"grant_job:{job_id}")
         size = (await self._snapshots.get(snapshot_id)).size
         async with transaction() as tx:
-            row = await self._lock(tx, job_id)
+            row = await self._orders.lock(tx, job_id)
             if row.snapshot_id is not None or row.status != "running":
                 return
             if size < self._small_cell:
-                await self._move(tx, row, "cancelled", SEGMENT_TOO_SMALL, HOUSE, "worker", "stopped")
+                await self._move(tx, row, "stopped", None, "cancelled", SEGMENT_TOO_SMALL)
                 return
             row.snapshot_id, row.recipients = snapshot_id, size
             await row.save(using_db=tx, update_fields=["snapshot_id", "recipients"])
@@ -276,23 +261,22 @@ class GrantJobs:
 
     async def _write_page(self, tx: BaseDBAsyncClient, task: Task) -> _Page | None:
         """The next page, written down; None when the job is not running any more or has come to its end."""
-        job_id = int(task.payload["job_id"])
-        row = await self._lock(tx, job_id)
+        row = await self._orders.lock(tx, row_of(task))
         if row.status != "running":
             return None
         template = await CouponTemplate.get(id=row.template_id, using_db=tx)
         if template.status not in RUNNING or template.status == "paused":
             over = template.status in OVER
             why = TEMPLATE_ENDED if over else TEMPLATE_PAUSED
-            await self._move(tx, row, "cancelled" if over else "paused", why, HOUSE, "worker", "stopped")
+            await self._move(tx, row, "stopped", None, "cancelled" if over else "paused", why)
             return None
         try:
             residents = await self._next(tx, row)
         except SnapshotNotFound:  # it was paused for longer than its members are kept
-            await self._move(tx, row, "cancelled", MEMBERS_FORGOTTEN, HOUSE, "worker", "stopped")
+            await self._move(tx, row, "stopped", None, "cancelled", MEMBERS_FORGOTTEN)
             return None
         if not residents:
-            await self._move(tx, row, "finished", "", HOUSE, "worker", "finished")
+            await self._move(tx, row, "finished", None, "finished")
             return None
         owed = await self._desk.owe_page(tx, row.template_id, row.id, residents)
         row.position, row.owed = residents[-1], row.owed + len(owed)
@@ -302,51 +286,22 @@ class GrantJobs:
 
     async def _change(self, job_id: int, fits: tuple[str, ...], status: str, signed: Signed) -> JobView:
         async with change(signed) as tx:
-            row = await self._lock(tx, job_id)
+            row = await self._orders.lock(tx, job_id)
             if row.status not in fits:
                 raise WrongStatus(row.status, *fits)
-            await self._move(tx, row, status, "", signed.actor, signed.request_id, _DONE[status])
+            await self._move(tx, row, _DONE[status], signed, status)
             if status == "running":
-                await self._enqueue(tx, row)
+                await self._orders.enqueue(tx, row)
         return await self._view(row)
 
     async def _move(
-        self, tx: BaseDBAsyncClient, row: GrantJob, status: str, why: str, actor: Actor, request_id: str, action: str,
-        approver: int | None = None,
-    ) -> None:  # fmt: skip
-        before = _snapshot(row)
-        row.status, row.why = status, why
-        if approver is not None:
-            row.approved_by, row.approved_at = approver, self._clock.now()
-        if status in ("finished", "cancelled"):
-            row.ended_at = self._clock.now()
-        await row.save(using_db=tx, update_fields=["status", "why", "approved_by", "approved_at", "ended_at"])
-        await self._record(tx, action, row, before, actor, request_id)
-
-    async def _enqueue(self, tx: BaseDBAsyncClient, row: GrantJob) -> bool:
-        return await enqueue(tx, KIND, str(row.id), {"job_id": str(row.id)})
-
-    async def _lock(self, tx: BaseDBAsyncClient, job_id: int) -> GrantJob:
-        row = await GrantJob.filter(id=job_id).using_db(tx).select_for_update(no_key=True).first()
-        if row is None:
-            raise GrantJobNotFound
-        return row
+        self, tx: BaseDBAsyncClient, row: GrantJob, action: str, signed: Signed | None, status: str, why: str = ""
+    ) -> None:
+        ended_at = self._clock.now() if status in ("finished", "cancelled") else None
+        await self._orders.change(tx, row, action, signed, status=status, why=why, ended_at=ended_at)
 
     async def _view(self, row: GrantJob) -> JobView:
         return JobView(row, {one["reason"]: one["n"] for one in await fetch(_REASONS, row.id)})
 
-    async def _record(
-        self, tx: BaseDBAsyncClient, action: str, row: GrantJob, before: dict[str, Any] | None, actor: Actor,
-        request_id: str,
-    ) -> None:  # fmt: skip
-        await audit.record(
-            tx, actor=actor, action=f"grant_job.{action}", object_kind="grant_job", object_id=str(row.id),
-            before=before, after=_snapshot(row), at=self._clock.now(), request_id=request_id,
-        )  # fmt: skip
-
 
 _DONE: Final = {"paused": "paused", "running": "resumed", "cancelled": "cancelled"}
-
-
-def _snapshot(row: GrantJob) -> dict[str, Any]:
-    return {name: plain(getattr(row, name)) for name in sorted(row._meta.fields_db_projection)}

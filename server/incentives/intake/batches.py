@@ -14,13 +14,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from tortoise.backends.base.client import BaseDBAsyncClient
+from tortoise.expressions import Q
 
 from server.incentives.changes import Effects
 from server.incentives.commands import Signed
-from server.incentives.errors import SecondPersonRequired, WrongStatus
+from server.incentives.errors import WrongStatus
 from server.incentives.facts import Told, record_all
 from server.incentives.grants.errors import RecipientListNotReady
 from server.incentives.grants.lists import RecipientLists, members_after
@@ -28,14 +29,12 @@ from server.incentives.intake.columns import is_code
 from server.incentives.intake.errors import FactBatchNotFound, FactRecipientUnknown
 from server.incentives.intake.models import FactBatch, FactLine
 from server.incentives.judging import decoded
-from server.incentives.rows import HOUSE, columns_of
+from server.incentives.orders import Orders, row_of
 from server.incentives.simulation import write
-from server.kit import audit
-from server.kit.audit import Actor
 from server.kit.clock import Clock
 from server.kit.db import fetch, transaction
 from server.kit.errors import InvalidField
-from server.kit.jobs import Task, enqueue, save
+from server.kit.jobs import Task, save
 from server.kit.pace import Pace, Stopwatch
 
 #: The kind of the worker's job; its key is the batch's id.
@@ -107,6 +106,7 @@ class FactBatches:
 
     def __init__(self, *, lists: RecipientLists, clock: Clock, pace: Pace) -> None:
         self._lists, self._clock, self._pace = lists, clock, pace
+        self._orders = Orders(FactBatch, KIND, FactBatchNotFound, clock)
 
     async def order(self, order: FactOrder, signed: Signed) -> BatchView:
         """Write facts down; nothing is told before somebody else approves. Raises InvalidField, FactRecipientUnknown,
@@ -139,7 +139,7 @@ class FactBatches:
         """All of a batch is written down: from now on it stays as it is."""
         row.status = "requested"
         await row.save(using_db=tx)
-        await self._record(tx, "requested", row, None, signed.actor, signed.request_id)
+        await self._orders.record(tx, "requested", row, signed)
         return row
 
     async def unwritten(self, row: FactBatch) -> BatchView:
@@ -151,16 +151,8 @@ class FactBatches:
         """Have a batch told; refused to whoever wrote it down."""
 
         async def act(tx: BaseDBAsyncClient) -> FactBatch:
-            row = await self._lock(tx, batch_id)
-            if row.created_by == signed.admin_id:
-                raise SecondPersonRequired
-            if row.status != "requested":
-                raise WrongStatus(row.status, "requested")
-            before = columns_of(row)
-            row.status, row.approved_by, row.approved_at = "running", signed.admin_id, self._clock.now()
-            await row.save(using_db=tx)
-            await self._record(tx, "approved", row, before, signed.actor, signed.request_id)
-            await self._enqueue(tx, row)
+            row = await self._orders.approve(tx, batch_id, signed)
+            await self._orders.enqueue(tx, row)
             return row
 
         return await self._view(*await write(signed, act))
@@ -169,52 +161,42 @@ class FactBatches:
         """Stop for good after the page under way; what was told stays told."""
 
         async def act(tx: BaseDBAsyncClient) -> FactBatch:
-            row = await self._lock(tx, batch_id)
+            row = await self._orders.lock(tx, batch_id)
             if row.status not in ("requested", "running"):
                 raise WrongStatus(row.status, "requested", "running")
-            await self._end(tx, row, "cancelled", signed.actor, signed.request_id)
+            await self._end(tx, row, "cancelled", signed)
             return row
 
         return await self._view(*await write(signed, act))
 
     async def get(self, batch_id: int) -> BatchView:
         """One batch as it stands. Raises FactBatchNotFound."""
-        row = await FactBatch.get_or_none(id=batch_id)
-        if row is None:
-            raise FactBatchNotFound
-        return await self._view(row)
+        return await self._view(await self._orders.find(batch_id))
 
     async def page(
         self, before_id: int | None, limit: int, status: str | None = None, kind: str | None = None
     ) -> list[BatchView]:
         """Up to `limit` batches with an id below `before_id`, newest first."""
-        wanted = {"id__lt": before_id, "status": status, "kind": kind}
-        chosen = FactBatch.filter(**{name: value for name, value in wanted.items() if value is not None})
-        rows = await chosen.exclude(status="receiving").order_by("-id").limit(limit)
+        rows = await self._orders.page(before_id, limit, ~Q(status="receiving"), status=status, kind=kind)
         running = await _campaigns([row.kind for row in rows])
         return [BatchView(row, running.get(row.kind, 0)) for row in rows]
 
     async def redrive(self) -> int:
         """See that every running batch has a job."""
-        begun = 0
-        for row in await FactBatch.filter(status="running").order_by("id").limit(100):
-            async with transaction() as tx:
-                begun += await self._enqueue(tx, row)
-        return begun
+        return await self._orders.redrive()
 
     async def walk(self, task: Task) -> bool:
         """The worker's turn at one batch: pages until the turn is over. True: nothing is left to do."""
-        batch_id = int(task.payload["batch_id"])
         until = time.monotonic() + TURN_S
         while time.monotonic() < until:
             watch = Stopwatch()
             async with transaction() as tx:
-                row = await self._lock(tx, batch_id)
+                row = await self._orders.lock(tx, row_of(task))
                 if row.status != "running":
                     return True
                 page = await _next(tx, row)
                 if not page.told:
-                    await self._end(tx, row, "finished", HOUSE, "worker")
+                    await self._end(tx, row, "finished", None)
                     return True
                 row.told += await record_all(tx, page.told)
                 row.position = page.position
@@ -230,32 +212,11 @@ class FactBatches:
         await fetch(_BROKEN_OFF)
         return gone
 
-    async def _end(self, tx: BaseDBAsyncClient, row: FactBatch, status: str, actor: Actor, request_id: str) -> None:
-        before = columns_of(row)
-        row.status, row.ended_at = status, self._clock.now()
-        await row.save(using_db=tx)
-        await self._record(tx, status, row, before, actor, request_id)
-
-    async def _enqueue(self, tx: BaseDBAsyncClient, row: FactBatch) -> bool:
-        return await enqueue(tx, KIND, str(row.id), {"batch_id": str(row.id)})
-
-    async def _lock(self, tx: BaseDBAsyncClient, batch_id: int) -> FactBatch:
-        row = await FactBatch.filter(id=batch_id).using_db(tx).select_for_update(no_key=True).first()
-        if row is None:
-            raise FactBatchNotFound
-        return row
+    async def _end(self, tx: BaseDBAsyncClient, row: FactBatch, status: str, signed: Signed | None) -> None:
+        await self._orders.change(tx, row, status, signed, status=status, ended_at=self._clock.now())
 
     async def _view(self, row: FactBatch, effects: Effects | None = None) -> BatchView:
         return BatchView(row, (await _campaigns([row.kind])).get(row.kind, 0), effects)
-
-    async def _record(
-        self, tx: BaseDBAsyncClient, action: str, row: FactBatch, before: dict[str, Any] | None, actor: Actor,
-        request_id: str,
-    ) -> None:  # fmt: skip
-        await audit.record(
-            tx, actor=actor, action=f"fact_batch.{action}", object_kind="fact_batch", object_id=str(row.id),
-            before=before, after=columns_of(row), at=self._clock.now(), request_id=request_id,
-        )  # fmt: skip
 
 
 def check_document(document: str) -> None:
