@@ -164,16 +164,21 @@ async def test_a_rest_is_shared_while_a_part_is_enough_and_then_goes_to_the_cell
     budget = await ledger.budget("fen", 1001)
     rebalance = "SELECT vault.rebalance($1, $2, $3::smallint)"
     for amount, b, expected in (
+        (10, LOW, {0: 248, 512: 248}),
         (500, LOW, {0: 501, 512: 500}),
         (500, HIGH, {0: 500, 512: 501}),
         (501, HIGH, {0: 0, 512: 1001}),
         (501, LOW, {0: 1001, 512: 0}),
         (1002, HIGH, {0: 0, 512: 1001}),
-        (10, LOW, {0: 248, 512: 248}),
+        (10, LOW, {0: 501, 512: 500}),  # what is gathered is not spread again for less
     ):
         assert await ledger.owner.fetchval(rebalance, budget, amount, b) == 1001
         assert await slots(ledger, budget) == expected
     assert await ledger.left(budget) == 1001
+    await ledger.top_up(budget, 22)
+    assert await slots(ledger, budget) == {0: 512, 512: 511}
+    await ledger.top_up(budget, 1)
+    assert await slots(ledger, budget) == {0: 256, 512: 256}, "64 for each slot"
     for b in (None, -1, 1024):
         assert await ledger.owner.fetchval(rebalance, budget, 1, b) is None
 

@@ -57,18 +57,20 @@ END $$;
 
 -- Lays the whole of a budget out again over the cells there are now; the caller holds its locks. Half is leased to the slots of all
 -- cells and half stays in the reserve. A budget that is nearly gone is gathered in slots 0, so that the last units can be taken
--- whole, and a counter sooner, as whole batches meet it while it is small: in equal parts while a part is enough for `p_amount`, and what is less than that in the cell that asks, `p_pb`.
+-- whole, and a counter sooner, as whole batches meet it while it is small; what is gathered stays so until it holds much more, lest
+-- one process spreads what another has gathered for its crowd. In equal parts while a part is enough for `p_amount`, and what is less than that in the cell that asks, `p_pb`.
 CREATE FUNCTION vault.lay_out(p_budget bigint, p_total bigint, p_amount bigint, p_pb smallint) RETURNS void
 LANGUAGE plpgsql SET search_path = vault, pg_temp AS $$
 DECLARE
   v_cells smallint[] := vault.add_slots(p_budget);
   n integer := cardinality(v_cells);
   v_slots integer;
+  v_times integer;
   v_gather boolean;
   v_share bigint;
 BEGIN
-  SELECT n * slots INTO v_slots FROM vault.budget WHERE budget = p_budget;
-  v_gather := p_total < CASE WHEN p_budget < 0 THEN 64 ELSE 4 END * v_slots * greatest(p_amount, 1);
+  SELECT n * b.slots, CASE WHEN p_budget < 0 OR b.gathered THEN 64 ELSE 4 END INTO v_slots, v_times FROM vault.budget b WHERE b.budget = p_budget;
+  v_gather := p_total / (v_times * v_slots) < greatest(p_amount, 1);
   v_share := CASE WHEN NOT v_gather THEN p_total / 2 / v_slots WHEN p_total / n >= p_amount THEN p_total / n ELSE 0 END;
   UPDATE vault.slot SET avail = CASE
     WHEN pb <> ALL (v_cells) OR v_gather AND slot > 0 THEN 0
