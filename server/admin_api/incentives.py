@@ -35,7 +35,7 @@ router = Router(prefix="/api/admin/v1", tag="管理 · 活动总览")
     caller=Callers.admin("campaign.read"),
 )
 async def show_calendar(call: Call, query: CalendarQuery) -> Reply:
-    """Campaigns and coupon templates whose time reaches into the one asked for, by their beginning."""
+    """Campaigns, coupon templates and lotteries whose time reaches into the one asked for, by their beginning."""
     entries, truncated = await calendar(query.since, query.until)
     items = [
         CalendarEntryReply(one.kind, str(one.id), one.title, one.status, one.starts_at, one.ends_at, one.ended_at)  # type: ignore[arg-type]

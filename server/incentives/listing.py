@@ -1,4 +1,4 @@
-"""Campaigns and templates side by side: the calendar of both, and a search as a table for an office."""
+"""Campaigns and templates side by side: the calendar, with lotteries, and a search as a table for an office."""
 
 from __future__ import annotations
 
@@ -40,6 +40,9 @@ SELECT x.* FROM (
   SELECT 'coupon_template', r.id, r.status, v.title, v.starts_at, v.ends_at, r.ended_at
   FROM coupon_template r JOIN coupon_template_version v ON v.id = coalesce(r.live_version,
     (SELECT o.id FROM coupon_template_version o WHERE o.template_id = r.id ORDER BY o.number DESC LIMIT 1))
+  UNION ALL
+  SELECT 'lottery', l.id, l.status, l.title, l.opens_at, l.draw_at, coalesce(l.cancelled_at, l.drawn_at)
+  FROM lottery l
 ) x WHERE x.starts_at < $2 AND least(x.ends_at, coalesce(x.ended_at, x.ends_at)) > $1 AND x.status <> 'archived'
 ORDER BY x.starts_at, x.kind, x.id LIMIT $3
 """
@@ -47,9 +50,10 @@ ORDER BY x.starts_at, x.kind, x.id LIMIT $3
 
 @dataclass(frozen=True, slots=True)
 class CalendarEntry:
-    """When something runs, by the version that stands for it; `ended_at` when that was before its time."""
+    """When something runs, by the version that stands for it; `ended_at` when that was before its time. A lottery runs
+    from its opening to its draw, and `ended_at` is when it was drawn or cancelled."""
 
-    kind: Literal["campaign", "coupon_template"]
+    kind: Literal["campaign", "coupon_template", "lottery"]
     id: int
     status: str
     title: str

@@ -218,6 +218,21 @@ async def test_a_cancelled_lottery_says_why_to_everybody(desk: Desk) -> None:
     refused(await desk.public(f"{where}/file"), 409, "lottery_list_not_published")
 
 
+async def test_the_calendar_shows_lotteries_from_their_opening_to_their_draw(desk: Desk) -> None:
+    drawn, off = [(await desk.published(title=f"日历抽奖{number}"))["id"] for number in (1, 2)]
+    now = desk.ledger.now()
+
+    async def shown(minutes: float) -> dict[str, Any]:
+        span = {"since": (now + timedelta(minutes=minutes)).isoformat(), "until": (now + timedelta(days=1)).isoformat()}
+        items = (await desk.call("editor", "GET", "/campaigns/calendar", **span)).json()["items"]
+        return {one["id"]: one["status"] for one in items if one["kind"] == "lottery"}
+
+    assert {drawn, off} <= (await shown(9)).keys() and not {drawn, off} & (await shown(11)).keys()
+    await desk.call("approver", "POST", f"/lotteries/{off}/cancel", {"reason": "奖品有误"})
+    seen = await shown(-5)
+    assert (seen[drawn], seen[off], off in await shown(9)) == ("published", "cancelled", False)
+
+
 async def test_the_outside_number_is_public_once_two_people_have_read_it(desk: Desk) -> None:
     made = await desk.published(beacon_source="福彩3D 2026年12月1日开奖号码")
     where = f"/lotteries/{made['id']}"

@@ -44,6 +44,12 @@ def test_every_imported_kind_is_in_the_catalogue_and_can_be_read(kind: str) -> N
     assert set(line.attributes) == set(names)
 
 
+def test_what_happened_before_the_border_is_not_taken_in() -> None:
+    columns, border = columns_of(HOURS, ENGLISH), datetime(2026, 5, 3, 16, tzinfo=UTC)
+    for at, taken in (("2026-05-04", True), ("2026-05-03 23:59:59", False)):
+        assert isinstance(columns.read(["7", "a-1", at, "90"], CITY, NOW, border), Line) == taken
+
+
 @pytest.mark.parametrize(
     ("headings", "said"),
     [

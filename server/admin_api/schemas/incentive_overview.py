@@ -1,4 +1,4 @@
-"""Bodies of what concerns campaigns and templates together: calendar, kill switch, alerts."""
+"""Bodies of what concerns campaigns, templates and lotteries together: calendar, kill switch, alerts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from server.admin_api.schemas.incentives import EffectsReply, Instant, Status
+from server.admin_api.schemas.lotteries import LotteryStatus
 from server.incentives.progress import Progress
 
 
@@ -19,12 +20,13 @@ class CalendarQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CalendarEntryReply(Struct, frozen=True):
-    """When something runs; `ended_at` when it has ended already."""
+    """When something runs; `ended_at` when it has ended already. A lottery runs from its opening to its draw, and ends
+    when it is drawn or cancelled."""
 
-    kind: Literal["campaign", "coupon_template"]
+    kind: Literal["campaign", "coupon_template", "lottery"]
     id: str
     title: str
-    status: Status
+    status: Status | LotteryStatus
     starts_at: datetime
     ends_at: datetime
     ended_at: datetime | None
