@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from tests.support.commands import chengxin
 from tests.support.databases import Database, connected
 from tests.support.everything import PAYEE, everything
 from tests.support.sealing import SealedLedger, open_sealed
@@ -32,13 +31,8 @@ async def break_one(database: Database, statement: str) -> None:
         await superuser.execute(statement)
 
 
-def run(database: Database, *arguments: str) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "server.cli", *arguments, "--url", database.worker],
-        capture_output=True, text=True, timeout=120, check=False, env={},
-    )  # fmt: skip
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.returncode, done.stdout + done.stderr
+async def run(database: Database, *arguments: str) -> tuple[int, str]:
+    return await chengxin(*arguments, "--url", database.worker)
 
 
 async def test_an_incremental_run_looks_at_residents_with_new_entries_only(sealed: SealedLedger) -> None:
@@ -134,43 +128,43 @@ async def test_the_command_speaks_to_programs_and_to_people(sealed: SealedLedger
     ledger, database = sealed.ledger, sealed.ledger.database
     resident = await ledger.resident(points=50)
     await sealed.seal_all()
-    status, said = run(database, "check-ledger", "--json")
+    status, said = await run(database, "check-ledger", "--json")
     document: dict[str, Any] = json.loads(said)
     assert (status, document["balanced"], document["since"]) == (0, True, None)
     assert {one["check"]: one["broken"] for one in document["checks"]} == {one.name: 0 for one in PROOFS}
-    status, said = run(database, "check-ledger", "--since-last", "--json")
+    status, said = await run(database, "check-ledger", "--since-last", "--json")
     assert (status, json.loads(said)["since"] is not None) == (0, True)
-    status, said = run(database, "check-ledger", "--seals", "--json")
+    status, said = await run(database, "check-ledger", "--seals", "--json")
     document = json.loads(said)
     assert (status, document["sealed"], document["rows"], document["unsealed"]) == (0, True, 1, 0)
-    assert "every sealed row is as it was sealed" in run(database, "check-ledger", "--seals")[1]
+    assert "every sealed row is as it was sealed" in (await run(database, "check-ledger", "--seals"))[1]
 
     await ledger.move_clock(days=1)
     await sealed.heads(1)
     file = tmp_path / "heads.jsonl"
     day = str(ledger.today() - timedelta(days=1))
     for arguments in ((), (), ("--day", day)):
-        status, said = run(database, "ledger-head", "--out", str(file), *arguments)
+        status, said = await run(database, "ledger-head", "--out", str(file), *arguments)
         assert status == 0, said
     heads = [json.loads(line) for line in file.read_text().splitlines()]
     assert [(head["day"], head["n"], head["rows"], head["totals"]["d_avail"]) for head in heads] == [(day, "1", 1, 50)]
-    assert run(database, "check-ledger", "--seals", "--heads", str(file))[0] == 0
-    assert run(database, "ledger-head", "--out", str(file), "--day", "2020-01-01")[0] == 1
+    assert (await run(database, "check-ledger", "--seals", "--heads", str(file)))[0] == 0
+    assert (await run(database, "ledger-head", "--out", str(file), "--day", "2020-01-01"))[0] == 1
 
     await break_one(database, "UPDATE vault.journal SET lots = '[]'")
-    status, said = run(database, "check-ledger")
+    status, said = await run(database, "check-ledger")
     assert status == 1 and "BROKEN lots_tell_the_change " in said, said
     rows = [line for line in said.splitlines() if line[:7] in ("ok     ", "BROKEN ")]
     assert len({len(line) - len(line[7:].partition(" ")[2].lstrip()) for line in rows}) == 1, "promises stand in line"
-    status, said = run(database, "check-ledger", "--seals")
+    status, said = await run(database, "check-ledger", "--seals")
     assert status == 1 and f"CHANGED edited: owner {resident}, id " in said, said
     heads[0]["root"] = "00" * 32
     file.write_text(json.dumps(heads[0]) + "\n")
-    assert "that was kept says" in run(database, "check-ledger", "--seals", "--heads", str(file))[1]
-    status, said = run(database, "ledger-head", "--out", str(file))
+    assert "that was kept says" in (await run(database, "check-ledger", "--seals", "--heads", str(file)))[1]
+    status, said = await run(database, "ledger-head", "--out", str(file))
     assert status == 1 and "is no longer what the file says" in said, said
     await break_one(database, "DELETE FROM vault.seal_head")
-    assert run(database, "ledger-head", "--out", str(file))[0] == 1, "a head that is gone"
+    assert (await run(database, "ledger-head", "--out", str(file)))[0] == 1, "a head that is gone"
 
 
 @pytest.mark.parametrize(
@@ -188,9 +182,9 @@ async def test_a_document_that_is_none_is_a_finding_and_no_crash(sealed: SealedL
 
 
 @pytest.mark.parametrize("content", ["{}", "no json", '{"day": "yesterday"}'])
-def test_a_file_that_holds_no_heads_is_refused(database: Database, tmp_path: Path, content: str) -> None:
+async def test_a_file_that_holds_no_heads_is_refused(database: Database, tmp_path: Path, content: str) -> None:
     file = tmp_path / "heads.jsonl"
     file.write_text(content)
-    status, said = run(database, "check-ledger", "--seals", "--heads", str(file))
+    status, said = await run(database, "check-ledger", "--seals", "--heads", str(file))
     assert (status, "is no file of heads" in said) == (65, True), "1 means that the books do not balance: " + said
-    assert run(database, "check-ledger", "--heads", str(file))[0] == 2, "heads without --seals"
+    assert (await run(database, "check-ledger", "--heads", str(file)))[0] == 2, "heads without --seals"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from collections.abc import AsyncIterator
 from datetime import date
 from pathlib import Path
@@ -16,7 +14,8 @@ import pytest
 import pytest_asyncio
 
 from server.sandbox.engines import Engines
-from tests.support.databases import ROOT, Database, connected
+from tests.support.commands import chengxin
+from tests.support.databases import Database, connected
 from tests.support.ledger import Ledger, open_ledger, refusal
 from wallet import periods
 from wallet.periods import MonthRefused, Moved
@@ -293,19 +292,8 @@ async def test_upkeep_makes_no_month_that_lies_in_the_archive(past: Past) -> Non
 
 async def command(past: Past, *words: str) -> tuple[int, str]:
     """`chengxin ledger-month …` as the owner: exit status and what it said."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "server.cli",
-        "ledger-month",
-        *words,
-        env={**os.environ, "CHENGXIN_MIGRATION_URL": past.owner_dsn, "CHENGXIN_JOURNAL_MONTHS": str(KEEP)},
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await process.communicate()
-    return process.returncode or 0, output.decode()
+    env = {"CHENGXIN_MIGRATION_URL": past.owner_dsn, "CHENGXIN_JOURNAL_MONTHS": str(KEEP)}
+    return await chengxin("ledger-month", *words, env=env)
 
 
 async def test_the_command_moves_a_month_and_says_why_it_does_not(past: Past) -> None:
