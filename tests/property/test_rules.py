@@ -49,7 +49,7 @@ from tests.support.rule_strategies import (
 )
 from tests.support.rules import NOON, case_of, rule_of
 
-EXAMPLES = int(os.environ.get("CHENGXIN_RULE_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("CHENGXIN_RULE_EXAMPLES", "60"))
 #: A busy machine is no defect of a rule.
 by_chance = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -31,7 +31,7 @@ from tests.support.ledger import COUNTER, Ledger, open_ledger
 from tests.support.oracle_state import OPS
 from tests.support.town_life import TEMPLATES, TownLife
 
-EXAMPLES = int(os.environ.get("CHENGXIN_ORACLE_EXAMPLES", "20"))
+EXAMPLES = int(os.environ.get("CHENGXIN_ORACLE_EXAMPLES", "12"))
 SEED = int(os.environ.get("CHENGXIN_ORACLE_SEED", "20261123"))
 STEPS = 60
 TOWNS, DAYS = EXAMPLES * 2 // 3, 300
