@@ -29,9 +29,10 @@ async def upload(console: Console, batch: str, content: bytes, who: str = "edito
     return await console.town.http.post(path, content=content, headers=headers)
 
 
-async def batch_of(console: Console, template: str, count: int) -> str:
+async def batch_of(console: Console, template: str, count: int, *, beyond_stock: bool = False) -> str:
     """An approved batch of ours; its id."""
     body = {"template_id": template, "mode": "platform", "count": count, "prefix": "QX", "document": DOCUMENT}
+    body["beyond_stock"] = beyond_stock
     made = await console.call("editor", "POST", "/voucher-batches", body)
     path = f"/voucher-batches/{made['id']}"
 
