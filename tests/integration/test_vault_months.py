@@ -60,7 +60,8 @@ class Past:
                 while read_to <= booked:
                     await owner.execute("SELECT vault.seal_next(1000), vault.fold_next(1000)")
                     read_to = await owner.fetchval(
-                        "SELECT least((SELECT max(hi_txid) FROM vault.seal), (SELECT folded_to FROM vault.fold_cursor))"
+                        "SELECT least((SELECT coalesce(max(hi_txid), 0) FROM vault.seal),"
+                        " (SELECT folded_to FROM vault.fold_cursor))"
                     )
                     await asyncio.sleep(0.05)
 
