@@ -3,10 +3,6 @@ file proves, and every winner has one coupon."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,15 +10,16 @@ import pytest
 from server.incentives.lottery.published import Prize
 from server.kit.db import fetch
 from server.sandbox.engines import Engines
-from tests.support.databases import ROOT, Database
+from tests.support.databases import Database
 from tests.support.jobs import job_environment
+from tests.support.killing import Workers, slowly
 from tests.support.lottery_house import open_lotteries
-from tests.support.patience import until
 from wallet.audit import prove
 
 pytestmark = pytest.mark.fault
 
-ENTRIES, PRIZES = 20_000, 3_000
+ENTRIES, PRIZES = 800, 120
+PAGES = {"server.incentives.lottery.drawing.PAGE": 200, "server.incentives.lottery.drawing.OWED_PAGE": 20}
 #: Where the worker is killed: a state that its job has between two of its pages.
 STAGES = {
     "the list": "kind = 'lottery_list' AND state ? 'after'",
@@ -30,13 +27,6 @@ STAGES = {
     "the winners": "kind = 'lottery_draw' AND state ->> 'phase' = 'rank'",
     "the prizes": "kind = 'lottery_prizes' AND state ? 'rank'",
 }
-#: A page takes long enough to be seen.
-SLOWLY = """
-CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM pg_sleep(0.1); RETURN NULL; END$$;
-CREATE TRIGGER slowly AFTER UPDATE OF state ON job FOR EACH ROW EXECUTE FUNCTION slowly();
-GRANT EXECUTE ON FUNCTION slowly() TO chengxin_app, chengxin_worker;
-ALTER TABLE lottery_entry DISABLE TRIGGER lottery_entry_open;
-"""
 CROWD = """
 INSERT INTO lottery_entry (lottery_id, resident_id, code, tickets, sources, entered_at)
 SELECT $1, 8000000 + n, substr(upper(encode(sha256(n::text::bytea), 'hex')), 1, 20), 1 + n % 3, '["resident"]', now()
@@ -55,55 +45,31 @@ FROM lottery_winner w WHERE w.lottery_id = $1
 """
 
 
-def worker(environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
-    """`chengxin worker` in a process of its own."""
-    with log.open("wb") as out:
-        return subprocess.Popen(
-            [sys.executable, "-m", "server.cli", "worker"],
-            env=os.environ | environment | {"PYTHONPATH": str(ROOT)}, cwd=ROOT, stdout=out, stderr=out,
-        )  # fmt: skip
-
-
 async def test_a_lottery_whose_worker_is_killed_with_9_at_every_stage_is_drawn_once_and_truly(
     engines: Engines, fresh_database: Database, tmp_path: Path
 ) -> None:
-    environment = job_environment(engines, fresh_database)
+    workers = Workers(job_environment(engines, fresh_database), tmp_path, PAGES)
     async with open_lotteries(engines, fresh_database) as house:
         template = str(await house.template(stock=PRIZES))
         prizes = (Prize(1, "大奖", template, 1), Prize(2, "小奖", template, PRIZES - 1))
         lottery = (await house.published(max_tickets=3, prizes=prizes)).id
-        await house.ledger.owner.execute(SLOWLY)
+        await slowly(house.ledger)
+        await house.ledger.owner.execute("ALTER TABLE lottery_entry DISABLE TRIGGER lottery_entry_open")
         await house.ledger.owner.execute(CROWD, lottery, ENTRIES)
         await house.pass_time(hours=2)
         for stage, where in STAGES.items():
-            log = tmp_path / f"{stage}.log"
-            process = worker(environment, log)
 
             async def reached() -> bool:
-                assert process.poll() is None, log.read_text()  # noqa: B023
                 return bool(await fetch(f"SELECT FROM job WHERE {where}"))  # noqa: B023
 
-            try:
-                await until(stage, reached, every_s=0.01)
-            finally:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-            assert await fetch(f"SELECT FROM job WHERE {where}"), f"killed in the middle of {stage}"
-            # The job is claimed by a process that is dead; nobody waits that long here.
-            await fetch("UPDATE job SET claimed_until = clock_timestamp() WHERE claim IS NOT NULL")
-
-        last = worker(environment, tmp_path / "last.log")
+            await workers.kill_when(stage, reached)
+            assert await reached(), f"killed in the middle of {stage}"
 
         async def settled() -> bool:
-            assert last.poll() is None, (tmp_path / "last.log").read_text()
             (row,) = await fetch(SETTLED, lottery)
             return bool(row["owed"]) and row["grants"] == row["posted"]
 
-        try:
-            await until("every prize given", settled, every_s=0.2)
-        finally:
-            last.terminate()
-            last.wait()
+        await workers.finish("every prize given", settled)
         verdict = await house.verdict(lottery)
         assert (verdict.holds, verdict.listed.entries, verdict.winners) == (True, ENTRIES, PRIZES), verdict.checks
         (seen,) = await fetch(COUPONS, lottery)
