@@ -551,7 +551,7 @@ class Migration(migrations.Migration):
                 ('winners', fields.BigIntField(null=True)),
                 ('owed_at', fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
             ],
-            options={'table': 'lottery', 'app': 'migrations', 'pk_attr': 'id', 'table_description': 'status: draft | in_review | published | closed | drawn | cancelled.'},
+            options={'table': 'lottery', 'app': 'migrations', 'pk_attr': 'id', 'table_description': 'status: draft | in_review | published | closed | drawn | cancelled | discarded (a draft nobody wanted).'},
             bases=['Model'],
         ),
         ops.CreateModel(

@@ -98,7 +98,7 @@ async def get_campaign(call: Call, campaign_id: int) -> Reply:
     query=RevisionQuery,
     replies={200: CampaignReply},
     caller=Callers.admin("campaign.edit"),
-    errors=(CampaignNotFound, AlreadyLive, RevisionChanged, BudgetFixed, *REFUSED),
+    errors=(CampaignNotFound, AlreadyLive, WrongStatus, RevisionChanged, BudgetFixed, *REFUSED),
 )
 async def edit_campaign(call: Call, body: CampaignRequest, query: RevisionQuery, campaign_id: int) -> Reply:
     """Replaces the version that is worked on; one under review goes back to draft, and whoever edits may not

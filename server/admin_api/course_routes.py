@@ -27,11 +27,12 @@ from server.incentives.errors import (
 from server.kit.errors import AppError
 from server.web.routing import Call, Callers, Reply, Router
 
-Step = Literal["submit", "withdraw", "pause", "resume", "end", "archive"]
+Step = Literal["submit", "withdraw", "discard", "pause", "resume", "end", "archive"]
 
 _EDITORS: dict[Step, tuple[str, str]] = {
     "submit": ("提交审核", "From draft to review."),
     "withdraw": ("撤回审核", "From review back to draft, to go on with it."),
+    "discard": ("放弃草稿", "A draft that nobody wants leaves the lists; beside a live version only the draft goes."),
 }
 _APPROVERS: dict[Step, tuple[str, str]] = {
     "pause": ("暂停", "At once; what was given stays."),

@@ -89,7 +89,7 @@ async def get_lottery(call: Call, lottery_id: int) -> Reply:
     query=RevisionQuery,
     replies={200: LotteryReply},
     caller=Callers.admin("lottery.edit"),
-    errors=(LotteryNotFound, AlreadyLive, RevisionChanged),
+    errors=(LotteryNotFound, AlreadyLive, WrongStatus, RevisionChanged),
 )
 async def edit_lottery(call: Call, body: LotteryRequest, query: RevisionQuery, lottery_id: int) -> Reply:
     """Replaces the draft; one under review goes back to draft, and whoever edits may not publish."""
@@ -124,6 +124,20 @@ async def submit_lottery(call: Call, query: WriteQuery, lottery_id: int) -> Repl
     """From draft to review."""
     by = signed(call, query.simulate)
     return Reply.ok(outcome(_reply(call, await call.services.lotteries.submit(lottery_id, by)), by))
+
+
+@router.post(
+    "/lotteries/<lottery_id:int>/discard",
+    summary="放弃草稿",
+    query=WriteQuery,
+    replies={200: LotteryReply},
+    caller=Callers.admin("lottery.edit"),
+    errors=(LotteryNotFound, WrongStatus),
+)
+async def discard_lottery(call: Call, query: WriteQuery, lottery_id: int) -> Reply:
+    """A draft that nobody wants, also one under review, leaves the lists."""
+    by = signed(call, query.simulate)
+    return Reply.ok(outcome(_reply(call, await call.services.lotteries.discard(lottery_id, by)), by))
 
 
 @router.post(

@@ -93,7 +93,7 @@ async def get_template(call: Call, template_id: int) -> Reply:
     query=RevisionQuery,
     replies={200: CouponTemplateReply},
     caller=Callers.admin("template.edit"),
-    errors=(TemplateNotFound, AlreadyLive, RevisionChanged, BudgetFixed, *UNFIT),
+    errors=(TemplateNotFound, AlreadyLive, WrongStatus, RevisionChanged, BudgetFixed, *UNFIT),
 )
 async def edit_template(call: Call, body: CouponTemplateRequest, query: RevisionQuery, template_id: int) -> Reply:
     """Replaces the version that is worked on; one under review goes back to draft, and whoever edits may not

@@ -135,6 +135,10 @@ class Course(ABC, Generic[L, V]):
         """Send the version under review back to its editor."""
         return await self._write(signed, lambda tx: self._moves.reject(tx, row_id, comment, signed))
 
+    async def discard(self, row_id: int, signed: Signed) -> View[L, V]:
+        """Put away the version that is worked on; what never was anything else goes with it."""
+        return await self._write(signed, lambda tx: self._moves.discard(tx, row_id, signed))
+
     async def approve(self, row_id: int, signed: Signed, revision: int | None = None) -> View[L, V]:
         """Approve what was reviewed: it becomes live within seconds. Refused to the last editor."""
         return await self._write(signed, lambda tx: self._moves.approve(tx, row_id, signed, revision))
@@ -218,7 +222,7 @@ class Course(ABC, Generic[L, V]):
 
     @staticmethod
     def _as_view(row: L, shown: V, newest: V, states: list[BudgetState], text: str, newest_text: str) -> View[L, V]:
-        if newest.id == shown.id or newest.status in ("live", "superseded"):
+        if newest.id == shown.id or newest.status in ("live", "superseded", "discarded"):
             return View(row, shown, text, states)
         return View(row, shown, text, states, newest, newest_text)
 

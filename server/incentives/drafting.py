@@ -90,6 +90,8 @@ class Drafting(Generic[L, V]):
         """Replace what the open version says; under review it goes back to draft. The editor answers for all of it."""
         row = await self._rows.lock(tx, row_id, revision)
         version = await self._rows.open_version(row, tx)
+        if row.end_reason == "discarded":
+            raise WrongStatus("discarded", "draft")
         if version is None or version.status not in EDITABLE:
             raise AlreadyLive
         before = await self._rows.snapshot(tx, row, version)

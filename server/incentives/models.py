@@ -42,7 +42,8 @@ class Planned(Model):
 
     status: draft | in_review | approved | scheduled | active | paused | ended | archived. `pending` is what the vault
     has not been told yet: terms | open | close. `live_version`: the version that counts now. `revision` counts
-    changes of the life and of the open version. end_reason: budget_exhausted | time | manual.
+    changes of the life and of the open version. end_reason: budget_exhausted | time | manual | discarded (a draft that
+    was never approved).
     """
 
     id = fields.BigIntField(primary_key=True)
@@ -64,8 +65,8 @@ class Planned(Model):
 class Version(Model):
     """What a campaign or a template promises, and who answers for it.
 
-    status: draft | in_review | rejected | approved | live | superseded; the first three can be edited. `created_by`:
-    the last editor, who never approves (D35). `comment`: why it was rejected. `limits`: a list of
+    status: draft | in_review | rejected | approved | live | superseded | discarded; the first three can be edited.
+    `created_by`: the last editor, who never approves (D35). `comment`: why it was rejected. `limits`: a list of
     {action, measure, period, scope, cap} (D17), of which weeks begin on Monday.
     """
 

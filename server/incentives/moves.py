@@ -3,6 +3,7 @@
     draft ──submit──> in_review ──approve (2nd person)──> approved ──vault──> scheduled ──time──> active
       ^──edit, withdraw, reject──┘                                                 └── pause/resume ──┘
                                             scheduled | active | paused ──end, time, empty──> ended ──> archived
+    draft ──discard──> archived
 
 A change of what runs goes through the same review as a version of its own, while the row's own status stays.
 """
@@ -24,6 +25,7 @@ from server.kit.ids import uuid7
 
 SETTLES_WITHIN_S = 5
 LONGEST_COMMENT = 200
+DISCARDABLE = ("draft", "rejected")
 
 
 class Moves(Generic[L, V]):
@@ -93,6 +95,20 @@ class Moves(Generic[L, V]):
         row.pending = "terms"
         await self._rows.save(tx, row, version)
         await self._rows.record(tx, "approved", row, before, await self._rows.snapshot(tx, row, version), signed)
+        return row
+
+    async def discard(self, tx: BaseDBAsyncClient, row_id: int, signed: Signed) -> L:
+        """Put a draft away that nobody wants any more, and the row with it when it never had another version."""
+        row = await self._rows.lock(tx, row_id)
+        version = await self._rows.open_version(row, tx)
+        if version is None or version.status not in DISCARDABLE:
+            raise _unfit(row, version, *DISCARDABLE)
+        before, now = await self._rows.snapshot(tx, row, version), self._rows.clock.now()
+        version.status = "discarded"
+        if row.live_version is None:
+            row.status, row.ended_at, row.end_reason = "archived", now, "discarded"
+        await self._rows.save(tx, row, version)
+        await self._rows.record(tx, "discarded", row, before, await self._rows.snapshot(tx, row, version), signed)
         return row
 
     async def _review(

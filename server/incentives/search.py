@@ -23,8 +23,9 @@ _WHAT: Final = {"campaign": "v.trigger", "coupon_template": "v.kind"}
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """All filters are optional. `what`: a campaign's kind of fact, a template's kind; `text`: in title or document;
-    `since`, `until`: its window reaches into this time; `created_by`: who made it or edited it last."""
+    """All filters are optional; without a status what is archived is left out. `what`: a campaign's kind of fact, a
+    template's kind; `text`: in title or document; `since`, `until`: its window reaches into this time; `created_by`:
+    who made it or edited it last."""
 
     status: str | None = None
     what: str | None = None
@@ -46,7 +47,7 @@ async def find(
 SELECT r.id, {key} AS key FROM {kind.noun} r
 JOIN LATERAL (SELECT * FROM {kind.noun}_version o WHERE o.{kind.owner} = r.id
               ORDER BY o.id = r.live_version DESC NULLS LAST, o.number DESC LIMIT 1) v ON true
-WHERE ($1::text IS NULL OR r.status = $1) AND ($2::text IS NULL OR {_WHAT[kind.noun]} = $2)
+WHERE (r.status = $1 OR $1::text IS NULL AND r.status <> 'archived') AND ($2::text IS NULL OR {_WHAT[kind.noun]} = $2)
   AND ($3::text IS NULL OR position(lower($3) IN lower(v.title)) > 0 OR position(lower($3) IN lower(v.document)) > 0)
   AND ($4::timestamptz IS NULL OR v.ends_at > $4) AND ($5::timestamptz IS NULL OR v.starts_at < $5)
   AND ($6::bigint IS NULL OR r.created_by = $6 OR v.created_by = $6)

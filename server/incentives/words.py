@@ -14,7 +14,7 @@ STATUSES: Final = {
     "making": "生成中", "made": "待批准", "ready": "可使用", "stopped": "已停用", "opened": "已下载",
     "published": "已公布", "closed": "已截止报名", "drawn": "已开奖",
 }  # fmt: skip
-ENDS: Final = {"budget_exhausted": "预算用尽", "time": "到期", "manual": "人工结束"}
+ENDS: Final = {"budget_exhausted": "预算用尽", "time": "到期", "manual": "人工结束", "discarded": "已放弃"}
 UNITS: Final = {"points": "积分", "fen": "分", "coupons": "张"}
 
 

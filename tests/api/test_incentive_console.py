@@ -425,3 +425,44 @@ async def test_a_version_that_was_rejected_says_that_it_must_be_edited_first(con
     assert "请先修改再提交" in again.json()["error"]["message"]
     assert (await console.client.put(ADMIN + path, json=campaign(), headers=console.editor)).status_code == 200
     assert (await console.post(f"{path}/submit", console.editor)).status_code == 200
+
+
+async def test_a_draft_that_nobody_wants_is_discarded_and_leaves_the_lists(console: Console) -> None:
+    now = datetime.now(UTC)
+    days = {name: (now + timedelta(days=n)).isoformat() for n, name in enumerate(("opens_at", "closes_at", "draw_at"))}
+    lottery = {
+        "title": "弃用抽奖", "document": "弃字1号", **days,
+        "prizes": [{"rank": 1, "name": "奖", "template_id": "1", "count": 1}],
+    }  # fmt: skip
+    bodies = {
+        "/campaigns": campaign(title="弃用活动"), "/coupon-templates": template(title="弃用券"), "/lotteries": lottery
+    }  # fmt: skip
+    for path, body in bodies.items():
+        made = (await console.post(path, console.editor, body)).json()
+        one, words = f"{path}/{made['id']}", {"text": body["title"]}
+        assert (await console.post(f"{one}/discard?simulate=true", console.editor)).json()["simulated"]
+        assert len((await get(console, path, **words))["items"]) == 1
+        gone = await console.post(f"{one}/discard", console.editor)
+        assert gone.status_code == 200, gone.text
+        assert (await get(console, path, **words))["items"] == []
+        asked = words | {"status": gone.json()["status"]}
+        assert [found["id"] for found in (await get(console, path, **asked))["items"]] == [made["id"]]
+        trail = await get(console, "/audit-entries", object_id=made["id"], limit=1)
+        assert trail["items"][0]["action"].endswith(".discarded")
+        again = await console.client.put(ADMIN + one, json=body, headers=console.editor)
+        assert again.status_code == 409, again.text
+        for step in ("discard", "submit"):
+            refused = await console.post(f"{one}/{step}", console.editor)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (409, "wrong_status")
+
+
+async def test_beside_a_live_version_only_the_draft_is_discarded_and_another_may_follow(console: Console) -> None:
+    made = await console.live("/campaigns", campaign())
+    path, body = f"/campaigns/{made['id']}", campaign(rule=rule(7), title="试试")
+    del body["budget_points"]
+    for number in (2, 3):
+        assert (await console.post(f"{path}/versions", console.editor, body)).json()["draft"]["number"] == number
+        seen = (await console.post(f"{path}/discard", console.editor)).json()
+        assert (seen["status"], seen["version"]["number"], seen.get("draft")) == ("active", 1, None)
+    versions = (await get(console, f"{path}/versions"))["items"]
+    assert [one["version_status"] for one in versions] == ["discarded", "discarded", "live"]

@@ -9,24 +9,26 @@ ALTER TABLE campaign
         ('draft', 'in_review', 'approved', 'scheduled', 'active', 'paused', 'ended', 'archived')),
     ADD CONSTRAINT campaign_pending_known CHECK (pending IN ('terms', 'open', 'close')),
     ADD CONSTRAINT campaign_live CHECK (CASE WHEN status IN ('draft', 'in_review', 'approved') THEN live_version IS NULL
-        ELSE live_version IS NOT NULL OR (status = 'paused' AND pending IS NOT NULL) END),
+        ELSE live_version IS NOT NULL OR (status = 'paused' AND pending IS NOT NULL) OR end_reason = 'discarded' END),
     ADD CONSTRAINT campaign_ended_when CHECK ((status IN ('ended', 'archived')) = (ended_at IS NOT NULL)),
-    ADD CONSTRAINT campaign_ended_why CHECK (end_reason IN ('', 'budget_exhausted', 'time', 'manual')
-        AND (end_reason <> '') = (ended_at IS NOT NULL));
+    ADD CONSTRAINT campaign_ended_why CHECK (end_reason IN ('', 'budget_exhausted', 'time', 'manual', 'discarded')
+        AND (end_reason <> '') = (ended_at IS NOT NULL)
+        AND (end_reason <> 'discarded' OR status = 'archived' AND live_version IS NULL));
 ALTER TABLE coupon_template
     ADD CONSTRAINT coupon_template_status_known CHECK (status IN
         ('draft', 'in_review', 'approved', 'scheduled', 'active', 'paused', 'ended', 'archived')),
     ADD CONSTRAINT coupon_template_pending_known CHECK (pending IN ('terms', 'open', 'close')),
     ADD CONSTRAINT coupon_template_live CHECK (CASE WHEN status IN ('draft', 'in_review', 'approved') THEN live_version IS NULL
-        ELSE live_version IS NOT NULL OR (status = 'paused' AND pending IS NOT NULL) END),
+        ELSE live_version IS NOT NULL OR (status = 'paused' AND pending IS NOT NULL) OR end_reason = 'discarded' END),
     ADD CONSTRAINT coupon_template_ended_when CHECK ((status IN ('ended', 'archived')) = (ended_at IS NOT NULL)),
-    ADD CONSTRAINT coupon_template_ended_why CHECK (end_reason IN ('', 'budget_exhausted', 'time', 'manual')
-        AND (end_reason <> '') = (ended_at IS NOT NULL));
+    ADD CONSTRAINT coupon_template_ended_why CHECK (end_reason IN ('', 'budget_exhausted', 'time', 'manual', 'discarded')
+        AND (end_reason <> '') = (ended_at IS NOT NULL)
+        AND (end_reason <> 'discarded' OR status = 'archived' AND live_version IS NULL));
 
 -- Two people for what costs money (D35): whoever edited a version last may not approve it.
 ALTER TABLE campaign_version
     ADD CONSTRAINT campaign_version_status_known CHECK (status IN
-        ('draft', 'in_review', 'rejected', 'approved', 'live', 'superseded')),
+        ('draft', 'in_review', 'rejected', 'approved', 'live', 'superseded', 'discarded')),
     ADD CONSTRAINT campaign_version_two_people CHECK (CASE WHEN status IN ('approved', 'live', 'superseded')
         THEN approved_by IS NOT NULL AND approved_by <> created_by ELSE approved_by IS NULL END),
     ADD CONSTRAINT campaign_version_approved_when CHECK ((approved_by IS NULL) = (approved_at IS NULL)),
@@ -47,7 +49,7 @@ ALTER TABLE campaign_version
         AND trigger NOT IN ('administrator_grant', 'recipients_file', 'redemption_voided', 'points_expired'), false));
 ALTER TABLE coupon_template_version
     ADD CONSTRAINT coupon_template_version_status_known CHECK (status IN
-        ('draft', 'in_review', 'rejected', 'approved', 'live', 'superseded')),
+        ('draft', 'in_review', 'rejected', 'approved', 'live', 'superseded', 'discarded')),
     ADD CONSTRAINT coupon_template_version_two_people CHECK (CASE WHEN status IN ('approved', 'live', 'superseded')
         THEN approved_by IS NOT NULL AND approved_by <> created_by ELSE approved_by IS NULL END),
     ADD CONSTRAINT coupon_template_version_approved_when CHECK ((approved_by IS NULL) = (approved_at IS NULL)),
@@ -158,8 +160,8 @@ CREATE INDEX award_due ON award (due_at) WHERE status = 'pending';
 ALTER TABLE award
     ADD CONSTRAINT award_of_campaign FOREIGN KEY (campaign_id, version_id) REFERENCES campaign_version (campaign_id, id);
 
--- A version begins as a draft; what was reviewed is approved as it is; what was approved is what residents were told: it only
--- becomes live and is superseded, and never goes back.
+-- A version begins as a draft and may be discarded as one; what was reviewed is approved as it is; what was approved is what
+-- residents were told: it only becomes live and is superseded, and never goes back.
 CREATE FUNCTION incentive_version_course() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 DECLARE
     course constant text[] := ARRAY['status', 'changed_at', 'live_at', 'superseded_at'];
@@ -171,7 +173,7 @@ BEGIN
     ELSIF TG_OP = 'DELETE' THEN
         fits := OLD.status IN ('draft', 'in_review', 'rejected');
     ELSIF OLD.status IN ('draft', 'in_review', 'rejected') THEN
-        fits := NEW.id = OLD.id AND NEW.number = OLD.number AND (NEW.status IN ('draft', 'in_review', 'rejected')
+        fits := NEW.id = OLD.id AND NEW.number = OLD.number AND (NEW.status IN ('draft', 'in_review', 'rejected', 'discarded')
             OR OLD.status = 'in_review' AND NEW.status = 'approved' AND to_jsonb(NEW) - approval = to_jsonb(OLD) - approval);
     ELSE
         fits := to_jsonb(NEW) - course = to_jsonb(OLD) - course
@@ -209,13 +211,15 @@ BEGIN
        OR OLD.status = 'ended' AND NEW.status NOT IN ('ended', 'archived')
        OR OLD.status = 'archived' AND NEW.status <> 'archived'
        OR OLD.status <> 'archived' AND NEW.status = 'archived' AND OLD.status <> 'ended'
+          AND (OLD.status, NEW.end_reason) <> ('draft', 'discarded')
        OR OLD.live_version IS NOT NULL AND NEW.live_version IS NULL
        OR OLD.activated_at IS NOT NULL AND NEW.activated_at IS DISTINCT FROM OLD.activated_at
        OR OLD.ended_at IS NOT NULL AND (NEW.ended_at, NEW.end_reason) IS DISTINCT FROM (OLD.ended_at, OLD.end_reason) THEN
         RAISE EXCEPTION '% % cannot go from % to %', TG_TABLE_NAME, OLD.id, OLD.status, NEW.status USING ERRCODE = 'check_violation';
     END IF;
     wanted := CASE WHEN NEW.live_version IS DISTINCT FROM OLD.live_version THEN 'live'
-                   WHEN NEW.status NOT IN ('draft', 'in_review') AND NEW.live_version IS NULL THEN 'approved' END;
+                   WHEN NEW.status NOT IN ('draft', 'in_review') AND NEW.live_version IS NULL
+                   THEN CASE NEW.end_reason WHEN 'discarded' THEN 'discarded' ELSE 'approved' END END;
     IF wanted IS NOT NULL THEN
         EXECUTE format('SELECT EXISTS (SELECT FROM %I WHERE %I = $1 AND status = $2 AND ($3 IS NULL OR id = $3))',
                        TG_TABLE_NAME || '_version', owner_column) INTO found_one USING NEW.id, wanted, NEW.live_version;

@@ -1,14 +1,15 @@
 -- Lotteries: what the tables themselves promise.
 ALTER TABLE lottery
-    ADD CONSTRAINT lottery_status_known CHECK (status IN ('draft', 'in_review', 'published', 'closed', 'drawn', 'cancelled')),
+    ADD CONSTRAINT lottery_status_known CHECK (status IN ('draft', 'in_review', 'published', 'closed', 'drawn', 'cancelled', 'discarded')),
     ADD CONSTRAINT lottery_filled CHECK (length(btrim(title)) > 0 AND length(btrim(document)) > 0),
     ADD CONSTRAINT lottery_times CHECK (opens_at < closes_at AND closes_at <= draw_at),
     ADD CONSTRAINT lottery_tickets CHECK (max_tickets BETWEEN 1 AND 50),
     ADD CONSTRAINT lottery_prizes CHECK (jsonb_typeof(prizes) = 'array' AND jsonb_array_length(prizes) BETWEEN 1 AND 20),
     -- Two people for what costs money (D35): whoever edited last may not publish.
-    ADD CONSTRAINT lottery_two_people CHECK (status IN ('draft', 'in_review') OR (published_by IS NOT NULL AND published_by <> created_by)),
+    ADD CONSTRAINT lottery_two_people CHECK (status IN ('draft', 'in_review', 'discarded') OR (published_by IS NOT NULL AND published_by <> created_by)),
     ADD CONSTRAINT lottery_announced CHECK (num_nulls(published_by, published_at, commitment, secret_sealed)
-        = CASE WHEN status IN ('draft', 'in_review') THEN 4 ELSE 0 END AND (status IN ('draft', 'in_review')) = (announcement = '')),
+        = CASE WHEN status IN ('draft', 'in_review', 'discarded') THEN 4 ELSE 0 END
+        AND (status IN ('draft', 'in_review', 'discarded')) = (announcement = '')),
     ADD CONSTRAINT lottery_commitment CHECK (length(commitment) = 32),
     ADD CONSTRAINT lottery_cancelled CHECK (num_nulls(cancelled_by, cancelled_at) = CASE status WHEN 'cancelled' THEN 0 ELSE 2 END
         AND (status = 'cancelled') = (length(btrim(cancel_reason)) > 0)),
@@ -27,10 +28,10 @@ ALTER TABLE lottery
     -- A second draw is among those of the first who won nothing: nobody enters by himself, and it closes when all of them are in it.
     ADD CONSTRAINT lottery_second_of FOREIGN KEY (second_of) REFERENCES lottery (id) ON DELETE RESTRICT,
     ADD CONSTRAINT lottery_second CHECK (second_of IS NULL OR second_of <> id AND NOT self_entry),
-    ADD CONSTRAINT lottery_carried CHECK (CASE WHEN second_of IS NULL OR status IN ('draft', 'in_review') THEN carried_at IS NULL
+    ADD CONSTRAINT lottery_carried CHECK (CASE WHEN second_of IS NULL OR status IN ('draft', 'in_review', 'discarded') THEN carried_at IS NULL
         ELSE status NOT IN ('closed', 'drawn') OR carried_at IS NOT NULL END);
 -- What was not delivered is drawn once more, not twice.
-CREATE UNIQUE INDEX lottery_second_once ON lottery (second_of) WHERE status <> 'cancelled';
+CREATE UNIQUE INDEX lottery_second_once ON lottery (second_of) WHERE status NOT IN ('cancelled', 'discarded');
 
 -- Codes are sorted as bytes wherever the database stands: the published list is in this order.
 ALTER TABLE lottery_entry
@@ -58,7 +59,7 @@ BEGIN
             RETURN OLD;
         ELSIF NEW.second_of IS DISTINCT FROM OLD.second_of THEN
             RAISE EXCEPTION 'lottery %: whose second draw it is stands', OLD.id USING ERRCODE = 'check_violation';
-        ELSIF NEW.status IN ('draft', 'in_review') OR (OLD.status = 'in_review' AND NEW.status = 'published') THEN
+        ELSIF NEW.status IN ('draft', 'in_review', 'discarded') OR (OLD.status = 'in_review' AND NEW.status = 'published') THEN
             RETURN NEW;
         END IF;
     ELSIF TG_OP = 'UPDATE' AND is_now - course = was - course

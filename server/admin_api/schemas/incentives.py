@@ -21,7 +21,7 @@ BasisPoints = Annotated[int, Meta(ge=0, le=10_000)]
 MerchantId = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,17}$")]
 Period = Literal["total", "day", "week", "month"]
 Status = Literal["draft", "in_review", "approved", "scheduled", "active", "paused", "ended", "archived"]
-VersionStatus = Literal["draft", "in_review", "rejected", "approved", "live", "superseded"]
+VersionStatus = Literal["draft", "in_review", "rejected", "approved", "live", "superseded", "discarded"]
 VersionNumber = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
@@ -287,8 +287,8 @@ class DifferenceQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _SearchQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Filters, all optional. `text`: in title or document; `since`, `until`: the window reaches into this time;
-    `created_by`: who made it or edited it last."""
+    """Filters, all optional; without a `status` what is archived is left out. `text`: in title or document; `since`,
+    `until`: the window reaches into this time; `created_by`: who made it or edited it last."""
 
     status: Status | None = None
     text: Annotated[str, Meta(min_length=1, max_length=60)] | None = None

@@ -11,7 +11,7 @@ from server.admin_api.schemas.incentives import Document, EffectsReply, Instant,
 from server.incentives.lottery.deliveries import Deliveries, Delivery
 
 TemplateId = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,17}$")]
-LotteryStatus = Literal["draft", "in_review", "published", "closed", "drawn", "cancelled"]
+LotteryStatus = Literal["draft", "in_review", "published", "closed", "drawn", "cancelled", "discarded"]
 
 
 class PrizeBody(Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,7 +90,7 @@ class LotteryPageReply(Struct, frozen=True):
 
 
 class LotteryPageQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """`text`: a part of the title or the document's number."""
+    """`text`: a part of the title or the document's number. Without a `status`, discarded drafts are left out."""
 
     status: LotteryStatus | None = None
     text: Annotated[str, Meta(min_length=1, max_length=100)] | None = None

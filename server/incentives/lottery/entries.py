@@ -22,7 +22,7 @@ from server.incentives.lottery.errors import (
     LotteryNotOpenYet,
     NotEntered,
 )
-from server.incentives.lottery.models import Lottery, LotteryWinner
+from server.incentives.lottery.models import UNPUBLISHED, Lottery, LotteryWinner
 from server.incentives.lottery.published import code_of
 from server.incentives.lottery.rows import SOURCE, owed_as
 from server.kit.clock import Clock
@@ -53,7 +53,7 @@ WHERE lottery_id = $1 AND resident_id = $2
 _WHY_NOT: Final = """
 SELECT status, opens_at > vault.now() AS early, status = 'published' AND second_of IS NULL AND vault.now() < closes_at
   AS open
-FROM lottery WHERE id = $1 AND status NOT IN ('draft', 'in_review')
+FROM lottery WHERE id = $1 AND status NOT IN ('draft', 'in_review', 'discarded')
 """
 
 
@@ -198,7 +198,7 @@ async def _prizes(won: list[LotteryWinner]) -> dict[int, PrizeState]:
 
 async def find_published(lottery_id: int) -> Lottery:
     """A lottery that the public may know of. Raises LotteryNotFound."""
-    row = await Lottery.filter(id=lottery_id).exclude(status__in=("draft", "in_review")).first()
+    row = await Lottery.filter(id=lottery_id).exclude(status__in=UNPUBLISHED).first()
     if row is None:
         raise LotteryNotFound
     return row

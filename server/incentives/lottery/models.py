@@ -8,15 +8,18 @@ lottery <── lottery_entry (one per person)      published -> closed (nobody 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from tortoise import fields
 from tortoise.models import Model
 
+#: What the public knows nothing of.
+UNPUBLISHED: Final = ("draft", "in_review", "discarded")
+
 
 class Lottery(Model):
-    """status: draft | in_review | published | closed | drawn | cancelled.
+    """status: draft | in_review | published | closed | drawn | cancelled | discarded (a draft nobody wanted).
 
     `created_by`: the last editor (D35). `announcement` is the first line of the published file, byte for byte; it and
     every rule stand from the publication on. `secret` is null until the draw; `secret_sealed` holds it before.

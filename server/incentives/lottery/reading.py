@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from server.incentives.lottery.entries import find_published
 from server.incentives.lottery.errors import ListNotPublished
-from server.incentives.lottery.models import Lottery
+from server.incentives.lottery.models import UNPUBLISHED, Lottery
 from server.incentives.lottery.published import (
     DrawLine,
     EndLine,
@@ -26,7 +26,7 @@ class LotteryReader:
 
     async def page(self, before_id: int | None, limit: int) -> list[Lottery]:
         """Up to `limit` published lotteries with an id below `before_id`, newest first, cancelled ones too."""
-        chosen = Lottery.exclude(status__in=("draft", "in_review"))
+        chosen = Lottery.exclude(status__in=UNPUBLISHED)
         if before_id is not None:
             chosen = chosen.filter(id__lt=before_id)
         return await chosen.order_by("-id").limit(limit)

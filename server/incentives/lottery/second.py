@@ -56,7 +56,8 @@ async def create_second(first_id: int, wanted: SecondDraft, signed: Signed, cloc
         first = await lock(tx, first_id)
         if first.owed_at is None:
             raise WrongStatus(first.status, hint="全部奖品登记发放后才能补抽")
-        if await Lottery.filter(second_of=first_id).exclude(status="cancelled").using_db(tx).exists():
+        standing = Lottery.filter(second_of=first_id).exclude(status__in=("cancelled", "discarded"))
+        if await standing.using_db(tx).exists():
             raise SecondDrawExists
         refused, settled = await refused_by_rank(first_id, tx)
         if not settled:

@@ -74,6 +74,8 @@ class LotteryService:
         draft.check()
         async with change(signed) as tx:
             row = await lock(tx, lottery_id, revision)
+            if row.status == "discarded":
+                raise WrongStatus(row.status, *EDITABLE)
             if row.status not in EDITABLE:
                 raise AlreadyLive
             second.check_edit(row, draft)
@@ -91,6 +93,18 @@ class LotteryService:
             before = snapshot(row)
             row.status = "in_review"
             await self._save(tx, "submitted", row, before, signed)
+        return row
+
+    async def discard(self, lottery_id: int, signed: Signed) -> Lottery:
+        """Put away a draft that nobody wants any more, also one under review. After that of a second draw another one
+        may be written."""
+        async with change(signed) as tx:
+            row = await lock(tx, lottery_id)
+            if row.status not in EDITABLE:
+                raise WrongStatus(row.status, *EDITABLE)
+            before = snapshot(row)
+            row.status = "discarded"
+            await self._save(tx, "discarded", row, before, signed)
         return row
 
     async def publish(self, lottery_id: int, signed: Signed, revision: int | None = None) -> Lottery:
@@ -173,9 +187,12 @@ class LotteryService:
     async def page(
         self, before_id: int | None, limit: int, status: str | None = None, text: str | None = None
     ) -> list[Lottery]:
-        """Up to `limit` lotteries with an id below `before_id`, newest first; `text`: a part of title or document."""
+        """Up to `limit` lotteries with an id below `before_id`, newest first; `text`: a part of title or document.
+        Discarded drafts are told only when they are asked for."""
         wanted = {"id__lt": before_id, "status": status}
         chosen = Lottery.filter(**{name: value for name, value in wanted.items() if value is not None})
+        if status is None:
+            chosen = chosen.exclude(status="discarded")
         if text is not None:
             chosen = chosen.filter(Q(title__icontains=text) | Q(document__icontains=text))
         return await chosen.order_by("-id").limit(limit)
