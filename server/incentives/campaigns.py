@@ -11,7 +11,7 @@ from datetime import datetime
 import msgspec
 
 from server.incentives.budgets import STOCK_CACHE_S
-from server.incentives.commands import CampaignDraft, Signed, check_comes
+from server.incentives.commands import CampaignDraft, Signed, check_comes, check_happens
 from server.incentives.course import Course, View
 from server.incentives.drafting import Draft
 from server.incentives.effects import most_points
@@ -78,10 +78,14 @@ class CampaignService(Course[Campaign, CampaignVersion]):
             await check_known(draft.rule, self._clock.today())
 
     async def approve(self, row_id: int, signed: Signed, revision: int | None = None) -> CampaignView:
-        """As for every row; refused when the date of the rule's trigger has begun meanwhile."""
+        """As for every row. What lies before the approval is nobody's: the start is lifted, and refused is a rule that
+        can happen on no day that is left."""
         version = await self._rows.open_version(await self._rows.find(row_id))
-        if version is not None:
-            check_comes(msgspec.convert(version.rule, Rule), self._clock.zone, self._clock.now())
+        if version is not None and version.status == "in_review":
+            rule, now, zone = msgspec.convert(version.rule, Rule), self._clock.now(), self._clock.zone
+            check_comes(rule, zone, now)
+            if version.ends_at > now:
+                check_happens(rule, max(version.starts_at, now), version.ends_at, zone)
         return await super().approve(row_id, signed, revision)
 
     async def live(self) -> list[LiveCampaign]:

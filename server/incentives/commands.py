@@ -98,6 +98,13 @@ def check_comes(rule: Rule, zone: ZoneInfo, now: datetime) -> None:
         raise RuleRefused("rule.trigger.on", "触发日期已经开始，活动须在其零点之前生效")
 
 
+def check_happens(rule: Rule, starts_at: datetime, ends_at: datetime, zone: ZoneInfo) -> None:
+    """Raise RuleRefused for what can never happen on the days of this time in the city."""
+    first, last = (at.astimezone(zone).date() for at in (starts_at, ends_at - A_MOMENT))
+    with _in_rule():
+        check(rule, (first, last))
+
+
 ONCE_EACH = (Limit(1, "earn"),)
 ONE_EACH = (Limit(1, "issue"),)
 
@@ -148,9 +155,7 @@ class CampaignDraft:
     def check_days(self, zone: ZoneInfo, now: datetime) -> None:
         """Raise RuleRefused for what can never happen on the campaign's own days in the city, and for a date whose
         midnight, when its fact occurs, is over or outside the campaign."""
-        first, last = (at.astimezone(zone).date() for at in (self.starts_at, self.ends_at - A_MOMENT))
-        with _in_rule():
-            check(self.rule, (first, last))
+        check_happens(self.rule, self.starts_at, self.ends_at, zone)
         midnight = midnight_of(self.rule, zone)
         if midnight is not None and midnight < self.starts_at:
             raise RuleRefused("rule.trigger.on", "触发日期的零点不在活动期间内")

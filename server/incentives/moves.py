@@ -63,7 +63,8 @@ class Moves(Generic[L, V]):
         return await self._review(tx, row_id, "rejected", ("in_review",), step, signed)
 
     async def approve(self, tx: BaseDBAsyncClient, row_id: int, signed: Signed, revision: int | None = None) -> L:
-        """Approve what was reviewed; refused to its last editor (D35). The vault follows within seconds.
+        """Approve what was reviewed; refused to its last editor (D35). The vault follows within seconds. A campaign's
+        start that lies before is lifted, as the text promises nothing for a time that is over.
 
         `revision` is the one that was looked at; when it is given and another stands, nothing happens. Who approved may
         ask again.
@@ -84,6 +85,8 @@ class Moves(Generic[L, V]):
             raise AlreadyOver
         before = await self._rows.snapshot(tx, row, version)
         version.status, version.approved_by, version.approved_at = "approved", signed.admin_id, now
+        if self._rows.kind.noun == "campaign":
+            version.starts_at = max(version.starts_at, await self._rows.earliest_start(row, now, tx))
         if row.live_version is None:
             row.status = "approved"
             for budget in await self._rows.budgets(row, tx):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
 from tortoise.backends.base.client import BaseDBAsyncClient
@@ -86,6 +87,14 @@ class Rows(Generic[L, V]):
         if version is None:
             raise VersionNotFound
         return version
+
+    async def earliest_start(self, row: L, now: datetime, tx: BaseDBAsyncClient) -> datetime:
+        """Since when a version that is approved now may say that it runs: from now on, to the second, or as long as the
+        row has run by other versions."""
+        whole = now.replace(microsecond=0)
+        ran = self.kind.version.filter(**self.kind.of(row), live_at__not_isnull=True).using_db(tx)
+        first: V | None = await ran.order_by("starts_at").first()
+        return whole if first is None else min(whole, first.starts_at)
 
     async def open_version(self, row: L, tx: BaseDBAsyncClient | None = None) -> V | None:
         """The version that is worked on or waits for the vault; at most one."""

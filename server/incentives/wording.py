@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,6 +13,7 @@ from server.incentives.models import CampaignVersion, CouponTemplateVersion
 from server.incentives.rules import NO_NAMES, Names, Rule, text
 from server.incentives.usable import usable_times, windows_text
 
+A_MINUTE = timedelta(minutes=1)
 #: Up to so many merchants or stores are told by their numbers.
 NUMBERS_TOLD = 10
 _SCOPES = {
@@ -40,7 +41,10 @@ def moment_text(at: datetime, zone: ZoneInfo) -> str:
 
 
 def _period(starts_at: datetime, ends_at: datetime, zone: ZoneInfo) -> str:
-    return f"{moment_text(starts_at, zone)}至{moment_text(ends_at, zone)}"
+    """The full minutes of a time: nothing is promised for the rest of one that has begun."""
+    begun = starts_at.replace(second=0, microsecond=0)
+    first = starts_at if begun == starts_at else begun + A_MINUTE
+    return f"{moment_text(first, zone)}至{moment_text(ends_at, zone)}"
 
 
 def limits_text(limits: list[dict[str, Any]]) -> list[str]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from server.incentives.campaigns import CampaignService
-from server.incentives.commands import Signed
+from server.incentives.campaigns import CampaignService, CampaignView
+from server.incentives.commands import Signed, rule_of
 from server.incentives.coupons import CouponService
 from server.incentives.errors import AlreadyLive, BudgetFixed, DraftOpen, SecondPersonRequired, WrongStatus
 from server.incentives.models import Award, BudgetRequest, Campaign, CampaignSpan, CampaignVersion
+from server.incentives.rules import RuleRefused
 from server.incentives.templates import TemplateService
+from server.incentives.wording import moment_text
 from server.kit.audit import AuditEntry
 from server.kit.db import fetch
 from server.kit.errors import InvalidField
@@ -26,12 +29,12 @@ __all__ = ["house", "opened"]
 RESIDENTS = iter(range(7_000, 8_000))
 
 
-async def revised(house: House, row_id: int, *, by: Signed = MAKER, **changes: object) -> None:
+async def revised(house: House, row_id: int, *, by: Signed = MAKER, **changes: object) -> CampaignView:
     """A change of a live campaign, reviewed and approved."""
     draft = house.campaign(**{"budget_points": None, **changes})  # type: ignore[arg-type]
     await house.campaigns.revise(row_id, draft, by)
     await house.campaigns.submit(row_id, by)
-    await house.campaigns.approve(row_id, CHECKER)
+    return await house.campaigns.approve(row_id, CHECKER)
 
 
 async def test_a_change_of_a_live_campaign_is_reviewed_while_the_old_version_goes_on(house: House) -> None:
@@ -288,3 +291,28 @@ async def test_the_audit_trail_of_a_version_tells_who_approved_it(house: House) 
     assert (after["number"], after["created_by"], after["approved_by"], after["rule"]["effect"]["points"]) == (
         2, THIRD.admin_id, CHECKER.admin_id, 7,
     )  # fmt: skip
+
+
+async def test_a_start_that_is_over_at_the_approval_is_lifted_so_that_the_text_promises_no_past(house: House) -> None:
+    now = house.clock.now()
+    draft = house.campaign(starts_at=now - timedelta(days=3), ends_at=now + timedelta(days=9))
+    made = await house.campaigns.create(draft, MAKER)
+    await house.campaigns.submit(made.row.id, MAKER)
+    seen = await house.campaigns.approve(made.row.id, replace(CHECKER, simulate=True))
+    assert seen.effects is not None and "version.starts_at" in [one.field for one in seen.effects.changes]
+    live = await house.campaigns.approve(made.row.id, CHECKER)
+    assert live.version.approved_at is not None
+    assert live.version.starts_at == live.version.approved_at.replace(microsecond=0)
+    full = live.version.starts_at + timedelta(seconds=59)  # the minute that has begun is not promised whole
+    assert f"活动时间：{moment_text(full, house.clock.zone)}至" in live.terms_text
+    later = await revised(house, live.row.id, points=7, starts_at=now - timedelta(days=2))
+    assert later.version.starts_at == live.version.starts_at, "a later version says since when the campaign runs"
+
+    over = {"kind": "between", "last_day": str((now - timedelta(days=1)).astimezone(house.clock.zone).date())}
+    fact = {"trigger": {"kind": "fact", "fact": "login_day"}, "effect": {"kind": "points", "points": 1}}
+    late = await house.campaigns.create(
+        replace(draft, rule=rule_of(fact | {"condition": over})), MAKER
+    )  # when it was written, its days were to come
+    await house.campaigns.submit(late.row.id, MAKER)
+    with pytest.raises(RuleRefused):
+        await house.campaigns.approve(late.row.id, CHECKER)

@@ -165,7 +165,7 @@ ALTER TABLE award
 CREATE FUNCTION incentive_version_course() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 DECLARE
     course constant text[] := ARRAY['status', 'changed_at', 'live_at', 'superseded_at'];
-    approval constant text[] := course || ARRAY['approved_by', 'approved_at'];
+    approval constant text[] := course || ARRAY['approved_by', 'approved_at', 'starts_at'];  -- a start that is over is lifted
     fits boolean;
 BEGIN
     IF TG_OP = 'INSERT' THEN
@@ -174,7 +174,8 @@ BEGIN
         fits := OLD.status IN ('draft', 'in_review', 'rejected');
     ELSIF OLD.status IN ('draft', 'in_review', 'rejected') THEN
         fits := NEW.id = OLD.id AND NEW.number = OLD.number AND (NEW.status IN ('draft', 'in_review', 'rejected', 'discarded')
-            OR OLD.status = 'in_review' AND NEW.status = 'approved' AND to_jsonb(NEW) - approval = to_jsonb(OLD) - approval);
+            OR OLD.status = 'in_review' AND NEW.status = 'approved' AND to_jsonb(NEW) - approval = to_jsonb(OLD) - approval
+               AND (NEW.starts_at = OLD.starts_at OR NEW.starts_at > OLD.starts_at AND NEW.starts_at <= NEW.approved_at));
     ELSE
         fits := to_jsonb(NEW) - course = to_jsonb(OLD) - course
             AND (NEW.status = OLD.status OR (OLD.status, NEW.status) IN (('approved', 'live'), ('live', 'superseded')))
