@@ -16,7 +16,7 @@ from server.incentives.commands import Signed, rule_of
 from server.incentives.experiments.assignment import is_held_out
 from server.incentives.experiments.errors import HoldOutNotAllowed, NoHoldOut
 from server.incentives.experiments.hold_out import HoldOut
-from server.incentives.experiments.report import UpliftReports
+from server.incentives.experiments.report import UpliftReports, Withheld
 from server.incentives.experiments.uplift import Group, uplift
 from server.incentives.explanations import ExplanationService
 from server.incentives.facts import Told, record_all
@@ -121,6 +121,7 @@ async def test_who_is_held_out_gets_nothing_is_told_so_and_the_report_equals_a_r
     assert (report.withheld.awards, report.withheld.points, report.versions) == (2 * len(out), 40 * len(out), [1])
     hidden = await UpliftReports(clock=later, small_cell=len(out) + 1).report(campaign)
     assert (hidden.held_out.people, hidden.held_out.acted, hidden.difference) == (None, None, None)
+    assert hidden.withheld == Withheld(None, None, None), "what so few did not get would tell how many they are"
 
 
 async def test_a_new_version_moves_nobody_and_coupons_are_withheld_with_what_they_would_have_cost(room: Room) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.incentives.experiments.assignment import is_held_out
+from server.incentives.experiments.report import Side
 from server.incentives.experiments.uplift import Group, uplift, wilson
 from server.kit.crypto import BlindIndex
 
@@ -77,3 +78,16 @@ def test_wilsons_interval_holds_its_share(group: tuple[int, int]) -> None:
     low, high = wilson(Group(*group))
     assert 0 <= low <= group[1] / group[0] + 1e-12
     assert group[1] / group[0] - 1e-12 <= high <= 1
+
+
+@pytest.mark.parametrize(
+    ("counted", "told"),
+    [
+        (Side(40, 15, 12), Side(40, 15, 12)),
+        (Side(40, 9, 0), Side(40, None, None)),
+        (Side(0, 0, 12), Side(None, None, 12)),
+        (Side(3, 1, 12), Side(None, None, None)),  # 12 of 15, of whom something is told elsewhere, would tell the 3
+    ],
+)
+def test_no_cell_below_ten_is_told_and_none_that_would_tell_it(counted: Side, told: Side) -> None:
+    assert counted.told(10) == told

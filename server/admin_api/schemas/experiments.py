@@ -21,11 +21,11 @@ class HoldOutBody(Struct, frozen=True, forbid_unknown_fields=True):
 
 class WithheldReply(Struct, frozen=True):
     """What a campaign's hold-out did not get, within its own limits: awards, points, and the most that the coupons
-    would have cost, in fen. No budget was touched."""
+    would have cost, in fen. No budget was touched. null: fewer people than the small cell stand behind it."""
 
-    awards: int
-    points: int
-    fen: int
+    awards: int | None
+    points: int | None
+    fen: int | None
 
 
 class UpliftQuery(Struct, frozen=True, forbid_unknown_fields=True):

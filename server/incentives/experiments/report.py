@@ -53,7 +53,8 @@ FROM (SELECT DISTINCT ON (a.resident_id) a.resident_id, a.held_out, f.occurred_a
 GROUP BY first.held_out
 """
 _WITHHELD = """
-SELECT count(*) AS awards, coalesce(sum(points), 0)::bigint AS points, coalesce(sum(withheld_fen), 0)::bigint AS fen
+SELECT count(DISTINCT resident_id) AS people, count(*) AS awards, coalesce(sum(points), 0)::bigint AS points,
+  coalesce(sum(withheld_fen), 0)::bigint AS fen
 FROM award WHERE campaign_id = $1 AND status = 'withheld'
 """
 
@@ -61,11 +62,11 @@ FROM award WHERE campaign_id = $1 AND status = 'withheld'
 @dataclass(frozen=True, slots=True)
 class Withheld:
     """What a campaign's hold-out did not get, within its own limits: awards, points, and the most that the coupons
-    would have cost, in fen."""
+    would have cost, in fen. None: it is about fewer people than the small cell."""
 
-    awards: int
-    points: int
-    fen: int
+    awards: int | None
+    points: int | None
+    fen: int | None
 
 
 @dataclass(slots=True)
@@ -78,11 +79,12 @@ class Side:
     waiting: int | None = 0
 
     def told(self, floor: int) -> Side:
-        """As it may leave the house (guard rail 21)."""
+        """As it may leave the house (guard rail 21). Beside a hidden number of people those who wait are hidden too:
+        together they are those of whom something is told elsewhere."""
         people, acted, waiting = self.people or 0, self.acted or 0, self.waiting or 0
         return Side(
             people if people >= floor else None, acted if min(acted, people - acted) >= floor else None,
-            waiting if waiting >= floor else None,
+            waiting if waiting >= floor and not 0 < people < floor else None,
         )  # fmt: skip
 
 
@@ -132,9 +134,11 @@ class UpliftReports:
         )  # fmt: skip
 
     async def withheld(self, campaign_id: int) -> Withheld:
-        """What a campaign's hold-out did not get by now, whatever version."""
+        """What a campaign's hold-out did not get by now, whatever version; hidden while it is a small cell."""
         (row,) = await fetch(_WITHHELD, campaign_id)
-        return Withheld(**row)
+        if row["people"] < self._small_cell:
+            return Withheld(None, None, None)
+        return Withheld(row["awards"], row["points"], row["fen"])
 
     async def _hold_out(self, campaign_id: int, number: int | None) -> HoldOut:
         rows = await fetch(_VERSION, campaign_id, number)

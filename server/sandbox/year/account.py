@@ -22,6 +22,8 @@ Book = dict[str, Figures]
 CONTENDED: Final = "summer"
 #: A campaign with a hold-out: the lot decides who gets something, and stays as it fell.
 TRIAL: Final = "trial"
+#: What fewer people did not get is told to nobody.
+SMALL_CELL: Final = 10
 
 
 class Unexpected(RuntimeError):
@@ -173,9 +175,10 @@ class Account:
     # -- the books ----------------------------------------------------------------------------------------------------
 
     def campaigns(self) -> Book:
-        """Points by campaign that gives points, and what its hold-out did not get."""
+        """Points by campaign that gives points, and what its hold-out did not get, where that may be told."""
+        is_told = sum(self.held_out.values()) >= SMALL_CELL
         return {
-            one.key: {"points": self.points[one.key], "withheld_points": self.withheld[one.key]}
+            one.key: {"points": self.points[one.key], "withheld_points": self.withheld[one.key] if is_told else 0}
             for one in CAMPAIGNS if one.budget_points is not None
         }  # fmt: skip
 

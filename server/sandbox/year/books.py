@@ -126,7 +126,7 @@ async def views(office: Office, ids: Ids) -> tuple[Book, Book]:
         shown = await office.call("editor", "GET", f"/campaigns/{id}")
         for budget in shown["budgets"]:
             _adds_up(budget)
-            withheld = (shown.get("withheld") or {}).get("points", 0)
+            withheld = (shown.get("withheld") or {}).get("points") or 0  # null: a small cell
             campaigns[key] = {"points": budget["consumed"], "withheld_points": withheld}
     templates: Book = {}
     for key, id in ids.templates.items():

@@ -282,7 +282,9 @@ class Story:
         if raised != {50, 80, 95, 100}:
             raise Unexpected(f"alerts of the budget that ran out: {raised}")
         uplift = await office.call("editor", "GET", f"/campaigns/{ids.campaigns[TRIAL]}/uplift")
-        self.note = f"活动全部结束; 试点对照组未发 {uplift['withheld']['points']} 积分, 共 {len(alerts)} 次预算提醒"
+        withheld = uplift["withheld"]["points"]
+        told = "人数过少不公布" if withheld is None else f"未发 {withheld} 积分"
+        self.note = f"活动全部结束; 试点对照组{told}, 共 {len(alerts)} 次预算提醒"
 
     # -- what days have in common -------------------------------------------------------------------------------------
 
