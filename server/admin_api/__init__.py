@@ -20,6 +20,7 @@ from server.admin_api import (
     segments,
     sessions,
     templates,
+    vocabulary,
     voucher_codes,
     wallets,
 )
@@ -34,6 +35,7 @@ ROUTERS: list[Router] = [
     experiments.router,
     dry_runs.router,
     templates.router,
+    vocabulary.router,
     segments.router,
     budgets.router,
     facts.router,

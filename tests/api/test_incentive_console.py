@@ -466,3 +466,14 @@ async def test_beside_a_live_version_only_the_draft_is_discarded_and_another_may
         assert (seen["status"], seen["version"]["number"], seen.get("draft")) == ("active", 1, None)
     versions = (await get(console, f"{path}/versions"))["items"]
     assert [one["version_status"] for one in versions] == ["discarded", "discarded", "live"]
+
+
+async def test_an_editor_of_rules_finds_every_word_in_one_place(console: Console) -> None:
+    words = await get(console, "/vocabulary")
+    facts = {one["code"]: one for one in words["facts"]}
+    assert facts["volunteer_hours_recorded"]["attributes"][0] == {
+        "code": "minutes", "name": "服务时长", "type": "amount", "unit": "分钟"
+    }  # fmt: skip
+    assert facts["login_day"]["attributes"] == [] and facts["login_day"]["happens"] == "当日首次登录"
+    assert {"code": "free_minutes", "name": "发放停车免费时长"} in words["effects"]
+    assert {"bands", "towns", "merchant_categories", "interests"} <= words.keys()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from server.kit.errors import AppError
@@ -90,6 +93,18 @@ def test_the_openapi_document_has_every_route_reply_and_error() -> None:
         for code, (status, _) in openapi.errors_of(route).items():
             assert f"`{code}`" in operation["responses"][str(status)]["description"], (route.path, code)
         assert bool(operation["security"]) == bool(route.caller.audiences), route.path
+
+
+def test_the_contract_takes_the_rules_of_the_paper_and_no_others() -> None:
+    document = openapi.document(routes())
+    asked = document["components"]["schemas"]["CampaignRequest"]["properties"]["rule"]
+    fits = Draft202012Validator({**asked, "components": document["components"]})
+    blocks = re.findall(r"```json\n(.+?)```", (ROOT / "docs" / "rules.md").read_text(), re.DOTALL)
+    rules = [one for one in map(json.loads, blocks) if "trigger" in one]
+    assert len(rules) == 3
+    for rule in rules:
+        assert [problem.message for problem in fits.iter_errors(rule)] == []
+        assert not fits.is_valid(rule | {"penalty": 1}) and not fits.is_valid(rule | {"effect": {"kind": "fine"}})
 
 
 def test_every_request_body_refuses_unknown_fields() -> None:

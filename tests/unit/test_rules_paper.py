@@ -12,6 +12,7 @@ import pytest
 
 from server.incentives.rules import FACTS, Rule, Tally, check, judge, needs, progress, read, reasons, text
 from server.incentives.rules.language import Condition, Effect, Trigger
+from server.incentives.rules.parts import CONDITIONS, EFFECTS, TRIGGERS
 from tests.support.rules import Somebody, case_of
 
 PAPER = (Path(__file__).resolve().parents[2] / "docs" / "rules.md").read_text()
@@ -55,10 +56,13 @@ def table(head: str) -> dict[str, str]:
     return {line.split("|")[1]: line.split("|")[2] for line in rows.group(1).splitlines()}
 
 
-@pytest.mark.parametrize(("head", "kinds"), [("trigger", Trigger), ("condition", Condition), ("effect", Effect)])
-def test_the_tables_name_every_kind_of_part_and_no_other(head: str, kinds: Any) -> None:
+@pytest.mark.parametrize(
+    ("head", "kinds", "names"),
+    [("trigger", Trigger, TRIGGERS), ("condition", Condition, CONDITIONS), ("effect", Effect, EFFECTS)],
+)
+def test_the_tables_name_every_kind_of_part_and_no_other(head: str, kinds: Any, names: dict[str, str]) -> None:
     named = {word for cell in table(head) for word in re.findall(r"`(\w+)`", cell)}
-    assert named == {kind.__struct_config__.tag for kind in get_args(kinds)}
+    assert named == names.keys() == {kind.__struct_config__.tag for kind in get_args(kinds)}
 
 
 def test_the_table_of_facts_is_the_catalogue() -> None:

@@ -38,6 +38,10 @@ class LimitBody(Struct, frozen=True, forbid_unknown_fields=True):
     scope: Literal["campaign", "merchant", "store", "town", "resident"] = "resident"
 
 
+#: As the replies have it; read by hand, so that what no rule may say is refused with its part and the reason.
+RuleDocument = Annotated[dict[str, Any], Meta(extra_json_schema={"$ref": "#/components/schemas/Rule"})]
+
+
 class CampaignRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """`rule`: trigger, condition and effect, see docs/rules.md. `budget_points` bounds all awards together and is
     planned once: a later version leaves it out. `document`: the number of the paper that allows the spending.
@@ -45,7 +49,7 @@ class CampaignRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
     title: Title
     document: Document
-    rule: dict[str, Any]
+    rule: RuleDocument
     starts_at: Instant
     ends_at: Instant
     budget_points: Positive | None = None
