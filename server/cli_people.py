@@ -1,8 +1,10 @@
-"""`chengxin set-lists` and `chengxin import-bands`: the city's lists, and what is told of its residents."""
+"""`chengxin set-lists` and `chengxin import-bands`: the city's lists, and what is told of its residents. Both are used
+by the city's offices, and speak Chinese."""
 
 from __future__ import annotations
 
 import asyncio
+import codecs
 import io
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -28,42 +30,45 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.command("set-lists")
 @click.argument("file", type=FILE)
 def set_lists(file: Path) -> None:
-    """Set bands, towns, interests and kinds of merchants from a JSON FILE; what it does not name stays.
+    """从 JSON 文件 FILE 设置信用等级、镇街、兴趣和商户类别; 文件中没有的名录保持不变。
 
     {"band_scale": {"version": 1, "valid_from": "2026-01-01", "bands": [{"code": "A", "name": "A级", "rank": 1}, …]},
     "towns": ["澄江街道", …], "interests": [{"code": "sport", "name": "运动健身"}, …],
     "merchant_categories": [{"code": "restaurant", "name": "餐饮"}, …]}
 
-    A version of the bands that stands is never changed; a new one holds from a later day. Exit status 1 when refused.
+    已有的等级版本不会改动, 新版本须自更晚的日期起生效。被拒绝时退出码为 1。
     """
     from server.people import city_lists
 
     lists = city_lists.read_lists(file.read_bytes())
     _in_house(lambda _: city_lists.set_lists(lists))
-    click.echo("the lists are set")
+    click.echo("名录已设置")
 
 
 @click.command("import-bands")
 @click.argument("file", type=FILE)
-@click.option("--source", required=True, help="Who says so, e.g. the office and the number of its letter.")
-@click.option("--as-of", type=click.DateTime(["%Y-%m-%d"]), required=True, help="The city day the file speaks of.")
-@click.option("--dry-run", is_flag=True, help="Check the file and count what it would change; write nothing.")
-@click.option("--encoding", default="utf-8-sig", show_default=True, help="Of the file, e.g. gb18030.")
+@click.option("--source", required=True, help="数据来源, 如发文单位和文号。")
+@click.option("--as-of", type=click.DateTime(["%Y-%m-%d"]), required=True, help="文件所述情况的日期 (本市日期)。")
+@click.option("--dry-run", is_flag=True, help="只检查文件并统计变化, 不写入。")
+@click.option("--encoding", default="utf-8-sig", show_default=True, help="文件编码, 如 gb18030。")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
 def import_bands(file: Path, source: str, as_of: datetime, dry_run: bool, encoding: str, as_json: bool) -> None:
-    """Set band and town of enrolled residents from a CSV FILE with the columns id_number (身份证号), band (信用等级: a
-    code of the scale) and town (镇街: its name), of which either of the last two may be missing.
+    """从 CSV 文件 FILE 导入已加入居民的信用等级和镇街。列名为 id_number (身份证号)、band (信用等级, 填等级代码)、
+    town (镇街, 填名称), 后两列可以缺一列。
 
-    Residents who are not enrolled are counted and leave no trace. A line that is not fit (no ID number, a band or town
-    that is not listed, a person twice) refuses the whole file: exit status 65, and the lines are named. The same file
-    again changes nothing. A higher band is told to campaigns as the fact band_reached.
+    未加入的居民只计数, 不留任何记录。只要有一行不合格 (身份证号不正确、等级或镇街不在名录中、同一人出现两次),
+    整个文件都不导入: 退出码为 65, 并列出这些行。同一文件再次导入不产生变化。等级提升会作为事实 band_reached 告知活动。
     """
     from server.people.attribute_file import FileUnfit
 
     try:
+        codecs.lookup(encoding)
+    except LookupError:
+        fail(f"没有“{encoding}”这种编码", EX_DATAERR)
+    try:
         with file.open("rb") as raw:
             report = _import(raw, file.stat().st_size, encoding, source, as_of, dry_run)
-    except (FileUnfit, LookupError) as problem:
+    except FileUnfit as problem:
         fail(f"{file.name}: {problem}", EX_DATAERR)
     click.echo(msgspec.json.encode(report) if as_json else "\n".join(_lines(report)))
     raise SystemExit(EX_DATAERR if report.unfit_lines else 0)
@@ -103,22 +108,22 @@ async def _database_now() -> datetime:
 
 def _lines(report: ImportReport) -> Iterator[str]:
     for one in report.unfit:
-        yield f"line {one.line}: {_WRONG[one.what]}"
+        yield f"第{one.line}行: {_WRONG[one.what]}"
     if report.unfit_lines:
         more = report.unfit_lines - len(report.unfit)
-        yield f"{report.unfit_lines} of {report.lines} lines are not fit{f', {more} not shown' if more else ''}"
-        yield "nothing was written"
+        yield f"共{report.lines}行, {report.unfit_lines}行不合格{f', 其中{more}行未列出' if more else ''}"
+        yield "没有写入任何内容"
         return
     yield (
-        f"{report.as_of}: {report.lines} lines, {report.enrolled} enrolled, {report.unknown} not enrolled;"
-        f" {report.bands_changed} bands and {report.towns_changed} towns changed, {report.risen} reached a higher band"
-        f"{' (dry run: nothing was written)' if report.dry_run else ''}"
+        f"{report.as_of}: 共{report.lines}行, 已加入{report.enrolled}人, 未加入{report.unknown}人;"
+        f" 等级变化{report.bands_changed}人, 镇街变化{report.towns_changed}人, 等级提升{report.risen}人"
+        f"{' (试运行, 没有写入)' if report.dry_run else ''}"
     )
 
 
 _WRONG = {
-    "id_number": "no ID number", "band": "no band of the scale of that day", "town": "no town of the city",
-    "twice": "this person stood there before",
+    "id_number": "身份证号不正确", "band": "等级不在当日的等级版本中", "town": "镇街不在名录中",
+    "twice": "此人在前面已出现过",
 }  # fmt: skip
 
 
@@ -131,10 +136,10 @@ def _bar(size: int) -> Iterator[Callable[[int, Progress], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description:8}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description:4}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        reading = progress.add_task("reading", total=size)
-        writing = progress.add_task("writing", total=None, start=False)
+        reading = progress.add_task("读取", total=size)
+        writing = progress.add_task("写入", total=None, start=False)
 
         def show(read_bytes: int, at: Any) -> None:
             progress.update(reading, completed=read_bytes)

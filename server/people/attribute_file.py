@@ -37,17 +37,17 @@ def read_told(file: TextIO) -> Iterator[Told]:
         places = _places(header or [])
         return _lines(rows, places, len(header or []))
     except (csv.Error, UnicodeError):
-        raise FileUnfit("line 1 cannot be read: is it CSV, and the encoding right?") from None
+        raise FileUnfit("第1行无法读取: 请确认是 CSV 文件, 编码是否正确") from None
 
 
 def _places(header: list[str]) -> dict[str, int]:
     names = [COLUMNS.get(name.strip().lower()) for name in header]
     if None in names:
-        raise FileUnfit(f"column {names.index(None) + 1} is not known; known are {', '.join(COLUMNS)}")
+        raise FileUnfit(f"第{names.index(None) + 1}列不是可用的列; 可用的列: {', '.join(COLUMNS)}")
     if len(set(names)) < len(names):
-        raise FileUnfit("a column stands twice")
+        raise FileUnfit("有一列出现了两次")
     if "id_number" not in names or len(names) < 2:
-        raise FileUnfit("the columns id_number and band or town are needed")
+        raise FileUnfit("须有 id_number (身份证号) 一列, 以及 band (信用等级) 或 town (镇街)")
     return {name: place for place, name in enumerate(names) if name}
 
 
@@ -59,8 +59,8 @@ def _lines(rows: Iterator[list[str]], places: dict[str, int], width: int) -> Ite
             if not row:
                 continue
             if len(row) != width:
-                raise FileUnfit(f"line {reader_line} has {len(row)} fields, the header {width}")
+                raise FileUnfit(f"第{reader_line}行有{len(row)}个字段, 表头有{width}个")
             cells = {name: row[place].strip() for name, place in places.items()}
             yield Told(reader_line, cells["id_number"], cells.get("band"), cells.get("town"))
     except (csv.Error, UnicodeError):
-        raise FileUnfit(f"line {reader_line + 1} cannot be read: is it CSV, and the encoding right?") from None
+        raise FileUnfit(f"第{reader_line + 1}行无法读取: 请确认是 CSV 文件, 编码是否正确") from None

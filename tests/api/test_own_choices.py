@@ -83,11 +83,11 @@ async def test_a_file_that_is_not_fit_is_refused_with_its_lines_and_65(town: Tow
     options = ["import-bands", str(file), "--source", "信用办1号", "--as-of", today]
     status, out, err = chengxin(town, *options)
     assert status == 65, out + err
-    assert out.splitlines()[:2] == ["line 3: no band of the scale of that day", "line 4: no ID number"]
+    assert out.splitlines()[:2] == ["第3行: 等级不在当日的等级版本中", "第4行: 身份证号不正确"]
     assert number not in out + err
     file.write_text("id_number,age\n")
     status, out, err = chengxin(town, *options)
-    assert (status, "column 2 is not known" in err) == (65, True), err
+    assert (status, "第2列不是可用的列" in err) == (65, True), err
     status, out, err = chengxin(town, *options[:-1], "2099-01-01")
     assert status == 65, err  # the header is read first
     file.write_text(f"id_number,band\n{number},A\n")

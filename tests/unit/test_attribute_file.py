@@ -28,14 +28,14 @@ def test_a_line_is_named_by_where_it_ends_in_the_file() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "are needed"),
-        ("band,town\n", "are needed"),
-        ("id_number\n", "are needed"),
-        ("id_number,band,age\n1,A,30\n", "column 3 is not known"),
-        ("id_number,band,信用等级\n", "a column stands twice"),
-        (HEADER + "1,A\n", "line 2 has 2 fields, the header 3"),
-        (HEADER + '1,A,x\n1,"A,x\n', "line 3 cannot be read"),
-        (HEADER + "1," + "A" * 2_000 + ",x\n", "line 2 cannot be read"),
+        ("", "须有 id_number"),
+        ("band,town\n", "须有 id_number"),
+        ("id_number\n", "须有 id_number"),
+        ("id_number,band,age\n1,A,30\n", "第3列不是可用的列"),
+        ("id_number,band,信用等级\n", "有一列出现了两次"),
+        (HEADER + "1,A\n", "第2行有2个字段, 表头有3个"),
+        (HEADER + '1,A,x\n1,"A,x\n', "第3行无法读取"),
+        (HEADER + "1," + "A" * 2_000 + ",x\n", "第2行无法读取"),
     ],
 )
 def test_what_is_no_file_of_attributes_is_refused_by_its_line(text: str, said: str) -> None:
@@ -46,5 +46,5 @@ def test_what_is_no_file_of_attributes_is_refused_by_its_line(text: str, said: s
 
 def test_another_encoding_is_said_so() -> None:
     raw = io.TextIOWrapper(io.BytesIO("身份证号,镇街\n1,华士镇\n".encode("gb18030")), encoding="utf-8", newline="")
-    with pytest.raises(FileUnfit, match="encoding"):
+    with pytest.raises(FileUnfit, match="编码"):
         list(read_told(raw))
