@@ -51,7 +51,7 @@ def set_lists(file: Path) -> None:
 @click.option("--as-of", type=click.DateTime(["%Y-%m-%d"]), required=True, help="文件所述情况的日期 (本市日期)。")
 @click.option("--dry-run", is_flag=True, help="只检查文件并统计变化, 不写入。")
 @click.option("--encoding", default="utf-8-sig", show_default=True, help="文件编码, 如 gb18030。")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
+@click.option("--json", "as_json", is_flag=True, help="输出一个 JSON 文档。")
 def import_bands(file: Path, source: str, as_of: datetime, dry_run: bool, encoding: str, as_json: bool) -> None:
     """从 CSV 文件 FILE 导入已加入居民的信用等级和镇街。列名为 id_number (身份证号)、band (信用等级, 填等级代码)、
     town (镇街, 填名称), 后两列可以缺一列。
