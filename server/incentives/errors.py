@@ -60,11 +60,11 @@ class LimitNotCounted(AppError):
 class LimitNeverGives(AppError):
     """A limit into which not even one fits would turn everybody away for ever. `one`: what a single one counts as."""
 
-    code, status, message = "limit_never_gives", 422, "此项限量的上限小于单次数量，永远无法发放"
+    code, status, message = "limit_never_gives", 422, "此项限量的上限小于单次数量，每一次都会被拒绝"
 
     def __init__(self, cap: int, one: int, *, field: str) -> None:
         super().__init__(field=field)
-        self.message = f"此项限量的上限{cap}小于单次数量{one}，永远无法发放"
+        self.message = f"此项限量的上限{cap}小于单次数量{one}，每一次都会被拒绝"
 
 
 class WrongStatus(AppError):
