@@ -43,7 +43,8 @@ SELECT x.* FROM (
   UNION ALL
   SELECT 'lottery', l.id, l.status, l.title, l.opens_at, l.draw_at, coalesce(l.cancelled_at, l.drawn_at)
   FROM lottery l
-) x WHERE x.starts_at < $2 AND least(x.ends_at, coalesce(x.ended_at, x.ends_at)) > $1 AND x.status <> 'archived'
+) x WHERE x.starts_at < $2 AND least(x.ends_at, coalesce(x.ended_at, x.ends_at)) > $1
+  AND x.status NOT IN ('archived', 'discarded')
 ORDER BY x.starts_at, x.kind, x.id LIMIT $3
 """
 

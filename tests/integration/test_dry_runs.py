@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -26,7 +26,6 @@ from server.incentives.experiments.hold_out import HoldOut
 from server.incentives.experiments.withholding import Withholding
 from server.incentives.facts import Told, record_all
 from server.incentives.limits import Limit
-from server.incentives.models import CampaignSpan
 from server.incentives.templates import TemplateService
 from server.kit.clock import Clock
 from server.kit.crypto import BlindIndex
@@ -67,10 +66,10 @@ class Room:
 
     async def live(self, **changes: Any) -> int:
         """A campaign that has been live since before the last month."""
-        begins = self.at(-40, 0)
-        view = await self.house.live_campaign(starts_at=begins, **changes)
-        await CampaignSpan.filter(campaign_id=view.row.id).update(from_at=begins)
-        return view.row.id
+        begins, then = self.at(-40, 0), Clock()
+        then.follow(begins)  # who approves later cannot have it begin before
+        house = replace(self.house, campaigns=CampaignService(vault=self.house.app, clock=then))
+        return (await house.live_campaign(starts_at=begins, **changes)).row.id
 
     async def tell(self, told: list[tuple[int, datetime, int]]) -> None:
         """Hours of service, told in this order and judged."""
