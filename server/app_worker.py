@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import gc
 import os
 import signal
 import socket
@@ -34,6 +35,10 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with running(create_app(settings), listener):
+        # What was made up to here lives as long as the process. Looked through for garbage with the rest, it would hold
+        # up whoever asks at that moment for some 50 ms.
+        gc.collect()
+        gc.freeze()
         _log.info("taking_requests", pid=os.getpid())
         await stop.wait()
     _log.info("stopped", pid=os.getpid())

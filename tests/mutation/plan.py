@@ -77,9 +77,6 @@ EQUIVALENT: dict[str, str] = {
     ),
     "credentials:luhn_digit: value > 9 -> value >= 9": "a doubled digit is even, never 9",
     "credentials:code_is_current: step + shift -> step - shift": "the shifts are -1, 0 and 1, whichever way round",
-    "posting:Poster._refill: total is None or total < refill.amount -> total is None and total < refill.amount": (
-        "the next try is told that the budget is exhausted, by the posting itself"
-    ),
     "items:intent_hash: 1 -> 2": "the version of the hash: any number serves as long as all use it",
     "lanes:Lanes._drain_s: 0.0 -> 1.0": "who is told to come again is told a second at least",
     "lanes:Lanes._one_by_one: time.monotonic() > until -> time.monotonic() >= until": "no clock stops at that instant",
