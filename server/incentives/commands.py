@@ -56,7 +56,7 @@ class Signed:
 
 def _within(name: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
-        raise InvalidField(field=name)
+        raise InvalidField(field=name, reason=f"须在{low}至{high}之间" if 0 <= low < high else "此项在这里不适用")
 
 
 def _filled(name: str, value: str, limit: int) -> None:

@@ -182,7 +182,7 @@ class Moves(Generic[L, V]):
 
         def step(row: L, _version: V, _now: datetime) -> None:
             if row.status != "ended":
-                raise WrongStatus(row.status, "ended")
+                raise WrongStatus(row.status, "ended", hint="草稿可以放弃" if row.status == "draft" else "")
             row.status = "archived"
 
         return await self._move(tx, row_id, "archived", step, signed)

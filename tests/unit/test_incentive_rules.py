@@ -244,6 +244,17 @@ def test_a_budget_of_points_that_nothing_would_draw_on_or_that_gives_nothing_is_
     replace(CAMPAIGN, rule=minutes, budget_points=None).check()
 
 
+def test_a_number_out_of_bounds_is_refused_with_its_bounds_and_one_that_says_nothing_here_as_such() -> None:
+    for draft, field, said in (
+        (replace(DISCOUNT, pay_bp=10_000), "pay_bp", "须在1至9999之间"),
+        (replace(AMOUNT_OFF, pay_bp=1), "pay_bp", "此项在这里不适用"),
+        (replace(AMOUNT_OFF, claimable=False, price_points=5), "price_points", "此项在这里不适用"),
+    ):
+        with pytest.raises(InvalidField) as refused:
+            draft.check()
+        assert (refused.value.field, refused.value.message) == (field, f"字段“{field}”有误：{said}")
+
+
 def test_the_money_budget_covers_every_coupon_at_its_dearest() -> None:
     assert AMOUNT_OFF.planned() == {"coupons": 10, "fen": 20_000}
     assert replace(DISCOUNT, sponsor_bp=5_000).planned() == {"coupons": 10, "fen": 15_010}  # 1500.5 fen, rounded up
