@@ -10,7 +10,7 @@ import click
 import msgspec
 
 if TYPE_CHECKING:
-    from server.incentives.progress import Progress
+    from server.incentives.running_jobs import RunningJob
 
 LOOK_EVERY_S: Final = 1.0
 KINDS: Final = {"grant_job": "grants", "voucher_batch": "codes"}
@@ -24,13 +24,13 @@ KINDS: Final = {"grant_job": "grants", "voucher_batch": "codes"}
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
 def jobs(url: str, watch: bool, as_json: bool) -> None:
     """Grant jobs and batches of voucher codes under way: done, speed and remaining time."""
-    from server.incentives import progress
+    from server.incentives.running_jobs import running_jobs
     from server.kit.db import close_house, open_house
 
-    async def run() -> list[Progress]:
+    async def run() -> list[RunningJob]:
         await open_house(url, pool_max=1)
         try:
-            return await (_watch(progress.running) if watch else progress.running())
+            return await (_watch(running_jobs) if watch else running_jobs())
         finally:
             await close_house()
 
@@ -46,7 +46,7 @@ def jobs(url: str, watch: bool, as_json: bool) -> None:
     click.echo(f"{len(found)} under way")
 
 
-async def _watch(look: Callable[[], Awaitable[list[Progress]]]) -> list[Progress]:
+async def _watch(look: Callable[[], Awaitable[list[RunningJob]]]) -> list[RunningJob]:
     """Bars on standard error until nothing is under way; what stands still is left at its place."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TaskProgressColumn, TextColumn

@@ -16,11 +16,12 @@ from server.admin_api.schemas.incentive_overview import (
     RunningJobsReply,
 )
 from server.admin_api.schemas.incentives import WriteQuery
-from server.incentives import progress, watch
+from server.incentives import watch
 from server.incentives.changes import Effects
 from server.incentives.errors import AlertNotFound
 from server.incentives.listing import calendar
 from server.incentives.models import BudgetAlert
+from server.incentives.running_jobs import running_jobs
 from server.kit.paging import decode_cursor, encode_cursor
 from server.web.routing import Call, Callers, Reply, Router
 
@@ -73,7 +74,7 @@ async def pull_kill_switch(call: Call, body: KillSwitchRequest, query: WriteQuer
 async def list_running(call: Call) -> Reply:
     """Grant jobs and batches of voucher codes under way: how far, how fast, how much longer; what `chengxin jobs`
     shows."""
-    return Reply.ok(RunningJobsReply(await progress.running()))
+    return Reply.ok(RunningJobsReply(await running_jobs()))
 
 
 @router.get(

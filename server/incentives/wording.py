@@ -1,4 +1,4 @@
-"""The Chinese text of a rule, made from the rule itself so that the two cannot disagree."""
+"""What versions of campaigns and templates say in Chinese, made from them so that text and promise cannot disagree."""
 
 from __future__ import annotations
 

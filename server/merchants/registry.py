@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.exceptions import IntegrityError
@@ -58,17 +59,7 @@ class Registry:
                     invited_by_staff_id=None,
                     at=at,
                 )
-                await record(
-                    tx,
-                    actor=actor,
-                    action="merchant.create",
-                    object_kind="merchant",
-                    object_id=str(merchant.id),
-                    before=None,
-                    after=_merchant_facts(merchant),
-                    at=at,
-                    request_id=request_id,
-                )
+                await _record(tx, "merchant.create", merchant, None, at, actor, request_id)
                 await self._acceptors.announce(tx, "merchant", merchant.id, at)
         except IntegrityError as clash:
             if licence_number is not None and await Merchant.exists(licence_number=licence_number):
@@ -93,16 +84,15 @@ class Registry:
                 invited_by_staff_id=None,
                 at=at,
             )
-            await record(
+            await _record(
                 tx,
-                actor=actor,
-                action="merchant.invite_owner",
-                object_kind="merchant",
-                object_id=str(merchant.id),
-                before=None,
+                "merchant.invite_owner",
+                merchant,
+                None,
+                at,
+                actor,
+                request_id,
                 after={"role": "owner", "expires_at": owner.expires_at.isoformat()},
-                at=at,
-                request_id=request_id,
             )
         return owner
 
@@ -113,17 +103,7 @@ class Registry:
             async with transaction() as tx:
                 merchant = await _merchant_locked(tx, merchant_id)
                 store = await Store.create(using_db=tx, merchant_id=merchant.id, town=town, name=name, created_at=at)
-                await record(
-                    tx,
-                    actor=actor,
-                    action="store.create",
-                    object_kind="store",
-                    object_id=str(store.id),
-                    before=None,
-                    after=_store_facts(store),
-                    at=at,
-                    request_id=request_id,
-                )
+                await _record(tx, "store.create", store, None, at, actor, request_id)
                 await self._acceptors.announce(tx, "store", store.id, at)
         except IntegrityError as clash:
             if await Store.exists(merchant_id=merchant_id, name=name):
@@ -152,17 +132,7 @@ class Registry:
                 before = _merchant_facts(merchant)
                 merchant.category = category
                 await merchant.save(using_db=tx, update_fields=["category"])
-                await record(
-                    tx,
-                    actor=actor,
-                    action="merchant.categorise",
-                    object_kind="merchant",
-                    object_id=str(merchant.id),
-                    before=before,
-                    after=_merchant_facts(merchant),
-                    at=self._clock.now(),
-                    request_id=request_id,
-                )
+                await _record(tx, "merchant.categorise", merchant, before, self._clock.now(), actor, request_id)
         return await self.merchant(merchant_id)
 
     async def close_store(self, store_id: int, *, actor: Actor, request_id: str) -> StoreView:
@@ -206,17 +176,7 @@ class Registry:
                 merchant.status, merchant.status_reason = status, reason
                 merchant.version += 1
                 await merchant.save(using_db=tx, update_fields=["status", "status_reason", "version"])
-                await record(
-                    tx,
-                    actor=actor,
-                    action=action,
-                    object_kind="merchant",
-                    object_id=str(merchant.id),
-                    before=before,
-                    after=_merchant_facts(merchant),
-                    at=at,
-                    request_id=request_id,
-                )
+                await _record(tx, action, merchant, before, at, actor, request_id)
                 await self._acceptors.announce(tx, "merchant", merchant.id, at)
         self._standings.forget()
         await self._acceptors.settle("merchant", merchant_id)
@@ -233,17 +193,7 @@ class Registry:
                 store.status = status
                 store.version += 1
                 await store.save(using_db=tx, update_fields=["status", "version"])
-                await record(
-                    tx,
-                    actor=actor,
-                    action=action,
-                    object_kind="store",
-                    object_id=str(store.id),
-                    before=before,
-                    after=_store_facts(store),
-                    at=at,
-                    request_id=request_id,
-                )
+                await _record(tx, action, store, before, at, actor, request_id)
                 await self._acceptors.announce(tx, "store", store.id, at)
         self._standings.forget()
         await self._acceptors.settle("store", store_id)
@@ -270,6 +220,18 @@ async def categories_of(merchant_ids: Collection[int], tx: BaseDBAsyncClient | N
         using=tx,
     )
     return {row["id"]: row["category"] for row in rows}
+
+
+async def _record(
+    tx: BaseDBAsyncClient, action: str, thing: Merchant | Store, before: dict[str, object] | None, at: datetime,
+    actor: Actor, request_id: str, *, after: dict[str, object] | None = None,
+) -> None:  # fmt: skip
+    """Who changed a merchant or a store, and how; `after`, if it is not how the thing stands now."""
+    facts = _merchant_facts(thing) if isinstance(thing, Merchant) else _store_facts(thing)
+    await record(
+        tx, actor=actor, action=action, object_kind="merchant" if isinstance(thing, Merchant) else "store",
+        object_id=str(thing.id), before=before, after=after or facts, at=at, request_id=request_id,
+    )  # fmt: skip
 
 
 def _merchant_facts(merchant: Merchant) -> dict[str, object]:

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from server.admin_api.schemas.incentives import EffectsReply, Instant, Status
 from server.admin_api.schemas.lotteries import LotteryStatus
-from server.incentives.progress import Progress
+from server.incentives.running_jobs import RunningJob
 
 
 class CalendarQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -95,4 +95,4 @@ class BudgetAlertQuery(Struct, frozen=True, forbid_unknown_fields=True):
 class RunningJobsReply(Struct, frozen=True):
     """At most a hundred, newest first within a kind."""
 
-    items: list[Progress]
+    items: list[RunningJob]

@@ -22,7 +22,7 @@ SELECT * FROM (
 """
 
 
-class Progress(Struct, frozen=True):
+class RunningJob(Struct, frozen=True):
     """A grant job or a batch of voucher codes on its way.
 
     `done` of `total` coupons given (or refused for good), or codes made; `total` is 0 while a segment is not written
@@ -42,17 +42,12 @@ class Progress(Struct, frozen=True):
     remaining_s: int | None
 
 
-async def running() -> list[Progress]:
+async def running_jobs() -> list[RunningJob]:
     """What is under way now, at most a hundred, newest first within a kind."""
-    return [
-        progress_of(
-            row["kind"], row["id"], row["document"], row["status"], row["why"], row["done"], row["total"], row["age_s"]
-        )
-        for row in await fetch(_RUNNING, MOST)
-    ]
+    return [figures_of(**row) for row in await fetch(_RUNNING, MOST)]
 
 
-def progress_of(
+def figures_of(
     kind: Literal["grant_job", "voucher_batch"],
     id: int,
     document: str,
@@ -61,10 +56,10 @@ def progress_of(
     done: int,
     total: int,
     age_s: float,
-) -> Progress:
+) -> RunningJob:
     """The figures of one row; `age_s`: how long it has been under way."""
     rate = done / age_s if age_s > 0 else 0.0
     left = max(total - done, 0)
     remaining = round(left / rate) if rate > 0 and status != "paused" else None
     told: Literal["running", "paused", "settling"] = "settling" if status == "finished" else status
-    return Progress(kind, str(id), document, told, why, done, total, round(rate, 1), remaining)
+    return RunningJob(kind, str(id), document, told, why, done, total, round(rate, 1), remaining)
