@@ -16,8 +16,7 @@ from miniprogram_api.schemas.redemptions import (
     VoidReply,
     VoidRequest,
 )
-from miniprogram_api.schemas.uuids import uuid_of
-from server.kit.paging import decode_cursor, encode_cursor
+from server.kit.paging import cursor_after, cursor_uuid
 from server.scenes.counter import ShiftLine
 from server.scenes.errors import CodeMalformed, TicketInvalid, TooManyFailures
 from server.web.idempotency import replayed_header
@@ -130,12 +129,11 @@ async def void(call: Call, body: VoidRequest, redemption_id: UUID) -> Reply:
 )
 async def list_redemptions(call: Call, query: ShiftQuery) -> Reply:
     """This store's redemptions, newest first, voided ones marked."""
-    position = decode_cursor(query.cursor, str)
-    before = uuid_of(str(position[0]), "cursor") if position else None
+    before = cursor_uuid(query.cursor)
     lines = await call.services.counter.shift(
         call.caller, business_date=query.business_date, before=before, limit=query.limit
     )
-    more = encode_cursor(str(lines[-1].row.id)) if len(lines) == query.limit else None
+    more = cursor_after(lines, query.limit, lambda row: row.row.id)
     return Reply.ok(ShiftPageReply([line_reply(line) for line in lines], more))
 
 

@@ -16,12 +16,11 @@ from miniprogram_api.schemas.coupons import (
     CouponQuery,
     CouponReply,
 )
-from miniprogram_api.schemas.uuids import uuid_of
 from miniprogram_api.schemas.wallet import LotReply
 from server.incentives.coupons import Coupon
 from server.incentives.errors import ClaimedByLottery, CouponNotFound, GivenOnly, WaitingRoom
 from server.kit.errors import InvalidField
-from server.kit.paging import decode_cursor, encode_cursor
+from server.kit.paging import cursor_after, cursor_uuid, decode_cursor, encode_cursor
 from server.web.idempotency import replayed_header
 from server.web.routing import Call, Callers, Limit, Reply, Router
 from wallet import statuses
@@ -93,10 +92,9 @@ async def list_coupons(call: Call, query: CouponQuery) -> Reply:
     whether or not a job has booked it."""
     if query.order == "expiring":
         return await _list_expiring(call, query)
-    position = decode_cursor(query.cursor, str)
-    before = uuid_of(str(position[0]), "cursor") if position else None
+    before = cursor_uuid(query.cursor)
     rows = await call.services.coupons.page(call.resident_id, state=query.state, before=before, limit=query.limit)
-    more = encode_cursor(str(rows[-1].row.id)) if len(rows) == query.limit else None
+    more = cursor_after(rows, query.limit, lambda row: row.row.id)
     return Reply.ok(CouponPageReply([coupon_reply(row) for row in rows], more))
 
 

@@ -20,7 +20,7 @@ from server.incentives.lottery.errors import (
     NotEntered,
 )
 from server.incentives.lottery.models import Lottery
-from server.kit.paging import decode_cursor, encode_cursor
+from server.kit.paging import cursor_after, cursor_number
 from server.web.idempotency import replayed_header
 from server.web.routing import Call, Callers, Limit, Reply, Router
 from wallet import statuses
@@ -37,11 +37,10 @@ router = Router(prefix="/api/mp/v1", tag="居民 · 抽奖")
 )
 async def list_lotteries(call: Call, query: ResidentLotteryQuery) -> Reply:
     """Newest first, each with the resident's own entry and result."""
-    position = decode_cursor(query.cursor, int)
-    rows = await call.services.lottery_reader.page(int(position[0]) if position else None, query.limit)
+    rows = await call.services.lottery_reader.page(cursor_number(query.cursor), query.limit)
     mine = await call.services.lottery_entries.mine_of(rows, call.resident_id)
     items = [_lottery(call, row, mine.get(row.id)) for row in rows]
-    following = encode_cursor(rows[-1].id) if len(rows) == query.limit else None
+    following = cursor_after(rows, query.limit, lambda row: row.id)
     return Reply.ok(ResidentLotteryPageReply(items, following))
 
 

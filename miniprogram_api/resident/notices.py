@@ -10,7 +10,7 @@ from miniprogram_api.schemas.notices import (
     NoticeQuery,
     NoticeReply,
 )
-from server.kit.paging import decode_cursor, encode_cursor
+from server.kit.paging import cursor_after, cursor_number
 from server.notices.errors import MessageTemplateUnknown, NoticeNotFound
 from server.notices.grants import Grant
 from server.notices.models import Notice
@@ -25,10 +25,9 @@ router = Router(prefix="/api/mp/v1", tag="居民 · 通知")
 )
 async def list_notices(call: Call, query: NoticeQuery) -> Reply:
     """What the resident was told, newest first, with the number of unread notices."""
-    position = decode_cursor(query.cursor, int)
-    before = int(position[0]) if position else None
+    before = cursor_number(query.cursor)
     page = await call.services.notices.inbox.page(call.resident_id, before=before, limit=query.limit)
-    more = encode_cursor(page.rows[-1].id) if len(page.rows) == query.limit else None
+    more = cursor_after(page.rows, query.limit, lambda row: row.id)
     return Reply.ok(NoticePageReply([notice_reply(row) for row in page.rows], page.unread, more))
 
 

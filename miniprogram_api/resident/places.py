@@ -7,7 +7,7 @@ from uuid import UUID
 from miniprogram_api.schemas.places import PlacePageReply, PlaceQuery, PlaceReply
 from server.incentives.errors import CouponNotFound, TemplateNotFound
 from server.incentives.templates import Benefit
-from server.kit.paging import decode_cursor, encode_cursor
+from server.kit.paging import cursor_after, cursor_number
 from server.merchants.places import open_places
 from server.web.routing import Call, Callers, Reply, Router
 
@@ -42,8 +42,7 @@ async def list_coupon_places(call: Call, query: PlaceQuery, coupon_id: UUID) -> 
 
 
 async def _page(query: PlaceQuery, benefit: Benefit) -> Reply:
-    position = decode_cursor(query.cursor, int)
-    after = 0 if position is None else int(position[0])
+    after = cursor_number(query.cursor) or 0
     rows = await open_places(benefit.merchants, benefit.stores, town=query.town, after=after, limit=query.limit)
     items = [PlaceReply(str(one.store_id), one.name, one.town, str(one.merchant_id), one.merchant_name) for one in rows]
-    return Reply.ok(PlacePageReply(items, encode_cursor(rows[-1].store_id) if len(rows) == query.limit else None))
+    return Reply.ok(PlacePageReply(items, cursor_after(rows, query.limit, lambda row: row.store_id)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from miniprogram_api import present
-from miniprogram_api.schemas.uuids import uuid_of
 from miniprogram_api.schemas.wallet import (
     BalanceQuery,
     BalanceReply,
@@ -22,7 +21,7 @@ from miniprogram_api.schemas.wallet import (
     WalletReply,
 )
 from server.kit.errors import InvalidField
-from server.kit.paging import decode_cursor, encode_cursor
+from server.kit.paging import cursor_after, cursor_number, cursor_uuid
 from server.notices.wording import leads_of
 from server.web.routing import Call, Callers, Reply, Router
 from wallet import Entry, Freeze
@@ -66,12 +65,11 @@ async def show_wallet(call: Call) -> Reply:
 )
 async def list_entries(call: Call, query: EntryQuery) -> Reply:
     """The statement, newest first: every line with the balances after it. Kept for good, old months included."""
-    position = decode_cursor(query.cursor, int)
     ops, refused = present.entry_filter(query.kind)
     since, until = call.services.clock.span(query.first_day, query.last_day)
     rows = await call.services.vault.read.entries(
         call.resident_id,
-        before_seq=int(position[0]) if position else None,
+        before_seq=cursor_number(query.cursor),
         limit=query.limit,
         ops=ops,
         refused=refused,
@@ -80,7 +78,7 @@ async def list_entries(call: Call, query: EntryQuery) -> Reply:
     )
     if not rows:
         await _must_be_open(call)
-    more = encode_cursor(rows[-1].seq) if len(rows) == query.limit else None
+    more = cursor_after(rows, query.limit, lambda row: row.seq)
     return Reply.ok(EntryPageReply([entry_reply(row) for row in rows], more))
 
 
@@ -113,13 +111,12 @@ async def show_balance(call: Call, query: BalanceQuery) -> Reply:
 )
 async def list_holds(call: Call, query: HoldQuery) -> Reply:
     """Points that are set aside now, newest first, with the instant by which unused ones come back."""
-    position = decode_cursor(query.cursor, str)
-    before = uuid_of(str(position[0]), "cursor") if position else None
+    before = cursor_uuid(query.cursor)
     rows = await call.services.vault.read.holds(call.resident_id, before=before, limit=query.limit)
     if not rows:
         await _must_be_open(call)
     items = [HoldReply(str(row.id), row.points, row.memo, row.at, row.until, row.lapsed) for row in rows]
-    return Reply.ok(HoldPageReply(items, encode_cursor(str(rows[-1].id)) if len(rows) == query.limit else None))
+    return Reply.ok(HoldPageReply(items, cursor_after(rows, query.limit, lambda row: row.id)))
 
 
 @router.get(
@@ -127,12 +124,11 @@ async def list_holds(call: Call, query: HoldQuery) -> Reply:
 )
 async def list_looks(call: Call, query: LookQuery) -> Reply:
     """Every look of an administrator at this wallet, newest first, with its purpose (G20)."""
-    position = decode_cursor(query.cursor, int)
     rows = await call.services.wallet_desk.looks(
-        call.resident_id, before_id=int(position[0]) if position else None, limit=query.limit
+        call.resident_id, before_id=cursor_number(query.cursor), limit=query.limit
     )
     items = [LookReply(row.at, row.what, row.purpose) for row in rows]
-    return Reply.ok(LookPageReply(items, encode_cursor(rows[-1].id) if len(rows) == query.limit else None))
+    return Reply.ok(LookPageReply(items, cursor_after(rows, query.limit, lambda row: row.id)))
 
 
 async def _must_be_open(call: Call) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from server.admin_api.schemas.audit import AuditEntryReply, AuditPageReply, AuditQuery
 from server.kit import audit_trail
-from server.kit.paging import decode_cursor, encode_cursor
+from server.kit.paging import cursor_after, cursor_number
 from server.web.routing import Call, Callers, Reply, Router
 
 router = Router(prefix="/api/admin/v1", tag="管理 · 审计")
@@ -19,9 +19,8 @@ router = Router(prefix="/api/admin/v1", tag="管理 · 审计")
 )
 async def list_audit_entries(call: Call, query: AuditQuery) -> Reply:
     """Newest first; every administrative change with its before and after."""
-    position = decode_cursor(query.cursor, int)
     rows = await audit_trail.entries(
-        before_id=int(position[0]) if position else None, limit=query.limit, actor_kind=query.actor_kind,
+        before_id=cursor_number(query.cursor), limit=query.limit, actor_kind=query.actor_kind,
         actor_id=query.actor_id, action=query.action, object_kind=query.object_kind, object_id=query.object_id,
         since=query.since, until=query.until,
     )  # fmt: skip
@@ -32,4 +31,4 @@ async def list_audit_entries(call: Call, query: AuditQuery) -> Reply:
         )
         for row in rows
     ]  # fmt: skip
-    return Reply.ok(AuditPageReply(items, encode_cursor(rows[-1].id) if len(rows) == query.limit else None))
+    return Reply.ok(AuditPageReply(items, cursor_after(rows, query.limit, lambda row: row.id)))

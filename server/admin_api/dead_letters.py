@@ -11,7 +11,7 @@ from server.admin_api.schemas.dead_letters import (
 )
 from server.kit import dead_letters
 from server.kit.dead_letters import DeadLetter, DeadLetterNotFound
-from server.kit.paging import decode_cursor, encode_cursor
+from server.kit.paging import cursor_after, cursor_number
 from server.web.routing import Call, Callers, Reply, Router
 
 router = Router(prefix="/api/admin/v1", tag="管理 · 死信")
@@ -26,9 +26,8 @@ router = Router(prefix="/api/admin/v1", tag="管理 · 死信")
 )
 async def list_dead_letters(call: Call, query: DeadLetterQuery) -> Reply:
     """Newest first; events and jobs that failed at every try."""
-    position = decode_cursor(query.cursor, int)
-    letters = await dead_letters.page(int(position[0]) if position else None, query.limit, query.consumer)
-    following = encode_cursor(letters[-1].id) if len(letters) == query.limit else None
+    letters = await dead_letters.page(cursor_number(query.cursor), query.limit, query.consumer)
+    following = cursor_after(letters, query.limit, lambda row: row.id)
     return Reply.ok(DeadLetterPageReply([_reply(letter) for letter in letters], following))
 
 

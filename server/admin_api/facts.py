@@ -24,7 +24,7 @@ from server.incentives.intake.errors import (
     FactColumnsUnfit,
     FactRecipientUnknown,
 )
-from server.kit.paging import decode_cursor, encode_cursor
+from server.kit.paging import cursor_after, cursor_number
 from server.kit.sheets import SheetUnreadable
 from server.web.routing import Call, Callers, Limit, Reply, Router
 
@@ -81,11 +81,8 @@ async def grant_facts(call: Call, body: FactGrantRequest, query: WriteQuery) -> 
 )
 async def list_batches(call: Call, query: FactBatchPageQuery) -> Reply:
     """Newest first; whom a batch is about is not shown."""
-    position = decode_cursor(query.cursor, int)
-    views = await call.services.fact_batches.page(
-        int(position[0]) if position else None, query.limit, query.status, query.kind
-    )
-    following = encode_cursor(views[-1].row.id) if len(views) == query.limit else None
+    views = await call.services.fact_batches.page(cursor_number(query.cursor), query.limit, query.status, query.kind)
+    following = cursor_after(views, query.limit, lambda row: row.row.id)
     return Reply.ok(FactBatchPageReply([_batch(view) for view in views], following))
 
 

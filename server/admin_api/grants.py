@@ -35,7 +35,7 @@ from server.incentives.grants.errors import (
 from server.incentives.grants.jobs import JobView, Order
 from server.incentives.grants.models import GrantJob, RecipientList
 from server.incentives.segments.errors import SegmentNotFound
-from server.kit.paging import decode_cursor, encode_cursor
+from server.kit.paging import cursor_after, cursor_number
 from server.kit.sheets import SheetUnreadable
 from server.web.routing import Call, Callers, Limit, Reply, Router
 
@@ -72,9 +72,8 @@ async def upload_list(call: Call, file: bytes, query: RecipientListQuery) -> Rep
 )
 async def list_lists(call: Call, query: PageQuery) -> Reply:
     """Newest first; who is on a list is not shown."""
-    position = decode_cursor(query.cursor, int)
-    rows = await call.services.recipient_lists.page(int(position[0]) if position else None, query.limit)
-    following = encode_cursor(rows[-1].id) if len(rows) == query.limit else None
+    rows = await call.services.recipient_lists.page(cursor_number(query.cursor), query.limit)
+    following = cursor_after(rows, query.limit, lambda row: row.id)
     return Reply.ok(RecipientListPageReply([_list_reply(row) for row in rows], following))
 
 
@@ -128,11 +127,10 @@ async def order_job(call: Call, body: GrantJobRequest, query: SimulateQuery) -> 
 )
 async def list_jobs(call: Call, query: GrantJobPageQuery) -> Reply:
     """Newest first."""
-    position = decode_cursor(query.cursor, int)
     template = None if query.template_id is None else int(query.template_id)
-    before_id = int(position[0]) if position else None
+    before_id = cursor_number(query.cursor)
     rows = await call.services.grant_jobs.page(before_id, query.limit, query.status, template, query.text)
-    following = encode_cursor(rows[-1].id) if len(rows) == query.limit else None
+    following = cursor_after(rows, query.limit, lambda row: row.id)
     return Reply.ok(GrantJobPageReply([job_reply(row) for row in rows], following))
 
 

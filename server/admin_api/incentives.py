@@ -17,12 +17,12 @@ from server.admin_api.schemas.incentive_overview import (
 )
 from server.admin_api.schemas.incentives import WriteQuery
 from server.incentives import watch
+from server.incentives.calendar import calendar
 from server.incentives.changes import Effects
 from server.incentives.errors import AlertNotFound
-from server.incentives.listing import calendar
 from server.incentives.models import BudgetAlert
 from server.incentives.running_jobs import running_jobs
-from server.kit.paging import decode_cursor, encode_cursor
+from server.kit.paging import cursor_after, cursor_number
 from server.web.routing import Call, Callers, Reply, Router
 
 router = Router(prefix="/api/admin/v1", tag="管理 · 活动总览")
@@ -86,9 +86,8 @@ async def list_running(call: Call) -> Reply:
 )
 async def list_alerts(call: Call, query: BudgetAlertQuery) -> Reply:
     """Newest first."""
-    position = decode_cursor(query.cursor, int)
-    rows = await watch.alerts(int(position[0]) if position else None, query.limit, query.state)
-    following = encode_cursor(rows[-1].id) if len(rows) == query.limit else None
+    rows = await watch.alerts(cursor_number(query.cursor), query.limit, query.state)
+    following = cursor_after(rows, query.limit, lambda row: row.id)
     owners = await watch.owners([row.budget_id for row in rows])
     return Reply.ok(BudgetAlertPageReply([_alert(row, owners[row.budget_id]) for row in rows], following))
 

@@ -15,7 +15,7 @@ from server.admin_api.schemas.wallets import (
 )
 from server.admin_api.wallets import clerk_of
 from server.kit.errors import InvalidField
-from server.kit.paging import decode_cursor, encode_cursor
+from server.kit.paging import cursor_after, cursor_uuid
 from server.ledger_office.commands import AdjustmentDraft
 from server.ledger_office.errors import AdjustmentDecided, AdjustmentNotFound
 from server.ledger_office.models import Adjustment
@@ -54,18 +54,14 @@ async def request_adjustment(call: Call, body: AdjustmentRequest) -> Reply:
 )
 async def list_adjustments(call: Call, query: AdjustmentQuery) -> Reply:
     """Newest first."""
-    position = decode_cursor(query.cursor, str)
-    try:
-        before = UUID(str(position[0])) if position else None
-    except ValueError:
-        raise InvalidField(field="cursor") from None
+    before = cursor_uuid(query.cursor)
     rows = await call.services.adjustments.page(
         status=query.status,
         resident_id=None if query.resident_id is None else int(query.resident_id),
         before=before,
         limit=query.limit,
     )
-    more = encode_cursor(str(rows[-1].id)) if len(rows) == query.limit else None
+    more = cursor_after(rows, query.limit, lambda row: row.id)
     return Reply.ok(AdjustmentPageReply([_adjustment(row) for row in rows], more))
 
 

@@ -34,7 +34,7 @@ from server.incentives.lottery.errors import (
 from server.incentives.lottery.models import Lottery
 from server.incentives.lottery.published import Prize
 from server.incentives.lottery.second import SecondDraft
-from server.kit.paging import decode_cursor, encode_cursor
+from server.kit.paging import cursor_after, cursor_number, decode_cursor, encode_cursor
 from server.web.routing import Call, Callers, Reply, Router
 
 router = Router(prefix="/api/admin/v1", tag="管理 · 抽奖")
@@ -63,10 +63,9 @@ async def create_lottery(call: Call, body: LotteryRequest, query: WriteQuery) ->
 )
 async def list_lotteries(call: Call, query: LotteryPageQuery) -> Reply:
     """Newest first."""
-    position = decode_cursor(query.cursor, int)
-    before_id = int(position[0]) if position else None
+    before_id = cursor_number(query.cursor)
     rows = await call.services.lotteries.page(before_id, query.limit, query.status, query.text)
-    following = encode_cursor(rows[-1].id) if len(rows) == query.limit else None
+    following = cursor_after(rows, query.limit, lambda row: row.id)
     return Reply.ok(LotteryPageReply([_reply(call, row) for row in rows], following))
 
 

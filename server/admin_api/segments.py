@@ -20,7 +20,7 @@ from server.incentives.errors import RevisionChanged
 from server.incentives.segments.errors import SegmentNameTaken, SegmentNotFound, SegmentRefused
 from server.incentives.segments.service import Cell, SegmentView
 from server.incentives.segments.suppression import told_total
-from server.kit.paging import decode_cursor, encode_cursor
+from server.kit.paging import cursor_after, cursor_number
 from server.web.routing import Call, Callers, Limit, Reply, Router
 
 router = Router(prefix="/api/admin/v1", tag="管理 · 人群")
@@ -50,10 +50,9 @@ async def create_segment(call: Call, body: SegmentRequest, query: WriteQuery) ->
 )
 async def list_segments(call: Call, query: SegmentPageQuery) -> Reply:
     """Newest first."""
-    position = decode_cursor(query.cursor, int)
-    before_id = int(position[0]) if position else None
+    before_id = cursor_number(query.cursor)
     views = await call.services.segments.page(before_id, query.limit, query.search)
-    following = encode_cursor(views[-1].row.id) if len(views) == query.limit else None
+    following = cursor_after(views, query.limit, lambda row: row.row.id)
     return Reply.ok(SegmentPageReply([_reply(view) for view in views], following))
 
 

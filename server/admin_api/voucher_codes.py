@@ -30,7 +30,7 @@ from server.incentives.codes.errors import (
 from server.incentives.codes.exports import OPEN_FOR
 from server.incentives.codes.models import VoucherExport
 from server.incentives.errors import SecondPersonRequired, TemplateNotFound, WrongStatus
-from server.kit.paging import decode_cursor, encode_cursor
+from server.kit.paging import cursor_after, cursor_number
 from server.kit.sheets import SheetUnreadable
 from server.web.request_id import HEADER as REQUEST_ID_HEADER
 from server.web.routing import Call, Callers, Limit, Reply, Router
@@ -66,11 +66,10 @@ async def order_batch(call: Call, body: VoucherBatchRequest, query: WriteQuery) 
 )
 async def list_batches(call: Call, query: VoucherBatchQuery) -> Reply:
     """Newest first."""
-    position = decode_cursor(query.cursor, int)
     template = None if query.template_id is None else int(query.template_id)
-    before_id = int(position[0]) if position else None
+    before_id = cursor_number(query.cursor)
     views = await call.services.voucher_batches.page(before_id, query.limit, template, query.status, query.text)
-    following = encode_cursor(views[-1].row.id) if len(views) == query.limit else None
+    following = cursor_after(views, query.limit, lambda row: row.row.id)
     return Reply.ok(VoucherBatchPageReply([_batch(view) for view in views], following))
 
 

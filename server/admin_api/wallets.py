@@ -26,7 +26,7 @@ from server.admin_api.schemas.wallets import (
     WalletLotReply,
 )
 from server.kit.errors import InvalidField
-from server.kit.paging import decode_cursor, encode_cursor
+from server.kit.paging import cursor_after, cursor_number, cursor_uuid
 from server.ledger_office.commands import Clerk, FreezeOrder
 from server.web.idempotency import replayed_header
 from server.web.routing import Call, Callers, Reply, Router
@@ -93,19 +93,18 @@ async def show_balance(call: Call, query: BalanceLookQuery, resident_id: int) ->
 )
 async def list_entries(call: Call, query: EntriesLookQuery, resident_id: int) -> Reply:
     """The statement as it is booked, newest first. The purpose is kept for every page."""
-    position = decode_cursor(query.cursor, int)
     since, until = call.services.clock.span(query.first_day, query.last_day)
     desk = call.services.wallet_desk
     look = await desk.look(resident_id, "entries", query.purpose, query.reference, clerk_of(call))
     rows = await look.entries(
-        before_seq=int(position[0]) if position else None,
+        before_seq=cursor_number(query.cursor),
         limit=query.limit,
         ops=None if query.op is None else [Op[query.op.upper()]],
         refused=query.refused,
         since=since,
         until=until,
     )
-    more = encode_cursor(rows[-1].seq) if len(rows) == query.limit else None
+    more = cursor_after(rows, query.limit, lambda row: row.seq)
     return Reply.ok(WalletEntryPageReply([_entry(row) for row in rows], more))
 
 
@@ -119,8 +118,7 @@ async def list_entries(call: Call, query: EntriesLookQuery, resident_id: int) ->
 )
 async def list_holds(call: Call, query: HoldsLookQuery, resident_id: int) -> Reply:
     """Open holds, newest first. The purpose is kept."""
-    position = decode_cursor(query.cursor, str)
-    before = _uuid(str(position[0])) if position else None
+    before = cursor_uuid(query.cursor)
     desk = call.services.wallet_desk
     look = await desk.look(resident_id, "holds", query.purpose, query.reference, clerk_of(call))
     rows = await look.holds(before=before, limit=query.limit)
@@ -128,7 +126,7 @@ async def list_holds(call: Call, query: HoldsLookQuery, resident_id: int) -> Rep
         WalletHoldReply(str(row.id), row.points, str(row.payee), row.memo, row.at, row.until, row.lapsed)
         for row in rows
     ]
-    return Reply.ok(WalletHoldPageReply(items, encode_cursor(str(rows[-1].id)) if len(rows) == query.limit else None))
+    return Reply.ok(WalletHoldPageReply(items, cursor_after(rows, query.limit, lambda row: row.id)))
 
 
 @router.post(
@@ -244,10 +242,3 @@ def _entry(row: Entry) -> WalletEntryReply:
 
 def _lots(lots: tuple[Lot, ...]) -> list[WalletLotReply]:
     return [WalletLotReply(lot.expires_on, lot.points) for lot in lots]
-
-
-def _uuid(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise InvalidField(field="cursor") from None

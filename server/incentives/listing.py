@@ -1,11 +1,10 @@
-"""Campaigns and templates side by side: the calendar, with lotteries, and a search as a table for an office."""
+"""A search of campaigns or templates as a table for an office, and what such tables have in common."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Final, Literal
+from datetime import datetime
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from server.incentives.course import Course, View
@@ -13,12 +12,8 @@ from server.incentives.errors import ExportTooLarge
 from server.incentives.rules.catalogue import FACTS
 from server.incentives.search import Search
 from server.incentives.words import ENDS, STATUSES, UNITS
-from server.kit.db import fetch
-from server.kit.errors import InvalidField
 from server.kit.workbook import Cell
 
-SPAN_MAX: Final = timedelta(days=400)
-ENTRIES_MAX: Final = 1_000
 EXPORT_MAX: Final = 20_000
 PAGE: Final = 200
 #: Codes as an office reads them; what is not here is told by its code.
@@ -30,45 +25,6 @@ HEADINGS: Final = (
     "编号", "名称", "文号", "状态", "版本", "触发/类型", "开始时间", "结束时间", "编辑人", "审批人", "结束原因",
     "预算单位", "预算总额", "已占用", "已使用", "剩余", "规则说明",
 )  # fmt: skip
-
-_CALENDAR = """
-SELECT x.* FROM (
-  SELECT 'campaign' AS kind, r.id, r.status, v.title, v.starts_at, v.ends_at, r.ended_at
-  FROM campaign r JOIN campaign_version v ON v.id = coalesce(r.live_version,
-    (SELECT o.id FROM campaign_version o WHERE o.campaign_id = r.id ORDER BY o.number DESC LIMIT 1))
-  UNION ALL
-  SELECT 'coupon_template', r.id, r.status, v.title, v.starts_at, v.ends_at, r.ended_at
-  FROM coupon_template r JOIN coupon_template_version v ON v.id = coalesce(r.live_version,
-    (SELECT o.id FROM coupon_template_version o WHERE o.template_id = r.id ORDER BY o.number DESC LIMIT 1))
-  UNION ALL
-  SELECT 'lottery', l.id, l.status, l.title, l.opens_at, l.draw_at, coalesce(l.cancelled_at, l.drawn_at)
-  FROM lottery l
-) x WHERE x.starts_at < $2 AND least(x.ends_at, coalesce(x.ended_at, x.ends_at)) > $1
-  AND x.status NOT IN ('archived', 'discarded')
-ORDER BY x.starts_at, x.kind, x.id LIMIT $3
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class CalendarEntry:
-    """When something runs, by the version that stands for it; `ended_at` when that was before its time. A lottery runs
-    from its opening to its draw, and `ended_at` is when it was drawn or cancelled."""
-
-    kind: Literal["campaign", "coupon_template", "lottery"]
-    id: int
-    status: str
-    title: str
-    starts_at: datetime
-    ends_at: datetime
-    ended_at: datetime | None
-
-
-async def calendar(since: datetime, until: datetime) -> tuple[list[CalendarEntry], bool]:
-    """What runs in a time of at most 400 days, by its beginning; (entries, whether there are more than 1,000)."""
-    if not timedelta(0) < until - since <= SPAN_MAX:
-        raise InvalidField(field="until")
-    rows = await fetch(_CALENDAR, since, until, ENTRIES_MAX + 1)
-    return [CalendarEntry(**row) for row in rows[:ENTRIES_MAX]], len(rows) > ENTRIES_MAX
 
 
 async def table(course: Course[Any, Any], search: Search) -> AsyncIterator[tuple[Cell, ...]]:

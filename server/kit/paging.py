@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, TypeVar
+from uuid import UUID
 
 import msgspec
 
@@ -49,3 +51,26 @@ def decode_cursor(cursor: str | None, *types: type[Any]) -> Position | None:
     if any(isinstance(value, int) and not -(1 << 63) <= value < 1 << 63 for value in position):
         raise InvalidField(field="cursor")
     return position
+
+
+def cursor_number(cursor: str | None) -> int | None:
+    """The number with which the page before ended, None for the first page. Raises InvalidField("cursor")."""
+    position = decode_cursor(cursor, int)
+    return None if position is None else int(position[0])
+
+
+def cursor_uuid(cursor: str | None) -> UUID | None:
+    """The id with which the page before ended, None for the first page. Raises InvalidField("cursor")."""
+    position = decode_cursor(cursor, str)
+    try:
+        return None if position is None else UUID(str(position[0]))
+    except ValueError:
+        raise InvalidField(field="cursor") from None
+
+
+def cursor_after(rows: Sequence[T], limit: int, key: Callable[[T], int | UUID]) -> str | None:
+    """Where the page after these rows begins; None when they are the last, as they do not fill their page."""
+    if len(rows) < limit:
+        return None
+    last = key(rows[-1])
+    return encode_cursor(last if isinstance(last, int) else str(last))

@@ -11,7 +11,7 @@ from tortoise.exceptions import IntegrityError
 from server.kit.audit import Actor, record
 from server.kit.clock import Clock
 from server.kit.db import fetch, transaction
-from server.kit.paging import PAGE_MAX, Page, encode_cursor
+from server.kit.paging import PAGE_MAX, Page, cursor_number, encode_cursor
 from server.merchants.acceptors import Acceptors
 from server.merchants.errors import (
     MerchantCategoryUnknown,
@@ -22,7 +22,6 @@ from server.merchants.errors import (
 )
 from server.merchants.invitations import Invitations
 from server.merchants.models import Merchant, Store
-from server.merchants.paging import after_id
 from server.merchants.standing import Standings
 from server.merchants.views import InvitationIssued, MerchantView, StoreView
 from server.people import city_lists
@@ -153,7 +152,7 @@ class Registry:
 
     async def merchants(self, *, cursor: str | None = None, limit: int = 50) -> Page[MerchantView]:
         """Merchants in order of registration, a page at a time, with their stores."""
-        after = after_id(cursor)
+        after = cursor_number(cursor) or 0
         limit = min(limit, PAGE_MAX)
         rows = await Merchant.filter(id__gt=after).order_by("id").limit(limit + 1)
         shown = rows[:limit]

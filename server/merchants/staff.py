@@ -12,7 +12,7 @@ from server.kit.caller import Caller
 from server.kit.clock import Clock
 from server.kit.crypto import Envelope
 from server.kit.db import transaction
-from server.kit.paging import PAGE_MAX, Page, encode_cursor
+from server.kit.paging import PAGE_MAX, Page, cursor_number, encode_cursor
 from server.merchants.acceptors import Acceptors
 from server.merchants.authority import OVERSEERS, READERS, Authority, authority_of
 from server.merchants.errors import (
@@ -27,7 +27,6 @@ from server.merchants.errors import (
 )
 from server.merchants.invitations import NAME_PURPOSE, Invitations
 from server.merchants.models import Invitation, Merchant, StaffMember, StaffStore, Store, Terminal
-from server.merchants.paging import after_id
 from server.merchants.standing import Standings
 from server.merchants.views import InvitationIssued, StaffView, StoreView
 
@@ -178,7 +177,7 @@ class Staff:
     async def page(self, caller: Caller, *, cursor: str | None = None, limit: int = 50) -> Page[StaffView]:
         """The merchant's staff, a page at a time; a manager of some stores sees those who work there."""
         authority = await authority_of(caller, READERS)
-        after = after_id(cursor)
+        after = cursor_number(cursor) or 0
         limit = min(limit, PAGE_MAX)
         query = StaffMember.filter(merchant_id=authority.merchant_id, id__gt=after)
         if not authority.all_stores:

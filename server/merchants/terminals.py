@@ -18,7 +18,7 @@ from server.kit.caller import Caller
 from server.kit.clock import Clock
 from server.kit.crypto import BlindIndex
 from server.kit.db import transaction
-from server.kit.paging import PAGE_MAX, Page, encode_cursor
+from server.kit.paging import PAGE_MAX, Page, cursor_number, encode_cursor
 from server.merchants.acceptors import Acceptors
 from server.merchants.authority import OVERSEERS, READERS, authority_of
 from server.merchants.codes import draw_code, hash_of
@@ -34,7 +34,6 @@ from server.merchants.errors import (
     TerminalSecretRejected,
 )
 from server.merchants.models import EnrolmentCode, Merchant, StaffMember, Store, Terminal
-from server.merchants.paging import after_id
 from server.merchants.standing import Standings
 from server.merchants.views import EnrolmentIssued, TerminalEnrolled, TerminalView
 
@@ -118,7 +117,7 @@ class Terminals:
     async def page(self, caller: Caller, *, cursor: str | None = None, limit: int = 50) -> Page[TerminalView]:
         """The terminals of the stores the caller may see, a page at a time."""
         authority = await authority_of(caller, READERS)
-        after = after_id(cursor)
+        after = cursor_number(cursor) or 0
         limit = min(limit, PAGE_MAX)
         query = Terminal.filter(merchant_id=authority.merchant_id, id__gt=after)
         if not authority.all_stores:

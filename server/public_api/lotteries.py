@@ -6,7 +6,7 @@ from typing import Final
 
 from server.incentives.lottery import deliveries
 from server.incentives.lottery.errors import ListNotPublished, LotteryNotFound
-from server.kit.paging import decode_cursor, encode_cursor
+from server.kit.paging import cursor_after, cursor_number, decode_cursor, encode_cursor
 from server.public_api.schemas_lotteries import (
     DeliveryReply,
     LotteryListReply,
@@ -37,9 +37,8 @@ JSON_LINES: Final = "application/x-ndjson"
 )
 async def list_lotteries(call: Call, query: PublicPageQuery) -> Reply:
     """Every lottery that was ever published, newest first; a cancelled one says why."""
-    position = decode_cursor(query.cursor, int)
-    rows = await call.services.lottery_reader.page(int(position[0]) if position else None, query.limit)
-    following = encode_cursor(rows[-1].id) if len(rows) == query.limit else None
+    rows = await call.services.lottery_reader.page(cursor_number(query.cursor), query.limit)
+    following = cursor_after(rows, query.limit, lambda row: row.id)
     return Reply.ok(LotteryListReply([public_lottery(row) for row in rows], following), _SOON)
 
 

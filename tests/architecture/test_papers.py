@@ -156,6 +156,16 @@ def test_the_map_of_the_architecture_has_every_room() -> None:
     assert {name for name in told if not (ROOT / name.replace(".", "/")).is_dir()} == set()
 
 
+def test_the_map_of_the_incentives_has_every_file() -> None:
+    import server.incentives
+
+    room = ROOT / "server" / "incentives"
+    told = set(re.findall(r"`(\w+)`", server.incentives.__doc__ or ""))
+    there = {path.stem for path in room.glob("*.py")} | {path.parent.name for path in room.glob("*/__init__.py")}
+    assert there - {"__init__"} - told == set()
+    assert told - there == set()
+
+
 def anchors(paper: Path) -> set[str]:
     titles = re.findall(r"^#+ (.+)$", paper.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", title.lower()).strip().replace(" ", "-") for title in titles}

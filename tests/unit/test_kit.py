@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from server.config import Settings, UnsafeSettings
 from server.kit.counts import WindowCounts
 from server.kit.crypto import BlindIndex, Envelope, Keyring, SealBroken
 from server.kit.errors import InvalidField, RateLimited
-from server.kit.paging import decode_cursor, encode_cursor
+from server.kit.paging import cursor_after, cursor_number, cursor_uuid, decode_cursor, encode_cursor
 from server.kit.redis import Cache
 from tests.support.serving import key, settings
 
@@ -70,7 +71,17 @@ def test_a_cursor_nobody_made_is_a_bad_field(text: str) -> None:
 
 
 def test_no_cursor_is_the_first_page() -> None:
-    assert decode_cursor(None, int) is None
+    assert (decode_cursor(None, int), cursor_number(None), cursor_uuid(None)) == (None, None, None)
+
+
+def test_a_full_page_is_followed_from_its_last_row_and_any_other_is_the_last() -> None:
+    ids = [UUID(int=number) for number in (9, 7)]
+    assert cursor_number(cursor_after([9, 7], 2, lambda row: row)) == 7
+    assert cursor_uuid(cursor_after(ids, 2, lambda row: row)) == ids[1]
+    assert (cursor_after([9], 2, lambda row: row), cursor_after([], 2, lambda row: row)) == (None, None)
+    with pytest.raises(InvalidField) as refused:
+        cursor_uuid(encode_cursor("7"))
+    assert refused.value.field == "cursor"
 
 
 def test_the_count_is_of_one_minute_and_one_key() -> None:
