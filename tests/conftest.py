@@ -80,8 +80,10 @@ async def new_database(engines: Engines) -> AsyncIterator[Callable[[], Awaitable
 
 
 @pytest_asyncio.fixture(scope="module")
-async def database(new_database: Callable[[], Awaitable[Database]]) -> Database:
-    return await new_database()
+async def database(engines: Engines, new_database: Callable[[], Awaitable[Database]]) -> AsyncIterator[Database]:
+    database = await new_database()
+    yield database
+    await databases.drop(engines.urls, database.name)
 
 
 @pytest_asyncio.fixture

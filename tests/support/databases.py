@@ -26,7 +26,14 @@ FOLDER = Path(os.environ.get("CHENGXIN_TEST_ENGINES", ROOT / ".chengxin" / "test
 
 #: A power cut may cost test data; a killed process costs nothing either way. Fault tests own a cluster without these.
 #: The tests connect thousands of times, and 4096 rounds of a password's hash are what a connection costs most.
-TEST_SETTINGS = {"fsync": "off", "full_page_writes": "off", "max_connections": "300", "scram_iterations": "1"}
+#: Databases that live for seconds need no autovacuum, which would visit each of them.
+TEST_SETTINGS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "max_connections": "300",
+    "scram_iterations": "1",
+    "autovacuum": "off",
+}
 
 _numbers = itertools.count(1)
 
