@@ -11,7 +11,7 @@ UV_COMPILE := ../$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index
 .PHONY: help demo test lint bench bench-city faults mutate serve lock migration clean
 
 help:
-	@echo "make demo        engines, sample city, server and a walk to the first redemption; then it stays up"
+	@echo "make demo        engines, sample city, server and a walk through all ways to a coupon; then it stays up"
 	@echo "                 ONCE=1 ends after the walk; PORT=8000; DEMO_FLAGS='--residents 100'"
 	@echo "                 YEAR=1 lives a year of campaigns on a moved clock instead, and reconciles it (3 to 5 minutes)"
 	@echo "make test        linters, types, layers, and every test"

@@ -1,6 +1,6 @@
 """`chengxin`: every way to start, set up and check the house.
 
-demo           engines, sample city, server, and a narrated walk to the first redemption; or a whole year
+demo           engines, sample city, server, and a narrated walk through all ways to a coupon; or a whole year
 serve          HTTP, with processes that are replaced when they die
 worker         what happens without a request
 bootstrap-db   roles, database and grants, once, as a superuser
@@ -265,7 +265,7 @@ def load_sample(residents: int, seed: int) -> None:
 )
 @click.option("--year", is_flag=True, help="Live the year 2026 on a moved clock instead, and reconcile it.")
 def demo(once: bool, folder: Path, port: int, residents: int | None, year: bool) -> None:
-    """Start everything on this machine and walk to the first redemption over real HTTP.
+    """Start everything on this machine and walk over real HTTP: a redemption, a grant, a voucher code, a lottery.
 
     With --year: campaigns and coupons of many kinds are made in the console's API, lived by residents and shops over
     HTTP from January to December, and every book is held against every other; exit status 1 when any differs. It has a

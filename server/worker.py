@@ -5,7 +5,7 @@
     jobs      every 1 s     what was put off, and events that stumbled, later and later until they are dead letters
     grants    every 0.2 s   coupons that are owed to somebody, under the ids they were owed with
     fold      every 5 s     balances of accounts without a limit
-    redrive   every 5 s     what a crash left between house and vault is finished under the same ids (D18); approved
+    redrive   every 2 s     what a crash left between house and vault is finished under the same ids (D18); approved
                             corrections of balances are posted; the days that campaigns wait for are begun
     expire    every 30 s    coupons past their last day; what redemptions left in reserve after the void window; holds
                             and locks whose life is over
@@ -61,7 +61,7 @@ LOCK_OVER = "the lock's life is over"
 
 #: The steps, and for how many seconds each rests when it found nothing left to do; told in docs/operations.md.
 PACES: Final = {
-    "relay": 0.2, "values": 1.0, "jobs": 1.0, "grants": 0.2, "fold": 5.0, "redrive": 5.0, "expire": 30.0, "watch": 30.0,
+    "relay": 0.2, "values": 1.0, "jobs": 1.0, "grants": 0.2, "fold": 5.0, "redrive": 2.0, "expire": 30.0, "watch": 30.0,
     "breakage": 60.0, "notify": 60.0, "forget": 60.0, "send": 10.0, "seal": 10.0, "upkeep": 600.0,
 }  # fmt: skip
 

@@ -23,8 +23,10 @@ from server.sandbox.engines import Engines
 from server.sandbox.environment import ADMIN_PASSWORD, ADMINISTRATORS, write_env_file
 from server.sandbox.house import House, HouseFailed, prepare_database
 from server.sandbox.loader import load_city
+from server.sandbox.narrator import WalkFailed
 from server.sandbox.phone import Refusal
-from server.sandbox.walk import WalkFailed, walk
+from server.sandbox.walk import walk
+from server.sandbox.year.console import NotInTime
 
 T = TypeVar("T")
 DATABASE = "chengxin"
@@ -75,7 +77,7 @@ async def run_demo(*, folder: Path, port: int, residents: int, once: bool) -> in
             _invite(console, house, city, store_id, folder)
             await _until_interrupted()
         return 0
-    except (HouseFailed, WalkFailed, Refusal) as failure:
+    except (HouseFailed, WalkFailed, Refusal, NotInTime) as failure:
         console.print(f"[red]{type(failure).__name__}: {failure}[/]", soft_wrap=True)
         return 1
     finally:

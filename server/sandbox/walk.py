@@ -1,57 +1,27 @@
-"""The narrated walk: one resident, one coupon, one counter, over real HTTP, with every step timed."""
+"""The narrated walk: one resident, one coupon, one counter, then three more ways to a coupon, over real HTTP, with
+every step timed."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable
-from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 from rich.console import Console
 
+from server.sandbox.chapters import tell_chapters
 from server.sandbox.city import City, id_number
+from server.sandbox.narrator import Narrator, WalkFailed, expect
 from server.sandbox.phone import CounterPhone, Refusal, ResidentPhone, read_picture
 from server.sandbox.wechat.control import StandInControl
 from wallet.audit import prove
 
-T = TypeVar("T")
 TEMPLATE_TITLE = "老街面馆十元券"
 ORDER_FEN = 2_680
-
-
-class WalkFailed(RuntimeError):
-    """A step did not do what it promises; says what was seen and what was expected."""
-
-
-@dataclass
-class Narrator:
-    """Prints steps with their time."""
-
-    console: Console
-    step: int = 0
-
-    async def tell(self, what: str, doing: Awaitable[T]) -> T:
-        """Runs one step and prints it."""
-        self.step += 1
-        started = time.perf_counter()
-        result = await doing
-        self.console.print(f"  [dim]{self.step:2}[/] {what}  [green]{(time.perf_counter() - started) * 1000:.0f} ms[/]")
-        return result
-
-    def note(self, text: str) -> None:
-        """Prints a line below a step."""
-        self.console.print(f"      [cyan]{text}[/]")
-
-
-def expect(seen: object, expected: object, what: str) -> None:
-    """Raises `WalkFailed` unless a step showed what it must."""
-    if seen != expected:
-        raise WalkFailed(f"{what}: saw {seen!r}, expected {expected!r}")
 
 
 async def walk(
@@ -64,8 +34,8 @@ async def walk(
     console: Console,
     folder: Path,
 ) -> None:
-    """Login → earn → claim → show → scan → redeem → second scan refused → statement → check-ledger. `store`: (store
-    id, cashier's openid). Raises `WalkFailed` or `Refusal`."""
+    """Login → earn → claim → show → scan → redeem → second scan refused → statement → segment, voucher code, lottery →
+    check-ledger. `store`: (store id, cashier's openid). Raises `WalkFailed`, `Refusal` or `NotInTime`."""
     say = Narrator(console)
     control = StandInControl(wechat_base)
     limits = httpx.Limits(max_connections=8)
@@ -77,6 +47,8 @@ async def walk(
             page = await say.tell("居民查看明细 · statement", resident.call("GET", "/wallet/entries"))
             for entry in page["items"]:
                 say.note(f"{entry['seq']:>3}  {entry['title']}  {entry['points']:+d} → {entry['points_after']}")
+            say.chapter("按人群发放、兑换码、抽奖 · segment, voucher code, lottery")
+            await tell_chapters(say, http, control, city, folder)
             findings = await say.tell("账本核对 · check-ledger", prove(worker_dsn))
             expect([finding.check for finding in findings if finding.broken], [], "broken checks")
             say.note(f"{len(findings)} proofs, nothing broken: the books balance")

@@ -18,7 +18,7 @@ DOCUMENT = "澄信办〔2026〕{}号"
 async def make_offers(office: Office, merchants: dict[str, str], ids: Ids) -> None:
     """The whole plan: templates first, as others name them, then the lottery, then campaigns."""
     for number, template in enumerate(TEMPLATES, 101):
-        ids.templates[template.key] = await _live(office, "/coupon-templates", template.body(number, merchants))
+        ids.templates[template.key] = await live(office, "/coupon-templates", template.body(number, merchants))
     # A lottery needs prizes that can be given.
     await _settled(office, f"/coupon-templates/{ids.templates['prize']}", {"active"})
     named = {f"@{key}": id for key, id in ids.templates.items()}
@@ -28,10 +28,10 @@ async def make_offers(office: Office, merchants: dict[str, str], ids: Ids) -> No
     ids.lottery = named["@draw"] = str(made["id"])
     for number, campaign in enumerate(CAMPAIGNS, 1):
         body = _with_ids(campaign.body(number), named)
-        ids.campaigns[campaign.key] = await _live(office, "/campaigns", body)
+        ids.campaigns[campaign.key] = await live(office, "/campaigns", body)
 
 
-async def _live(office: Office, path: str, body: dict[str, Any]) -> str:
+async def live(office: Office, path: str, body: dict[str, Any]) -> str:
     """Made, submitted and approved; its id."""
     made = await office.call("editor", "POST", path, body)
     await office.call("editor", "POST", f"{path}/{made['id']}/submit")
@@ -96,15 +96,15 @@ async def top_up(office: Office, ids: Ids, template: str, coupons: int) -> None:
 async def give_to_segment(office: Office, ids: Ids) -> int:
     """A coupon to everybody of a segment; how many there were."""
     segment = await office.call("editor", "POST", "/segments", SEGMENT)
-    return await _give(office, {"template_id": ids.templates["gift"], "segment_id": segment["id"]}, 191)
+    return await give(office, {"template_id": ids.templates["gift"], "segment_id": segment["id"]}, 191)
 
 
 async def give_to_list(office: Office, ids: Ids, resident_ids: list[str]) -> tuple[str, int]:
     """A coupon to everybody on an uploaded list; the list, and how many there were."""
-    file = _csv([["resident_id"], *([one] for one in resident_ids)])
+    file = csv_of([["resident_id"], *([one] for one in resident_ids)])
     taken = await office.upload("editor", "/recipient-lists", file, name="志愿之星")
     list_id = str(taken["recipient_list"]["id"])
-    return list_id, await _give(office, {"template_id": ids.templates["star"], "list_id": list_id}, 192)
+    return list_id, await give(office, {"template_id": ids.templates["star"], "list_id": list_id}, 192)
 
 
 async def honour(office: Office, list_id: str) -> datetime:
@@ -121,7 +121,7 @@ async def let_in(office: Office, files: Mapping[str, list[list[str]]]) -> None:
     batches = {}
     for kind, rows in files.items():
         taken = await office.upload(
-            "editor", "/facts/imports", _csv(rows), kind=kind, source="registers", document=DOCUMENT.format(195)
+            "editor", "/facts/imports", csv_of(rows), kind=kind, source="registers", document=DOCUMENT.format(195)
         )
         batches[kind] = taken["batch"]["id"]
         if taken["batch"]["taken"] != len(rows) - 1:
@@ -141,11 +141,13 @@ async def _told(office: Office, batch_id: str) -> int:
     return int((await until("facts being told", look, lambda seen: seen["status"] == "finished"))["told"])
 
 
-def _csv(rows: list[list[str]]) -> bytes:
+def csv_of(rows: list[list[str]]) -> bytes:
+    """A file of these rows, as it is uploaded."""
     return ("\n".join(",".join(row) for row in rows) + "\n").encode()
 
 
-async def _give(office: Office, order: dict[str, Any], number: int) -> int:
+async def give(office: Office, order: dict[str, Any], number: int) -> int:
+    """A grant job, ordered by one and approved by another; how many coupons it gave."""
     job = await office.call("editor", "POST", "/grant-jobs", order | {"document": DOCUMENT.format(number)})
     await office.call("approver", "POST", f"/grant-jobs/{job['id']}/approve")
 
@@ -162,7 +164,7 @@ async def upload_vouchers(office: Office, ids: Ids) -> None:
     order = {"template_id": ids.templates["anniversary"], "mode": "uploaded", "document": DOCUMENT.format(193)}
     batch = await office.call("editor", "POST", "/voucher-batches", order)
     await office.upload(
-        "editor", f"/voucher-batches/{batch['id']}/codes", _csv([["code"], *([one] for one in VOUCHERS)])
+        "editor", f"/voucher-batches/{batch['id']}/codes", csv_of([["code"], *([one] for one in VOUCHERS)])
     )
     await office.call("approver", "POST", f"/voucher-batches/{batch['id']}/approve")
 
