@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -192,3 +192,103 @@ async def test_the_audit_trail_tells_who_changed_what_and_how(console: Console) 
     assert refused.status_code == 403
     bad = await console.client.get(ADMIN + "/audit-entries", params={"cursor": "%%%"}, headers=console.director)
     assert (bad.status_code, bad.json()["error"]["field"]) == (400, "cursor")
+
+
+async def test_a_rule_that_may_not_be_is_refused_with_its_part_and_the_reason_in_chinese(console: Console) -> None:
+    older = {"kind": "amount", "attribute": "age", "at_least": 60}
+    for document, field, word in (
+        (rule(condition=older), "rule.condition.attribute", "年龄"),
+        (rule(-5), "rule.effect.points", "不能扣减"),
+        (rule(fact="petition"), "rule.trigger.fact", "信访"),
+    ):
+        reply = await console.post("/campaigns", console.editor, campaign(rule=document))
+        error = reply.json()["error"]
+        assert (reply.status_code, error["code"], error["field"]) == (422, "rule_refused", field)
+        assert word in error["message"]
+    limit = {"action": "earn", "cap": 1, "scope": "store"}
+    reply = await console.post("/campaigns", console.editor, campaign(limits=[limit]))
+    error = reply.json()["error"]
+    assert (reply.status_code, error["code"], error["field"]) == (422, "limit_not_counted", "limits[0].scope")
+    reply = await console.post("/campaigns", console.editor, campaign(limits=[limit | {"scope": "town"}]))
+    assert reply.status_code == 201 and "每个镇街限1次" in reply.json()["version"]["terms_text"]
+
+
+async def test_an_argument_that_a_read_does_not_know_is_refused_and_public_links_may_carry_some(
+    console: Console,
+) -> None:
+    made = (await console.post("/campaigns", console.editor, campaign())).json()
+    reply = await console.client.get(f"{ADMIN}/campaigns/{made['id']}?simulate=true", headers=console.director)
+    error = reply.json()["error"]
+    assert (reply.status_code, error["code"], error["field"]) == (400, "unknown_field", "simulate")
+    for path in ("/healthz", "/openapi.json", "/api/public/v1/ledger/heads/2026-01-01"):
+        reply = await console.client.get(f"{path}?from=singlemessage&isappinstalled=0")
+        assert reply.status_code in (200, 404), path
+
+
+async def test_a_version_that_was_rejected_says_that_it_must_be_edited_first(console: Console) -> None:
+    made = (await console.post("/campaigns", console.editor, campaign())).json()
+    path = f"/campaigns/{made['id']}"
+    early = await console.post(f"{path}/approve", console.approver)
+    assert early.json()["error"]["message"] == "当前状态为“草稿”，此操作须为“审核中”"
+    await console.post(f"{path}/submit", console.editor)
+    assert (await console.post(f"{path}/reject", console.approver, {"comment": "请写明文号"})).status_code == 200
+    again = await console.post(f"{path}/submit", console.editor)
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "wrong_status")
+    assert "请先修改再提交" in again.json()["error"]["message"]
+    assert (await console.client.put(ADMIN + path, json=campaign(), headers=console.editor)).status_code == 200
+    assert (await console.post(f"{path}/submit", console.editor)).status_code == 200
+
+
+async def test_a_draft_that_nobody_wants_is_discarded_and_leaves_the_lists(console: Console) -> None:
+    now = datetime.now(UTC)
+    days = {name: (now + timedelta(days=n)).isoformat() for n, name in enumerate(("opens_at", "closes_at", "draw_at"))}
+    lottery = {
+        "title": "弃用抽奖", "document": "弃字1号", **days,
+        "prizes": [{"rank": 1, "name": "奖", "template_id": "1", "count": 1}],
+    }  # fmt: skip
+    bodies = {
+        "/campaigns": campaign(title="弃用活动"), "/coupon-templates": template(title="弃用券"), "/lotteries": lottery
+    }  # fmt: skip
+    for path, body in bodies.items():
+        made = (await console.post(path, console.editor, body)).json()
+        one, words = f"{path}/{made['id']}", {"text": body["title"]}
+        if path != "/lotteries":  # these are cancelled, and never archived
+            archived = await console.post(f"{one}/archive", console.approver)
+            assert archived.json()["error"]["message"] == "当前状态为“草稿”，此操作须为“已结束”，草稿可以放弃"
+        assert (await console.post(f"{one}/discard?simulate=true", console.editor)).json()["simulated"]
+        assert len((await console.get(path, **words))["items"]) == 1
+        gone = await console.post(f"{one}/discard", console.editor)
+        assert gone.status_code == 200, gone.text
+        assert (await console.get(path, **words))["items"] == []
+        asked = words | {"status": gone.json()["status"]}
+        assert [found["id"] for found in (await console.get(path, **asked))["items"]] == [made["id"]]
+        trail = await console.get("/audit-entries", object_id=made["id"], limit=1)
+        assert trail["items"][0]["action"].endswith(".discarded")
+        again = await console.client.put(ADMIN + one, json=body, headers=console.editor)
+        assert again.status_code == 409, again.text
+        for step in ("discard", "submit"):
+            refused = await console.post(f"{one}/{step}", console.editor)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (409, "wrong_status")
+
+
+async def test_beside_a_live_version_only_the_draft_is_discarded_and_another_may_follow(console: Console) -> None:
+    made = await console.live("/campaigns", campaign())
+    path, body = f"/campaigns/{made['id']}", campaign(rule=rule(7), title="试试")
+    del body["budget_points"]
+    for number in (2, 3):
+        assert (await console.post(f"{path}/versions", console.editor, body)).json()["draft"]["number"] == number
+        seen = (await console.post(f"{path}/discard", console.editor)).json()
+        assert (seen["status"], seen["version"]["number"], seen.get("draft")) == ("active", 1, None)
+    versions = (await console.get(f"{path}/versions"))["items"]
+    assert [one["version_status"] for one in versions] == ["discarded", "discarded", "live"]
+
+
+async def test_an_editor_of_rules_finds_every_word_in_one_place(console: Console) -> None:
+    words = await console.get("/vocabulary")
+    facts = {one["code"]: one for one in words["facts"]}
+    assert facts["volunteer_hours_recorded"]["attributes"][0] == {
+        "code": "minutes", "name": "服务时长", "type": "amount", "unit": "分钟"
+    }  # fmt: skip
+    assert facts["login_day"]["attributes"] == [] and facts["login_day"]["happens"] == "当日首次登录"
+    assert {"code": "free_minutes", "name": "发放停车免费时长"} in words["effects"]
+    assert {"bands", "towns", "merchant_categories", "interests"} <= words.keys()

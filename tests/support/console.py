@@ -39,6 +39,12 @@ class Console:
     async def post(self, path: str, who: dict[str, str], body: Any = None, **headers: str) -> httpx.Response:
         return await self.client.post(ADMIN + path, json=body, headers=who | headers)
 
+    async def get(self, path: str, **query: Any) -> Any:
+        """What the director reads there."""
+        reply = await self.client.get(ADMIN + path, params=query, headers=self.director)
+        assert reply.status_code == 200, reply.text
+        return reply.json()
+
     async def live(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         made = (await self.post(path, self.editor, body)).json()
         await self.post(f"{path}/{made['id']}/submit", self.editor)
@@ -78,18 +84,24 @@ def template(**changes: Any) -> dict[str, Any]:
     return body | changes
 
 
+async def administrators(services: Services, *roles: str) -> dict[str, dict[str, str]]:
+    """An administrator of each role, logged in: the headers by role, which is the name, too."""
+    bearers = {}
+    for role in roles:
+        await services.administrators.create_admin(role, PASSWORD, roles=[role], totp_secret=SECRET)
+        code = pyotp.TOTP(SECRET).at(services.clock.now())
+        done = await services.administrators.log_in(role, PASSWORD, code, remote_ip="127.0.0.1", request_id="r")
+        bearers[role] = _headers(done.tokens.access_token)
+    return bearers
+
+
 @pytest_asyncio.fixture(scope="module")
 async def console(database: Database) -> AsyncIterator[Console]:
     chosen = settings(database_url=database.app, login_per_minute=1_000, admin_per_minute=10_000)
     app = create_app(chosen, name=f"incentives_{uuid4().hex[:8]}")
     async with serving(app) as client:
         services: Services = app.ctx.office.services
-        bearers = []
-        for name in ("editor", "approver", "director"):
-            await services.administrators.create_admin(name, PASSWORD, roles=[name], totp_secret=SECRET)
-            code = pyotp.TOTP(SECRET).at(services.clock.now())
-            done = await services.administrators.log_in(name, PASSWORD, code, remote_ip="127.0.0.1", request_id="r")
-            bearers.append(_headers(done.tokens.access_token))
+        bearers = await administrators(services, "editor", "approver", "director")
         sessions = sessions_of(services.clock, Outside(), keys=TokenKeys.of(chosen.signing_keys))
         login = await sessions.log_in("somebody")
-        yield Console(client, *bearers, _headers(login.tokens.access_token))
+        yield Console(client, *bearers.values(), _headers(login.tokens.access_token))
