@@ -56,7 +56,7 @@ async def tell_chapters(
     guests = list(await say.tell(f"{GUESTS} 位居民实名 · residents", asyncio.gather(*enrolled)))
     group = Group(office, guests, template, clock)
     # As long as it takes people to come, on whatever machine.
-    open_s = 2.0 + 2 * (time.perf_counter() - began)
+    open_s = 1.0 + 2 * (time.perf_counter() - began)
     lottery = await say.tell("发布抽奖与承诺值 · lottery, committed to", _published(group, open_s))
     say.note(f"承诺值 {lottery['commitment'][:32]}…")
     entering = asyncio.gather(*(_enter(phone, lottery["id"]) for phone in guests))

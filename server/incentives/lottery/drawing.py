@@ -181,6 +181,8 @@ class DrawService:
             current.digest, current.listed_at = link, self._clock.now()
             current.entries, current.tickets = state["entries"], state["tickets"]
             await self._save(tx, "listed", current, before)
+            if current.draw_at <= current.listed_at and not current.beacon_source:
+                await enqueue(tx, DRAW_JOB, str(row.id), {"lottery_id": str(row.id)})
         log.info("lottery_listed", lottery_id=row.id, entries=state["entries"])
         return True
 
