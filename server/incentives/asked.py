@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from server.incentives.experiments.hold_out import HoldOut
+from server.incentives.experiments.hold_out import MAX_DAYS, HoldOut
 from server.incentives.judging import decoded
 from server.incentives.rules import Rule, needs
 from server.incentives.rules.needs import kind_of
@@ -37,7 +37,10 @@ SELECT v.rule, v.hold_out, v.starts_at, v.ends_at, coalesce(v.superseded_at, c.e
 FROM campaign_version v JOIN campaign c ON c.id = v.campaign_id
 WHERE v.status IN ('approved', 'live', 'superseded') AND {which}
 """
-_ASKING: Final = _VERSIONS.format(which="(v.superseded_at IS NULL AND c.ended_at IS NULL OR v.hold_out IS NOT NULL)")
+_ASKING: Final = _VERSIONS.format(
+    which="(v.superseded_at IS NULL AND c.ended_at IS NULL"
+    " OR v.hold_out IS NOT NULL AND coalesce(v.superseded_at, c.ended_at) > $1)"
+)
 _JUDGING: Final = _VERSIONS.format(which="(c.ended_at IS NULL OR c.ended_at >= $1)")
 
 
@@ -104,7 +107,8 @@ class AskedFacts:
             read_at, answer = self._answers.get(kind, (-float("inf"), False))
             if time.monotonic() - read_at >= self._remembered_s:
                 now = self._clock.now()
-                answer = any(_asking(row).asks(kind, now) for row in await fetch(_ASKING))
+                rows = await fetch(_ASKING, now - timedelta(days=MAX_DAYS))
+                answer = any(_asking(row).asks(kind, now) for row in rows)
                 self._answers[kind] = time.monotonic(), answer
         return answer
 
