@@ -9,8 +9,6 @@
 | `own_engines`    | function | a cluster and a Valkey that the test may kill; with `@pytest.mark.fault`               |
 | `valkey`         | function | the URL of an empty Valkey                                                             |
 | `wechat_sim`     | function | the WeChat stand-in, reset: `.base_url .appid .secret`, `await .login_code(…)` …       |
-| `server`         | session  | the whole house in its own processes, on its own database (`.base_url`); Valkey shared |
-| `client`         | function | an httpx client of `server`                                                            |
 """
 
 from __future__ import annotations
@@ -33,7 +31,6 @@ if str(ROOT) not in sys.path:
 from server.sandbox.engine_user import EngineUser  # noqa: E402
 from server.sandbox.engine_valkey import Valkey  # noqa: E402
 from server.sandbox.engines import Engines  # noqa: E402
-from server.sandbox.house import House  # noqa: E402
 from server.sandbox.wechat.control import StandInControl, StandInProcess  # noqa: E402
 from tests.support import databases, network  # noqa: E402
 from tests.support.databases import Database  # noqa: E402
@@ -137,30 +134,3 @@ async def wechat_sim(_wechat_process: StandInProcess) -> AsyncIterator[StandInCo
     await control.reset()
     yield control
     await control.aclose()
-
-
-@pytest_asyncio.fixture(scope="session")
-async def server(
-    engines: Engines,
-    new_database: Callable[[], Awaitable[Database]],
-    _wechat_process: StandInProcess,
-    _valkey_server: str,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> AsyncIterator[House]:
-    house = House(
-        engines.urls,
-        (await new_database()).name,
-        folder=tmp_path_factory.mktemp("house"),
-        wechat=_wechat_process,
-        # Counts lie in the cache by address, and every house of the tests has the same one.
-        extra={"CHENGXIN_REDIS_URL": _valkey_server, "CHENGXIN_LOGIN_PER_MINUTE": "1000000"},
-    )
-    await house.start()
-    yield house
-    house.stop()
-
-
-@pytest_asyncio.fixture
-async def client(server: House) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=server.base_url, trust_env=False, timeout=120) as made:
-        yield made

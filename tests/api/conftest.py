@@ -47,7 +47,7 @@ async def console(town: Town) -> Console:
     return Console(town)
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="module")
 async def fragile(
     engines: Engines, new_database: Callable[[], Awaitable[Database]], tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Fragile]:

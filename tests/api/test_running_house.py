@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import httpx
-
-from server.sandbox.wechat.control import StandInControl
+from tests.support.town import Town
 
 
-async def test_a_running_house_is_ready_and_logs_a_person_in_through_wechat(
-    client: httpx.AsyncClient, wechat_sim: StandInControl
-) -> None:
-    assert (await client.get("/readyz")).status_code == 200
-    answer = await client.post("/api/mp/v1/sessions", json={"code": await wechat_sim.login_code("o-first")})
+async def test_a_running_house_is_ready_and_logs_a_person_in_through_wechat(town: Town) -> None:
+    assert (await town.http.get("/readyz")).status_code == 200
+    answer = await town.http.post("/api/mp/v1/sessions", json={"code": await town.control.login_code("o-first")})
     assert answer.status_code == 201, answer.text
-    again = await client.post("/api/mp/v1/sessions", json={"code": "nonsense"})
+    again = await town.http.post("/api/mp/v1/sessions", json={"code": "nonsense"})
     assert again.status_code == 400, again.text
     assert again.json()["error"]["code"] == "login_code_rejected"

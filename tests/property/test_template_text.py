@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from server.incentives.commands import TemplateDraft
-from server.incentives.errors import LimitNotCounted
+from server.incentives.errors import LimitNeverGives, LimitNotCounted
 from server.incentives.limits import Limit
 from server.incentives.models import CouponTemplateVersion
 from server.incentives.usable import UsableTime
@@ -79,7 +79,7 @@ PLAIN: dict[str, dict[str, Any]] = {
 def legal(draft: TemplateDraft) -> bool:
     try:
         draft.check()
-    except (InvalidField, LimitNotCounted):
+    except (InvalidField, LimitNeverGives, LimitNotCounted):
         return False
     return True
 
