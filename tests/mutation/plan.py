@@ -25,6 +25,7 @@ def whole(*names: str) -> Stage:
 CHAPTERS = Stage("chapters")
 IDS, COUNTER = "integration/test_vault_ids", "integration/test_vault_counter"
 OPERATIONS = ("integration/test_vault_points", "integration/test_vault_coupons")
+BUDGETS = ("integration/test_vault_cells", "integration/test_vault_counters", "integration/test_opening_rush")
 STRAIN, CONCURRENCY = "concurrency/test_lanes_under_strain", "concurrency/test_vault_concurrency"
 
 #: By module of `wallet`.
@@ -36,13 +37,13 @@ STAGES: dict[str, tuple[Stage, ...]] = {
     "credentials": (unit("credential_digits"),),
     "due": (whole("integration/test_expiry"),),
     "errors": (unit("statuses", "http_of_refusals", "web_errors"), CHAPTERS),
-    "fair_queue": (unit("lanes", "lanes_in_trouble"), whole(STRAIN)),
+    "fair_queue": (unit("fair_queue", "lanes", "lanes_in_trouble"), whole(STRAIN)),
     "folds": (whole("integration/test_folds"),),
     "items": (unit("items"), CHAPTERS, whole(IDS, COUNTER)),
     "lanes": (unit("lanes", "lanes_in_trouble"), CHAPTERS, whole(STRAIN, CONCURRENCY)),
     "periods": (whole("integration/test_vault_months"),),
     "points": (CHAPTERS, whole(IDS)),
-    "posting": (CHAPTERS, whole(*OPERATIONS, CONCURRENCY)),
+    "posting": (CHAPTERS, whole(*OPERATIONS, CONCURRENCY, *BUDGETS)),
     "proofs": (whole("integration/test_vault_canaries"),),
     "queries": (whole(*OPERATIONS, COUNTER),),
     "seals": (unit("seals"), whole("integration/test_seals")),
