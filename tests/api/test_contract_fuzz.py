@@ -17,7 +17,7 @@ from server.sandbox.phone import client_id
 from tests.support.fragile import Fragile
 from tests.support.play import GYM_STORE, Console, books_balance
 
-FUZZ_S: Final = 8.0
+FUZZ_S: Final = 6.0
 LEAST: Final = 300
 PATIENCE_S: Final = 120.0
 #: The fuzz is worth something only when some of it is taken, and some refused for its content and for its caller.

@@ -24,7 +24,7 @@ from tests.support.databases import ROOT, Database, connected
 from tests.support.ledger import Ledger, open_ledger
 from tests.support.sabotage import TWO_CELLS
 
-BATCHES = int(os.environ.get("CHENGXIN_MIXED_BATCHES", "2000"))
+BATCHES = int(os.environ.get("CHENGXIN_MIXED_BATCHES", "1200"))
 PROCESSES, CLIENTS, RESIDENTS = 2, 32, 16
 PHASES = 2
 #: Every one of these must have been seen to succeed, or the mixture is not what it claims to be.

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +26,7 @@ from tests.support.databases import Database
 from tests.support.ledger import COUNTER, Ledger, open_ledger
 from tests.support.oracle_coupons import Credential
 from tests.support.oracle_state import CITY, OF_BUDGETS, OPS, STICKY, Call, city_day
+from tests.support.patience import until
 from tests.support.sealing import SealedLedger
 from tests.support.town_life import CAMPAIGNS, TEMPLATES, TownLife
 from tests.support.trial import call, changed, client_id, job_id
@@ -71,6 +73,7 @@ class Crowd:
         self.told: dict[tuple[int, UUID], Told] = {}
         self.known: dict[tuple[int, str], list[Any]] = {}
         self.seen: Counter[str] = Counter()
+        self.rounds = 0
         self.owner_at_work = asyncio.Lock()  # one connection of the owner's role serves all
 
     def of(self, owner: int, kind: str) -> list[Any]:
@@ -118,6 +121,7 @@ class Crowd:
             one = await self.choose(owner, dice)
             if one is not None:
                 await self.ask(one, dice)
+            self.rounds += 1
 
     async def choose(self, owner: int, dice: random.Random) -> Call | None:
         now = self.life.now
@@ -226,10 +230,14 @@ class Crowd:
         }[op]()  # fmt: skip
 
     async def clock(self) -> None:
-        for jump in JUMPS:
-            await asyncio.sleep(0.5)
+        """A jump after every sixth of what the tasks do, however long that takes them."""
+        for place, jump in enumerate(JUMPS, 1):
+            await until("the next jump", partial(self.has_done, place / (len(JUMPS) + 1)), every_s=0.01)
             async with self.owner_at_work:
                 await self.life.set_clock(self.life.now + jump)
+
+    async def has_done(self, share: float) -> bool:
+        return self.rounds >= share * len(self.life.people) * TASKS_EACH * ROUNDS
 
     async def office(self) -> None:
         dice = random.Random(SEED)
