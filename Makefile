@@ -24,7 +24,7 @@ help:
 	@echo "make serve       chengxin serve, settings from the environment"
 	@echo "make lock        requirements/*.txt anew from requirements/*.in"
 	@echo "make migration   0001_house anew from the models (only while no release carries it)"
-	@echo "make clean       .venv, caches and the demo's data"
+	@echo "make clean       .venv, caches, the demo's data and the tests' cluster"
 
 demo: $(VENV)/.demo
 	$(BIN)/chengxin demo --port $(PORT) $(if $(filter-out 0,$(ONCE)),--once) $(if $(filter-out 0,$(YEAR)),--year) $(DEMO_FLAGS)
@@ -72,6 +72,7 @@ migration: $(VENV)/.dev
 	$(BIN)/python -m server.kit.migrations regenerate
 
 clean:
+	@test ! -L .chengxin/tests/pgdata || rm -rf "$$(readlink .chengxin/tests/pgdata)"
 	rm -rf $(VENV) .chengxin .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist *.egg-info
 
 # A stamp is younger than what it was installed from, so a second `make` installs nothing.

@@ -19,9 +19,9 @@ import psutil
 import pytest
 import pytest_asyncio
 
+from server.kit.bootstrap import bootstrap
 from server.sandbox.engines import Engines
-from server.sandbox.house import prepare_database
-from tests.support.clusters import quick_folder
+from tests.support.clusters import copy_shared, quick_folder
 from tests.support.databases import Database, connected
 from tests.support.patience import until
 from tests.support.rawhttp import Line, render
@@ -72,9 +72,10 @@ async def ground(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Grou
 
 @asynccontextmanager
 async def settled_ground(engines: Engines, folder: Path) -> AsyncIterator[Ground]:
+    source = await copy_shared(engines)
     urls = await asyncio.to_thread(engines.start)
     try:
-        await prepare_database(urls, "chengxin")
+        await bootstrap(urls.superuser, "chengxin", urls.role_passwords, template=source)
         database = Database.at(urls, "chengxin")
         async with Proxy.before(urls.postgres_port, posted) as proxy:
             through = replace(urls, postgres_port=proxy.port).dsn("app", "chengxin")

@@ -43,7 +43,7 @@ STAGES: dict[str, tuple[Stage, ...]] = {
     "lanes": (unit("lanes", "lanes_in_trouble"), CHAPTERS, whole(STRAIN, CONCURRENCY)),
     "periods": (whole("integration/test_vault_months"),),
     "points": (CHAPTERS, whole(IDS)),
-    "posting": (CHAPTERS, whole(*OPERATIONS, CONCURRENCY, *BUDGETS)),
+    "posting": (unit("posting"), CHAPTERS, whole(*OPERATIONS, CONCURRENCY, *BUDGETS)),
     "proofs": (whole("integration/test_vault_canaries"),),
     "queries": (whole(*OPERATIONS, COUNTER),),
     "seals": (unit("seals"), whole("integration/test_seals")),

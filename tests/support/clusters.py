@@ -1,16 +1,15 @@
-"""A cluster that tests may break, with a city's settings: fsync is on, checksums are on. Its tests clone its source.
+"""A cluster that tests may break, with a city's settings: fsync is on, checksums are on.
 
-It lies in memory where that can be had: kill -9 leaves what the system's cache holds, on a disk as in memory, and the
-syncs of some thousand small files would be most of the time of a test. No test here cuts the power.
+It begins as a copy of the shared one, whose template its tests clone: most of a test's time would be its migrations.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import signal
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -18,14 +17,9 @@ from pathlib import Path
 
 from server.sandbox.engine_postgres import Postgres, free_port
 from server.sandbox.engines import Engines, EngineUrls
-from server.sandbox.house import prepare_database
 from tests.support import databases
 from tests.support.databases import Database, superuser
 from tests.support.patience import until
-
-SOURCE = "chengxin_source"
-MEMORY, MEMORY_WANTED_BYTES = Path("/dev/shm"), 2 << 30
-
 
 _IN_STEP = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync' AND state = 'streaming'"
 
@@ -33,10 +27,10 @@ _IN_STEP = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync' A
 @contextmanager
 def quick_folder(otherwise: Path) -> Iterator[Path]:
     """A folder for engines in memory, or the other one where there is too little."""
-    if not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < MEMORY_WANTED_BYTES:
+    folder = databases.folder_in_memory()
+    if folder is None:
         yield otherwise
         return
-    folder = Path(tempfile.mkdtemp(prefix="chengxin-faults-", dir=MEMORY))
     folder.chmod(0o755)  # the engines may belong to another account
     try:
         yield folder
@@ -49,10 +43,11 @@ class Cluster:
     """PostgreSQL alone, and how it dies."""
 
     engines: Engines
+    source: str
 
     async def database(self) -> Database:
         """A migrated database nobody used before."""
-        return await databases.clone(self.engines.urls, SOURCE)
+        return await databases.clone(self.engines.urls, self.source)
 
     async def kill(self) -> None:
         """Kills PostgreSQL with -9; returns when it is gone."""
@@ -112,38 +107,55 @@ class Standby:
     port: int
 
     def copy(self, urls: EngineUrls) -> None:
-        where = ["-h", "127.0.0.1", "-p", str(urls.postgres_port), "-U", "postgres", "-D", self.data]
-        self._run(
-            "pg_basebackup", *where, "-R", "-X", "stream", "--checkpoint=fast", "--no-sync",
-            password=urls.passwords["superuser"],
-        )  # fmt: skip
+        _base_backup(self.postgres, urls, self.data, "-R")
 
     def start(self) -> None:
         options = f"-p {self.port} -c unix_socket_directories={self.data}"
-        self._run("pg_ctl", "start", "-D", self.data, "-l", self.data / "server.log", "-w", "-o", options)
+        _run(self.postgres, "pg_ctl", "start", "-D", self.data, "-l", self.data / "server.log", "-w", "-o", options)
 
     def promote(self) -> None:
         """Makes it the one that writes."""
-        self._run("pg_ctl", "promote", "-D", self.data, "-w")
+        _run(self.postgres, "pg_ctl", "promote", "-D", self.data, "-w")
 
     def stop(self) -> None:
-        self._run("pg_ctl", "stop", "-D", self.data, "-m", "immediate", "-w")
+        _run(self.postgres, "pg_ctl", "stop", "-D", self.data, "-m", "immediate", "-w")
 
-    def _run(self, tool: str, *arguments: str | Path, password: str = "") -> None:
-        status, said = self.postgres.user.run(
-            [self.postgres.bin / tool, *arguments], timeout_s=120, environ={"PGPASSWORD": password}
-        )
-        assert status == 0, f"{tool}: {said}"
+
+async def copy_shared(engines: Engines) -> str:
+    """Lays the shared cluster's data and passwords where these engines will start; returns its migrated template."""
+    shared = await asyncio.to_thread(databases.start_engines)
+    try:
+        source = await databases.template(shared.urls, shared.folder)
+        engines.folder.mkdir(parents=True)
+        (engines.folder / "engines.json").write_text(json.dumps({"passwords": dict(shared.urls.passwords)}))
+        data = shared.postgres.user.own_folder(engines.folder / "pgdata")
+        await asyncio.to_thread(_base_backup, shared.postgres, shared.urls, data)
+    finally:
+        await asyncio.to_thread(shared.stop)
+    return source
+
+
+def _base_backup(postgres: Postgres, urls: EngineUrls, data: Path, *options: str) -> None:
+    where = ["-h", "127.0.0.1", "-p", str(urls.postgres_port), "-U", "postgres", "-D", data]
+    _run(
+        postgres, "pg_basebackup", *where, "-X", "stream", "--checkpoint=fast", "--no-sync", *options,
+        password=urls.passwords["superuser"],
+    )  # fmt: skip
+
+
+def _run(postgres: Postgres, tool: str, *arguments: str | Path, password: str = "") -> None:
+    status, said = postgres.user.run([postgres.bin / tool, *arguments], timeout_s=120, environ={"PGPASSWORD": password})
+    assert status == 0, f"{tool}: {said}"
 
 
 @asynccontextmanager
 async def started_cluster(folder: Path, *, in_memory: bool = True, **settings: str) -> AsyncIterator[Cluster]:
     """A cluster in memory, or else in `folder`, gone at the end."""
     with quick_folder(folder) if in_memory else nullcontext(folder) as place:
-        cluster = Cluster(Engines(place / "engines", settings=settings, valkey=False))
+        engines = Engines(place / "engines", settings=settings, valkey=False)
+        cluster = Cluster(engines, await copy_shared(engines))
         try:
-            urls = await asyncio.to_thread(cluster.engines.start)
-            await prepare_database(urls, SOURCE)
+            await asyncio.to_thread(engines.start)
             yield cluster
         finally:
             await asyncio.to_thread(cluster.discard)

@@ -1,6 +1,9 @@
 """Databases for tests: one embedded cluster, one migrated template, a clone for whoever asks.
 
 cluster (shared by all workers and runs)  ->  template t_<fingerprint of migrations and models>  ->  x_<pid>_<n>
+
+Clusters lie in memory where that can be had: kill -9 leaves what the system's cache holds, on a disk as in memory, and
+the thousands of small files of some hundred databases would be most of the time of many tests. No test cuts the power.
 """
 
 from __future__ import annotations
@@ -11,7 +14,9 @@ import fcntl
 import hashlib
 import itertools
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +24,12 @@ from pathlib import Path
 import asyncpg
 import psutil
 
+from server.sandbox.engine_user import EngineUser
 from server.sandbox.engines import Engines, EngineUrls
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(os.environ.get("CHENGXIN_TEST_ENGINES", ROOT / ".chengxin" / "tests"))
+MEMORY, MEMORY_WANTED_BYTES = Path("/dev/shm"), 4 << 30
 
 #: A power cut may cost test data; a killed process costs nothing either way. Fault tests own a cluster without these.
 #: The tests connect thousands of times, and 4096 rounds of a password's hash are what a connection costs most.
@@ -33,6 +40,8 @@ TEST_SETTINGS = {
     "max_connections": "300",
     "scram_iterations": "1",
     "autovacuum": "off",
+    "min_wal_size": "64MB",
+    "max_wal_size": "512MB",
 }
 
 _numbers = itertools.count(1)
@@ -176,8 +185,23 @@ async def _drop_old(connection: asyncpg.Connection) -> None:
             await connection.execute(f'DROP DATABASE "{name}"')
 
 
+def folder_in_memory() -> Path | None:
+    """A new folder of ours, or None where there is too little memory for one."""
+    if not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < MEMORY_WANTED_BYTES:
+        return None
+    return Path(tempfile.mkdtemp(prefix="chengxin-tests-", dir=MEMORY))
+
+
 def start_engines(folder: Path = FOLDER) -> Engines:
-    """The shared cluster of all test processes on this work tree."""
+    """The shared cluster of all test processes on this work tree. Its data stays for the next run, behind a link when
+    it is in memory; `make clean` removes both."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder, "place"):
+        data = folder / "pgdata"
+        if not data.exists() and (memory := folder_in_memory()) is not None:
+            data.unlink(missing_ok=True)  # a link to what a restart of the machine took
+            EngineUser.current().give(memory)
+            data.symlink_to(memory)
     engines = Engines(folder, settings=TEST_SETTINGS, valkey=False)
     engines.start()
     return engines

@@ -15,17 +15,23 @@ OWNER, OTHER = 7, 8
 
 
 class Wire:
-    """A connection that answers every item, fails as told, and remembers what each call carried."""
+    """A connection that answers every item as told (status and body; else done), fails as told, and remembers what
+    each call carried."""
 
-    def __init__(self, *, fails: Callable[[list[Any]], Exception | None] = lambda items: None) -> None:
-        self._fails, self._closed = fails, False
+    def __init__(
+        self,
+        *,
+        fails: Callable[[list[Any]], Exception | None] = lambda items: None,
+        answers: Callable[[Any], tuple[int, str | None]] = lambda item: (0, None),
+    ) -> None:
+        self._fails, self._answers, self._closed = fails, answers, False
         self.batches: list[list[Any]] = []
         self.sent_to: list[int] = []
         self.said: list[str] = []
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def fetch(self, _sql: str, b: int, payload: str, _lane: int) -> list[tuple[int, int, bool, None]]:
+    async def fetch(self, _sql: str, b: int, payload: str, _lane: int) -> list[tuple[int, int, bool, str | None]]:
         items = msgspec.json.decode(payload)
         self.sent_to.append(b)
         self.batches.append(items)
@@ -34,7 +40,8 @@ class Wire:
         problem = self._fails(items)
         if problem is not None:
             raise problem
-        return [(item["n"], 0, False, None) for item in items]
+        told = [self._answers(item) for item in items]
+        return [(item["n"], status, False, body) for item, (status, body) in zip(items, told, strict=True)]
 
     async def execute(self, sql: str) -> None:
         self.said.append(sql)
