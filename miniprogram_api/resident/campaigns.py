@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from miniprogram_api.present import award_text
 from miniprogram_api.schemas.campaigns import (
     CampaignListReply,
@@ -29,6 +31,9 @@ from server.web.routing import Call, Callers, Reply, Router
 
 router = Router(prefix="/api/mp/v1", tag="居民 · 活动")
 
+#: Campaigns that are listed without pages.
+LISTED: Final = 100
+
 
 @router.get(
     "/campaigns",
@@ -37,13 +42,14 @@ router = Router(prefix="/api/mp/v1", tag="居民 · 活动")
     caller=Callers.identity,
 )
 async def list_campaigns(call: Call) -> Reply:
-    """Campaigns that give points now and coupons that can be claimed now, each with its whole rule."""
+    """Campaigns that give something now (points, coupons, free minutes, lottery tickets) and coupons that can be
+    claimed now, each with its whole rule. At most 100 of each; `/me/campaigns` and `/shop` have all, page by page."""
     campaigns = [
         LiveCampaignReply(
             str(one.id), one.version.title, one.terms_text, one.version.trigger, one.points,
             limits_text(one.version.limits), one.version.starts_at, one.version.ends_at,
         )
-        for one in await call.services.campaigns.live()
+        for one in (await call.services.campaigns.live())[:LISTED]
     ]  # fmt: skip
     coupons = [
         ClaimableReply(
@@ -64,8 +70,8 @@ async def list_campaigns(call: Call) -> Reply:
     caller=Callers.resident,
 )
 async def list_my_campaigns(call: Call, query: MyCampaignQuery) -> Reply:
-    """The campaigns that give now, each with what it is for this resident. Everybody sees the same campaigns; without
-    personalisation they also stand in the same order for everybody."""
+    """The campaigns that give now, at most 1,000, each with what it is for this resident. Everybody sees the same
+    campaigns; without personalisation they also stand in the same order for everybody."""
     position = decode_cursor(query.cursor, int, int, int)
     page, last = await call.services.resident_campaigns.page(call.resident_id, position, query.limit)
     items = [

@@ -10,7 +10,8 @@ from msgspec import Meta, Struct
 
 class LiveCampaignReply(Struct, frozen=True):
     """A campaign that gives now. `terms_text` is the whole rule; `points`: the most that one award gives, 0 when it
-    gives something else; `limits`: what one person may have at most."""
+    gives something else; `limits`: what it gives at most, each in Chinese with whom it bounds: one person (每人), the
+    campaign (全部合计), each town."""
 
     id: str
     title: str
@@ -23,7 +24,8 @@ class LiveCampaignReply(Struct, frozen=True):
 
 
 class ClaimableReply(Struct, frozen=True):
-    """A coupon that can be claimed now for `price_points`. `left` is at most a second old."""
+    """A coupon that can be claimed now for `price_points`. `limits`: as of a campaign; `left`: how many can still be
+    given, as far as stock and money reach, at most a second old."""
 
     template_id: str
     title: str
@@ -38,7 +40,7 @@ class ClaimableReply(Struct, frozen=True):
 
 
 class CampaignListReply(Struct, frozen=True):
-    """Soonest to end first; at most 100 of each."""
+    """Soonest to end first; at most 100 of each, the rest is in `/me/campaigns` and `/shop`."""
 
     campaigns: list[LiveCampaignReply]
     coupons: list[ClaimableReply]

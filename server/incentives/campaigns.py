@@ -26,13 +26,14 @@ from server.kit.clock import Clock
 from server.kit.db import fetch
 from wallet import EarnTerms, Vault
 
-SHOWN_TO_RESIDENTS = 100
+#: Shown at most; a city has dozens that give at the same time.
+LISTED_MOST = 1_000
 _LIVE = """
 SELECT v.id, b.id AS budget_id,
   (SELECT min(o.starts_at) FROM campaign_version o WHERE o.campaign_id = c.id AND o.live_at IS NOT NULL) AS began_at
 FROM campaign c JOIN campaign_version v ON v.id = c.live_version
 LEFT JOIN budget b ON b.campaign_id = c.id AND b.unit = 'points'
-WHERE c.status IN ('active', 'scheduled') AND v.ends_at > $1
+WHERE c.status IN ('active', 'scheduled') AND v.starts_at <= $1 AND v.ends_at > $1
 ORDER BY v.ends_at, c.id LIMIT $2
 """
 CAMPAIGNS = Kind("campaign", "campaign_id", Campaign, CampaignVersion, CampaignNotFound)
@@ -89,7 +90,7 @@ class CampaignService(Course[Campaign, CampaignVersion]):
         return await super().approve(row_id, signed, revision)
 
     async def live(self) -> list[LiveCampaign]:
-        """The campaigns that give now, soonest to end first; at most 100, at most a second old."""
+        """The campaigns that give now, soonest to end first; at most 1,000, at most a second old."""
         async with self._one_reader:
             known = self._listed
             if known is None or time.monotonic() - known[0] > STOCK_CACHE_S:
@@ -99,18 +100,22 @@ class CampaignService(Course[Campaign, CampaignVersion]):
         return [one for one in listed if one.version.starts_at <= now < one.version.ends_at]
 
     async def _read_live(self) -> list[LiveCampaign]:
-        rows = await fetch(_LIVE, self._clock.now(), SHOWN_TO_RESIDENTS)
-        found = {one.id: one for one in await CampaignVersion.filter(id__in=[row["id"] for row in rows])}
-        rules = {id: msgspec.convert(version.rule, Rule) for id, version in found.items()}
+        rows = await fetch(_LIVE, self._clock.now(), LISTED_MOST)
+        kept = {} if self._listed is None else {one.version.id: one for one in self._listed[1]}
+        versions = {id: one.version for id, one in kept.items()}  # a live version says the same for ever
+        fresh = [row["id"] for row in rows if row["id"] not in kept]
+        versions |= {one.id: one for one in await CampaignVersion.filter(id__in=fresh)} if fresh else {}
+        rules = {row["id"]: msgspec.convert(versions[row["id"]].rule, Rule) for row in rows}
         names = await names_of(rules.values(), self._clock.today())
+        texts = {id: one.terms_text for id, one in kept.items() if one.names == names}
         return [
             LiveCampaign(
-                id=version.campaign_id, version=version, terms_text=campaign_text(version, self._clock.zone, names),
-                points=most_points(rules[version.id]), names=names, began_at=row["began_at"],
-                budget_id=row["budget_id"],
+                id=version.campaign_id, version=version, points=most_points(rules[version.id]), names=names,
+                terms_text=texts.get(version.id) or campaign_text(version, self._clock.zone, names),
+                began_at=row["began_at"], budget_id=row["budget_id"],
             )
             for row in rows
-            for version in [found[row["id"]]]
+            for version in [versions[row["id"]]]
         ]  # fmt: skip
 
     async def _put_terms(self, row: Campaign, version: CampaignVersion, budgets: dict[str, int]) -> None:

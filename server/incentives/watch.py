@@ -36,6 +36,7 @@ log = structlog.get_logger(__name__)
 #: The threshold of an empty budget, whatever its rest is.
 EMPTY: Final = 100
 PAGE: Final = 500
+WEEK: Final = timedelta(days=7)
 _BUDGETS = """
 SELECT b.id, b.unit, b.campaign_id, b.template_id, coalesce(c.status, t.status) AS status,
   v.rule, u.kind, u.face_value_fen, u.cap_fen, u.platform_bp, u.sponsor_bp
@@ -84,8 +85,9 @@ End = Callable[[int], Awaitable[bool]]
 
 @dataclass(frozen=True, slots=True)
 class Burn:
-    """How fast a budget is used, in its unit: a day in the last 7 days, and since it began. `empty_at`: when it will be
-    used up at the speed of the last 7 days, None when it is not being used."""
+    """How fast a budget is used, in its unit: a day in the last 7 days, and since it began. What comes back (expired,
+    voided) counts against it, so both may be negative. `empty_at`: when it will be used up at the speed of the last 7
+    days, None when it is not being used."""
 
     per_day_7: float
     per_day: float
@@ -159,19 +161,21 @@ async def burn_of(budget_ids: Sequence[int], left: dict[int, int], clock: Clock)
     kept: dict[int, list[tuple[date, int]]] = {}
     for row in rows:
         kept.setdefault(row["budget_id"], []).append((row["day"], row["used"]))
-    return {one: _burn(kept.get(one, []), left.get(one, 0), today, clock) for one in budget_ids}
+    return {one: speed(kept.get(one, []), left.get(one, 0), today, clock.now()) for one in budget_ids}
 
 
-def _burn(kept: list[tuple[date, int]], left: int, today: date, clock: Clock) -> Burn:
+def speed(kept: Sequence[tuple[date, int]], left: int, today: date, now: datetime) -> Burn:
+    """How fast a budget is used that had used so much at the last look of each day, in the order of the days."""
     if not kept:
         return Burn(0.0, 0.0, None)
     first, (_, used) = kept[0][0], kept[-1]
     age = (today - first).days + 1
-    week_ago = max((spent for day, spent in kept if day <= today - timedelta(days=7)), default=0)
-    per_day_7 = (used - week_ago) / min(age, 7)
+    # The last look of a week ago, not the highest: use falls when coupons come back.
+    since, week_ago = next((look for look in reversed(kept) if look[0] <= today - WEEK), (None, 0))
+    per_day_7 = (used - week_ago) / (age if since is None else (today - since).days)
     days_left = left / per_day_7 if per_day_7 > 0 else None
     soon = days_left is not None and days_left < 36_500
-    return Burn(per_day_7, used / age, clock.now() + timedelta(days=days_left or 0) if soon else None)
+    return Burn(per_day_7, used / age, now + timedelta(days=days_left or 0) if soon else None)
 
 
 def _least(row: dict[str, Any]) -> int:

@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from server.incentives import campaigns
 from server.incentives.coupons import CouponService
 from server.incentives.for_me import CampaignForMe, ResidentCampaigns
 from server.incentives.limits import Limit
@@ -122,6 +123,18 @@ async def test_campaigns_tell_whether_one_may_get_something_and_why_not(view: Vi
     assert (fresh[hours].reason, fresh[once].state) == ("已完成0分钟，共需3小时", "open")
     assert fresh[once].reason == "您可以参加：志愿服务时长入账时，可获得2积分"
     assert (fresh[scarce].state, fresh[scarce].reason) == ("exhausted", "预算已用完")
+
+
+async def test_campaigns_that_begin_later_take_no_place_of_those_that_give_now(
+    view: View, resident: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(campaigns, "LISTED_MOST", 2)
+    room, now = view.room, view.room.house.clock.now()
+    ahead, week = now + timedelta(days=3), now + timedelta(days=7)
+    for _ in range(2):
+        await room.campaign(when(HOURS, points(1)), budget_points=9, starts_at=ahead, ends_at=week)
+    year = await room.campaign(when(HOURS, points(1)), budget_points=9, ends_at=now + timedelta(days=365))
+    assert [one.campaign.id for one in await view.campaigns(resident)] == [year]
 
 
 async def test_personalisation_changes_the_order_and_never_the_stock(view: View, resident: int) -> None:

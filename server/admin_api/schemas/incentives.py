@@ -387,8 +387,9 @@ class BudgetDetailReply(Struct, frozen=True):
 
 
 class BurnReply(Struct, frozen=True):
-    """How fast the budget is used, in its unit: a day in the last 7 days, and since it began. `empty_at`: when it
-    will be used up at the speed of the last 7 days."""
+    """How fast the budget is used, in its unit: a day in the last 7 days, and since it began; what comes back counts
+    against it, so it may be negative. `empty_at`: when it will be used up at the speed of the last 7 days, null when it
+    is not being used."""
 
     per_day_7: float
     per_day: float
