@@ -91,6 +91,15 @@ def award_text(given: Given) -> str:
     if given.status == "withheld":
         return "您在本活动的对照组（由抽签确定），本期未发放"
     if given.status == "posted":
-        return f"已发放{given.points}积分" if given.effect == "points" else "奖励已发放"
+        return _posted(given)
     known = next((answer.message for answer in STATUSES.values() if answer.code == given.reason), "")
     return f"未能发放：{known}" if known else "未能发放"
+
+
+def _posted(given: Given) -> str:
+    if given.effect == "points":
+        return f"已发放{given.points}积分"
+    if given.valid_until is None:
+        return "奖励已发放"
+    last = given.valid_until
+    return f"已发放停车免费时长{given.minutes}分钟，有效期至{last.year}年{last.month}月{last.day}日"

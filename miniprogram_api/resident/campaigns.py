@@ -121,7 +121,10 @@ async def explain_campaign(call: Call, campaign_id: int) -> Reply:
 
 
 def _given(given: Given) -> GivenReply:
-    return GivenReply(given.effect, given.points, given.status, given.reason, award_text(given))  # type: ignore[arg-type]
+    return GivenReply(
+        given.effect, given.points, given.minutes, given.valid_until, given.status,  # type: ignore[arg-type]
+        given.reason, award_text(given),
+    )  # fmt: skip
 
 
 def _part(told: Told) -> RulePartReply:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -151,18 +151,22 @@ class ShopQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 class GivenReply(Struct, frozen=True):
     """What became of it. status: pending (within seconds), posted, withheld (he is in the campaign's hold-out and gets
-    nothing), or refused for a `reason`, in Chinese in `text`."""
+    nothing), or refused for a `reason`, in Chinese in `text`. `minutes`: how many free minutes were given, through
+    `valid_until`, null for anything else."""
 
     effect: Literal["points", "coupon", "free_minutes", "lottery_ticket"]
     points: int
+    minutes: int
+    valid_until: date | None
     status: Literal["pending", "posted", "withheld", "refused"]
     reason: str
     text: str
 
 
 class ExplanationReply(Struct, frozen=True):
-    """Why one got something of a campaign, or not, by one's newest fact that it speaks of. Without one `occurred_at` is
-    null and the rule is told as it stands. `missing`: the fewest parts that would have to be otherwise."""
+    """Why one got something of a campaign, or not, by one's newest fact that it speaks of, or, when its trigger is
+    narrowed and none is so, by the newest of that kind. Without one `occurred_at` is null and the rule is told as it
+    stands. `missing`: the fewest parts that would have to be otherwise."""
 
     campaign_id: str
     granted: bool

@@ -10,8 +10,8 @@ Which file to open:
 | the life of campaigns and templates | `course`, made of `drafting`, `moves`, `follow`, `search`, `rows` |
 | what is theirs | `campaigns`, `templates`, `budgets`, `limits`, `usable`, `effects`; `models`, `commands`, `errors` |
 | a fact comes in | `facts`, `dates`, `value_facts`; `asked`, `forgetting`: what nobody asks for is not kept |
-| a fact gives something | `judging`, `awards`, `handing`, `settling` |
-| what residents are shown | `for_me`, `explanations`, `counting`, `shop`, `coupons`, `stock`, `waiting` |
+| a fact gives something | `judging`, `awards`, `handing`, `counting`, `settling` |
+| what residents are shown | `for_me`, `explanations`, `free_minutes`, `shop`, `coupons`, `stock`, `waiting` |
 | what the console is shown | `changes`, `simulation`, `calendar`, `listing`, `running_jobs`, `watch`, `emergency` |
 | words | `wording` for versions, `words` for codes, `names` for what the city calls them |
 | for all rooms below | `orders`: made by one, approved by another, done by a job; `working_days`, told to the vault |

@@ -100,9 +100,13 @@ def check_comes(rule: Rule, zone: ZoneInfo, now: datetime) -> None:
 
 def check_happens(rule: Rule, starts_at: datetime, ends_at: datetime, zone: ZoneInfo) -> None:
     """Raise RuleRefused for what can never happen on the days of this time in the city."""
-    first, last = (at.astimezone(zone).date() for at in (starts_at, ends_at - A_MOMENT))
     with _in_rule():
-        check(rule, (first, last))
+        check(rule, (starts_at.astimezone(zone).date(), last_day_of(ends_at, zone)))
+
+
+def last_day_of(ends_at: datetime, zone: ZoneInfo) -> date:
+    """The city's last day of a time that ends at this instant, which no longer belongs to it."""
+    return (ends_at - A_MOMENT).astimezone(zone).date()
 
 
 ONCE_EACH = (Limit(1, "earn"),)
@@ -273,12 +277,9 @@ class TemplateDraft:
         check_windows(self.windows)
         _within("valid_days", self.valid_days, 0 if self.valid_until else 1, MAX_DAYS)
         _within("starts_after_days", self.starts_after_days, 0, MAX_DAYS)
-        last = LAST_DAY.date() if self.valid_until is None else self.valid_until
-        if not self.ends_at.date() <= last <= LAST_DAY.date():
+        last = self._last_day()
+        if last > LAST_DAY.date():
             raise InvalidField(field="valid_until")
-        # Whoever claims in the last minute can still use it.
-        if self.ends_at.date() + timedelta(days=self.starts_after_days) > last:
-            raise InvalidField(field="starts_after_days")
         if self.valid_from is not None and not FIRST_DAY.date() <= self.valid_from <= last:
             raise InvalidField(field="valid_from")
         if self.stacking_group is not None:
@@ -292,6 +293,18 @@ class TemplateDraft:
             raise InvalidField(field="goods_name")
         if self.notice:
             _filled("notice", self.notice, 300)
+
+    def check_days(self, zone: ZoneInfo) -> None:
+        """Raise InvalidField for a coupon that would be over before it can be used, wherever it was claimed from:
+        whoever gets one in the last minute can still use it, by the city's days."""
+        given = last_day_of(self.ends_at, zone)
+        if given > self._last_day():
+            raise InvalidField(field="valid_until")
+        if given + timedelta(days=self.starts_after_days) > self._last_day():
+            raise InvalidField(field="starts_after_days")
+
+    def _last_day(self) -> date:
+        return LAST_DAY.date() if self.valid_until is None else self.valid_until
 
     def is_claimed(self) -> bool:
         """Whether residents claim it, the first who come."""

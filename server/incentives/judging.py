@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 from tortoise.backends.base.client import BaseDBAsyncClient
 
-from server.incentives.rules import Case, Decision, Need, Rule, Tally, judge, needs
+from server.incentives.rules import Case, Decision, Need, Rule, Tally, judge, needs, speaks_of
 from server.kit.clock import Clock
 from server.kit.db import fetch
 from server.people.attributes import Profile, profiles_of
@@ -99,6 +99,14 @@ class Judge:
             )  # fmt: skip
             decided.append(judge(self.rule_of(offer), case))
         return decided
+
+    def speaks_of(self, fact: Happened, offer: Offer) -> bool:
+        """Whether the fact is what the offer's rule waits for, narrowed as its trigger says."""
+        case = Case(
+            at=fact.occurred_at, person=_stranger(fact), zone=self._clock.zone, fact=fact.kind,
+            attributes=fact.attributes,
+        )  # fmt: skip
+        return speaks_of(self.rule_of(offer), case)
 
     async def profiles(self, facts: Sequence[Happened]) -> dict[tuple[int, date], Profile]:
         """Whom these facts are about, as he was on the city day of each; who is not enrolled is missing."""

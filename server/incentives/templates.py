@@ -118,6 +118,7 @@ class TemplateService(Course[CouponTemplate, CouponTemplateVersion]):
     async def _check(self, draft: Draft) -> None:
         await super()._check(draft)
         if isinstance(draft, TemplateDraft):
+            draft.check_days(self._clock.zone)
             await check_places(draft.merchants, draft.stores)
 
     async def live_terms(self, template_id: int) -> int:

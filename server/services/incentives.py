@@ -25,6 +25,7 @@ from server.incentives.experiments.withholding import Withholding
 from server.incentives.explanations import ExplanationService
 from server.incentives.for_me import ResidentCampaigns
 from server.incentives.forgetting import FactForgetting
+from server.incentives.free_minutes import FreeMinutesReader
 from server.incentives.grants import jobs as grant_jobs
 from server.incentives.grants.desk import GrantDesk
 from server.incentives.grants.jobs import GrantJobs
@@ -57,6 +58,7 @@ class Campaigns:
     templates: TemplateService
     coupons: CouponService
     explanations: ExplanationService
+    free_minutes: FreeMinutesReader
     resident_campaigns: ResidentCampaigns
     shop: Shop
     stock: StockBoard
@@ -105,6 +107,7 @@ def wire_campaigns(ground: Ground) -> Campaigns:
         templates=templates,
         coupons=CouponService(vault=vault, templates=templates),
         explanations=ExplanationService(clock=clock),
+        free_minutes=FreeMinutesReader(clock=clock),
         resident_campaigns=ResidentCampaigns(campaigns=campaigns, vault=vault, clock=clock),
         shop=Shop(templates=templates, vault=vault, clock=clock),
         stock=StockBoard(clock),

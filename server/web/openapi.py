@@ -215,7 +215,7 @@ def _header_parameters(route: Route) -> list[dict[str, Any]]:
                 "name": "X-Device-Id",
                 "in": "header",
                 "required": False,
-                "description": "客户端保存的随机设备标识；用于限制同一设备的请求频率，不作身份用途",
+                "description": "客户端保存的随机设备标识；用于限制同一设备的请求频率（每个会话另行计数），不作身份用途",
                 "schema": {"type": "string", "maxLength": 64},
             }
         )

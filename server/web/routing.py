@@ -74,7 +74,7 @@ class Callers:
 @dataclass(frozen=True, slots=True)
 class Limit:
     """At most `per_minute` calls, counted by the caller's session, person or merchant, by address, or by the device a
-    client names in `X-Device-Id` (its session when it names none).
+    client names in `X-Device-Id` and by its session as well (the session alone when it names none).
 
     `setting` names a setting that overrides the number. "caller" and "session" mean the same.
     """

@@ -128,7 +128,8 @@ def _preparer(route: Route, settings: Settings) -> Callable[[Office, Request, Ca
         call.caller = await office.gate.admit(rule, headers)
         call.device = headers.get(DEVICE_HEADER, "")[:DEVICE_MAX]
         for name, by, per_minute in limits:
-            office.limiter.hit(name, _subject(by, call), per_minute)
+            for subject in _subjects(by, call):
+                office.limiter.hit(name, subject, per_minute)
         if no_query and request.query_string:
             refuse_query(request.args)
         call.user_agent = headers.get("user-agent", "")[:200]
@@ -146,12 +147,19 @@ def _preparer(route: Route, settings: Settings) -> Callable[[Office, Request, Ca
     return prepare
 
 
+def _subjects(by: str, call: Call) -> tuple[str, ...]:
+    """Under which names a call counts. A device names itself, so its session counts as well: who calls himself another
+    device each time comes no further, and sessions that share a device share its ceiling."""
+    if by != "device" or not call.device:
+        return (_subject(by, call),)
+    device = f"device:{call.device}"
+    return (call.caller.session_id, device) if call.caller.session_id else (device,)
+
+
 def _subject(by: str, call: Call) -> str:
     caller: Caller = call.caller
     if by == "ip":
         return call.remote_ip
-    if by == "device" and call.device:
-        return call.device
     if by == "resident" and caller.resident_id is not None:
         return str(caller.resident_id)
     if by == "merchant" and caller.merchant_id is not None:

@@ -6,7 +6,7 @@ import json
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -325,3 +325,35 @@ async def test_what_is_earned_and_what_is_in_stock_are_the_same_with_personalisa
     assert stock[0] == stock[1] != set()
     assert offered[0] == offered[1]
     assert campaign in offered[0]
+
+
+async def test_free_minutes_are_given_told_with_their_last_day_and_listed_until_they_end(facts: Facts) -> None:
+    one, other = await facts.person(), await facts.person()
+    occasion = f"停车优待-{secrets.token_hex(4)}"
+    effects = [{"kind": "free_minutes", "minutes": count} for count in (45, 120)]
+    campaigns = [
+        await facts.campaign("administrator_grant", effect, code_in("occasion", occasion)) for effect in effects
+    ]
+    assert await one.phone.call("GET", "/me/free-minutes") == {"items": [], "next_cursor": None}
+    body = {"document": DOCUMENT, "occasion": occasion, "resident_id": str(one.id)}
+    assert (await facts.told(await facts.console.call("editor", "POST", "/facts/grants", body)))["told"] == 1
+    for campaign, count in zip(campaigns, (45, 120), strict=True):
+        given = await facts.given(one, campaign)
+        last = date.fromisoformat(given["valid_until"])
+        assert (given["effect"], given["minutes"], given["points"]) == ("free_minutes", count, 0)
+        assert given["text"] == f"已发放停车免费时长{count}分钟，有效期至{last.year}年{last.month}月{last.day}日"
+    seen, path = [], "/me/free-minutes?limit=1"
+    while path:
+        page = await one.phone.call("GET", path)
+        seen += page["items"]
+        path = f"/me/free-minutes?limit=1&cursor={page['next_cursor']}" if page["next_cursor"] else ""
+    assert [(each["given"], each["left"], each["campaign_id"]) for each in seen] == [
+        (45, 45, campaigns[0]), (120, 120, campaigns[1])
+    ]  # fmt: skip
+    titles = [
+        (await facts.console.call("auditor", "GET", f"/campaigns/{each}"))["version"]["title"] for each in campaigns
+    ]
+    assert [(each["campaign_title"], each["valid_until"]) for each in seen] == [(title, str(last)) for title in titles]
+    assert (await other.phone.call("GET", "/me/free-minutes"))["items"] == []
+    wrong = await facts.town.http.get("/api/mp/v1/me/free-minutes?cursor=WzAsMV0", headers=one.phone.headers)
+    refused(wrong, 400, "invalid_field", "cursor")

@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from server.incentives.commands import rule_of
 from server.incentives.errors import CampaignNotFound
-from server.incentives.explanations import ExplanationService
+from server.incentives.explanations import LOOKED_THROUGH, ExplanationService
 from server.incentives.facts import Told, record_all, record_fact
 from server.incentives.grants.desk import GrantDesk
 from server.incentives.grants.models import CouponGrant
@@ -123,6 +123,51 @@ async def test_without_a_fact_the_rule_is_told_as_one_stands(room: Room) -> None
     for nothing in (999_999, (await room.house.campaigns.create(room.house.campaign(), MAKER)).row.id):
         with pytest.raises(CampaignNotFound):
             await room.explanations.explain(person, nothing)
+
+
+async def test_a_narrowed_campaign_is_explained_by_the_newest_fact_of_which_it_speaks(room: Room) -> None:
+    document = when("parking_exit_paid", points(5))
+    document["trigger"]["where"] = [{"kind": "value_in", "attribute": "lot_id", "values": ["A"]}]
+    campaign, person = await room.campaign(document), next(PEOPLE)
+
+    async def park(lot: str) -> datetime:
+        at = room.house.clock.now()
+        await room.tell(person, "parking_exit_paid", at, lot_id=lot, fee_fen=500)
+        return at
+
+    await park("B")
+    told = await room.explanations.explain(person, campaign)
+    assert (told.granted, told.given, [one.code for one in told.missing]) == (False, None, ["value_in"])
+    at_a = await park("A")
+    for _ in range(2):
+        await park("B")
+    told = await room.explanations.explain(person, campaign)
+    assert told.given is not None
+    assert (told.granted, told.occurred_at, told.given.status, told.given.points) == (True, at_a, "posted", 5)
+    await room.house.campaigns.pause(campaign, CHECKER)
+    at_a = await park("A")
+    await park("B")
+    told = await room.explanations.explain(person, campaign)
+    assert (told.occurred_at, told.given, [one.code for one in told.missing]) == (at_a, None, ["running"])
+
+
+async def test_what_was_given_is_explained_however_many_facts_came_after_it_of_which_the_campaign_does_not_speak(
+    room: Room,
+) -> None:
+    document = when("parking_exit_paid", points(5))
+    document["trigger"]["where"] = [{"kind": "value_in", "attribute": "lot_id", "values": ["A"]}]
+    campaign, person = await room.campaign(document), next(PEOPLE)
+    at = room.house.clock.now()
+    await room.tell(person, "parking_exit_paid", at, lot_id="A", fee_fen=500)
+    async with transaction() as tx:
+        later = room.house.clock.now()
+        await record_all(tx, [
+            Told(person, "parking_exit_paid", f"{person}:{number}", later, {"lot_id": "B", "fee_fen": 1})
+            for number in range(LOOKED_THROUGH + 1)
+        ])  # fmt: skip
+    told = await room.explanations.explain(person, campaign)
+    assert told.given is not None
+    assert (told.granted, told.given.points, told.occurred_at) == (True, 5, at)
 
 
 async def test_a_fact_from_before_a_campaign_ran_or_while_it_paused_is_given_nothing_and_told_so(room: Room) -> None:

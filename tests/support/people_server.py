@@ -13,11 +13,25 @@ import miniprogram_api.resident.sessions
 import server.admin_api.sessions
 from server.kit.counts import WindowCounts
 from server.kit.redis import Cache
+from server.web.routing import Call, Callers, Limit, Reply, Router
 from tests.support.people import Room
 from tests.support.serving import application, settings
 from tests.support.serving import serving as serving_app
 
+crowded = Router(prefix="/t", tag="test")
+
+
+@crowded.get(
+    "/crowded", summary="crowded", replies={204: None}, caller=Callers.identity,
+    limit=Limit("crowded", per_minute=2, by="device"),
+)  # fmt: skip
+async def come(call: Call) -> Reply:
+    """Answers as often as a device may come."""
+    return Reply.nothing()
+
+
 ROUTERS = (
+    crowded,
     miniprogram_api.resident.sessions.router,
     miniprogram_api.resident.me.router,
     server.admin_api.sessions.router,

@@ -100,7 +100,7 @@ def test_a_date_whose_midnight_is_over_or_before_the_campaign_is_refused() -> No
         (AMOUNT_OFF, "kind", "cash"), (AMOUNT_OFF, "face_value_fen", 0), (AMOUNT_OFF, "pay_bp", 9_000),
         (AMOUNT_OFF, "cap_fen", 1), (AMOUNT_OFF, "threshold_fen", 1_999), (AMOUNT_OFF, "sponsor_bp", 10_001),
         (AMOUNT_OFF, "stock", 0), (AMOUNT_OFF, "merchants", (7, 7)), (AMOUNT_OFF, "valid_days", 0),
-        (AMOUNT_OFF, "valid_until", date(2026, 12, 1)), (AMOUNT_OFF, "budget_fen", 1_999),
+        (AMOUNT_OFF, "valid_until", date(2200, 1, 1)), (AMOUNT_OFF, "budget_fen", 1_999),
         (AMOUNT_OFF, "void_window_s", -1), (DISCOUNT, "cap_fen", 0), (DISCOUNT, "pay_bp", 0),
         (DISCOUNT, "pay_bp", 10_000), (DISCOUNT, "face_value_fen", 1),
         (EXCHANGE, "threshold_fen", 1), (EXCHANGE, "price_points", -1),
@@ -122,7 +122,6 @@ def test_a_template_that_cannot_be_names_its_field(draft: TemplateDraft, field: 
     [
         ({"platform_bp": 4_000}, "sponsor_bp"), ({"platform_bp": 4_000, "sponsor_bp": 6_001}, "sponsor_bp"),
         ({"platform_bp": 1, "sponsor_bp": 1, "merchant_bp": 9_999}, "merchant_bp"),
-        ({"valid_until": date(2027, 1, 5), "starts_after_days": 6}, "starts_after_days"),
         ({"valid_until": date(2027, 1, 5), "valid_from": date(2027, 1, 6)}, "valid_from"),
         ({"stacking_group": "餐饮", "most_per_order": 0}, "most_per_order"),
         ({"windows": (UsableTime(),)}, "windows[0]"),
@@ -136,6 +135,34 @@ def test_a_template_that_cannot_be_names_its_field(draft: TemplateDraft, field: 
 def test_fields_that_do_not_go_together_are_named(changes: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidField) as refusal:
         replace(AMOUNT_OFF, **changes).check()
+    assert refusal.value.field == field
+
+
+JUNE = datetime(2026, 6, 1, tzinfo=CITY)
+
+
+@pytest.mark.parametrize("zone", [CITY, UTC, ZoneInfo("America/New_York")])
+@pytest.mark.parametrize(
+    ("ends_at", "after", "field"),
+    [
+        (JUNE, 0, None), (JUNE + timedelta(microseconds=1), 0, "valid_until"),
+        (JUNE + timedelta(hours=4), 0, "valid_until"),
+        (JUNE - timedelta(days=2), 2, None), (JUNE - timedelta(days=2), 3, "starts_after_days"),
+    ],
+)  # fmt: skip
+def test_the_last_day_of_a_coupon_is_held_against_the_city_s_day_of_the_last_claim_however_it_was_written(
+    ends_at: datetime, after: int, field: str | None, zone: ZoneInfo
+) -> None:
+    draft = replace(
+        AMOUNT_OFF, starts_at=JUNE - timedelta(days=9), ends_at=ends_at.astimezone(zone),
+        valid_until=date(2026, 5, 31), starts_after_days=after,
+    )  # fmt: skip
+    draft.check()
+    if field is None:
+        draft.check_days(CITY)
+        return
+    with pytest.raises(InvalidField) as refusal:
+        draft.check_days(CITY)
     assert refusal.value.field == field
 
 

@@ -13,7 +13,7 @@ from server.incentives.rules.catalogue import FACTS
 from server.incentives.rules.check import check, read
 from server.incentives.rules.errors import RuleRefused
 from server.incentives.rules.forbidden import forbidden
-from server.incentives.rules.judge import Case, Decision, Node, Person, judge
+from server.incentives.rules.judge import Case, Decision, Node, Person, judge, speaks_of
 from server.incentives.rules.language import Rule
 from server.incentives.rules.needs import Mentions, Need, Needs, Tally, mentions, needs
 from server.incentives.rules.telling import Steps, Told, barred_by, explain, progress, reasons
@@ -49,5 +49,6 @@ __all__ = [
     "progress",
     "read",
     "reasons",
+    "speaks_of",
     "text",
 ]

@@ -126,6 +126,11 @@ def judge(rule: Rule, case: Case) -> Decision:
     return Decision(rule, granted, look.points if granted else 0, tuple(nodes))
 
 
+def speaks_of(rule: Rule, case: Case) -> bool:
+    """Whether the case is what the rule waits for, whatever its condition says of it."""
+    return _Look(rule, case).trigger().met
+
+
 def shortest(node: Node, wanted: bool) -> tuple[Node, ...]:
     """The fewest parts below that would have to be otherwise for the node to be met, or not met, as is wanted."""
     if node.met == wanted:

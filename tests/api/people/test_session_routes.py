@@ -165,3 +165,19 @@ async def test_too_many_wrong_passwords_are_told_when_to_come_back(client: httpx
     answer = await client.post(ADMIN_SESSIONS, json=body)
     assert refused(answer) == (429, "admin_login_locked")
     assert 10 <= int(answer.headers["Retry-After"]) <= 31
+
+
+async def test_a_device_ceiling_is_not_avoided_by_another_name_each_time_nor_by_another_session(
+    client: httpx.AsyncClient,
+) -> None:
+    async def come(session: dict[str, Any], device: str | None) -> int:
+        named = {} if device is None else {"X-Device-Id": device}
+        return (await client.get("/t/crowded", headers=bearer(session) | named)).status_code
+
+    # Two a minute: of five calls one at least is too many, wherever the minute ends.
+    one = await logged_in(client)
+    assert 429 in [await come(one, f"fresh-{number}") for number in range(5)]
+    assert 429 in [await come(await logged_in(client), "shared") for _ in range(5)]
+    unnamed = await logged_in(client)
+    assert 429 in [await come(unnamed, None) for _ in range(5)]
+    assert [await come(await logged_in(client), f"own-{number}") for number in range(5)] == [204] * 5
