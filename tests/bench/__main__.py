@@ -114,19 +114,17 @@ def kinds_of(rounds: Rounds, folk: Folk, lanes_on: HttpServer, lanes_off: HttpSe
     }
 
 
-async def measure(kinds: Mapping[str, Start]) -> Values:
+async def measure(kinds: Mapping[str, Start], values: Values) -> None:
     """Every kind of round in turn, ROUNDS times, after a short warm-up of each."""
     began = time.monotonic()
     for start in kinds.values():
         await start(WARM_UP_S)
-    values: Values = defaultdict(lambda: defaultdict(list))
     for number in range(1, ROUNDS + 1):
         for name, start in kinds.items():
             keep(values, name, await start(SECONDS))
-            sys.stderr.write(
-                f"{time.monotonic() - began:.0f} s: {number} {name} {values[name]['per_second'][-1]:.0f}/s\n"
-            )
-    return values
+            last = {figure: several[-1] for figure, several in values[name].items()}
+            p99 = f", p99 {last['p99_ms']:.0f} ms" if "p99_ms" in last else ""
+            sys.stderr.write(f"{time.monotonic() - began:.0f} s: {number} {name} {last['per_second']:.0f}/s{p99}\n")
 
 
 def keep(values: Values, name: str, found: Round) -> None:
@@ -135,9 +133,10 @@ def keep(values: Values, name: str, found: Round) -> None:
         values[name][figure].append(value)
 
 
-async def expiry(ground: Ground, rounds: Rounds, lanes_on: HttpServer, town: Town, database: Database) -> Values:
+async def expiry(
+    ground: Ground, rounds: Rounds, lanes_on: HttpServer, town: Town, database: Database, values: Values
+) -> None:
     """Breakage once at its own pace beside paced redemptions, and once flat out alone."""
-    values: Values = defaultdict(lambda: defaultdict(list))
     job = Expiry(database, town.house.environment)
     await job.lay_in(LOTS)
     live = rounds.redemptions("redemption_during_expiry", lanes_on, half_of="http_redemption")
@@ -148,21 +147,17 @@ async def expiry(ground: Ground, rounds: Rounds, lanes_on: HttpServer, town: Tow
     await job.lay_in(LOTS)
     since = await ground.mark()
     keep(values, "expiry", await job.book(LOTS, since, FLAT_OUT))
-    return values
 
 
-async def rushes(rush: Rush, server: HttpServer) -> Values:
+async def rushes(rush: Rush, server: HttpServer, values: Values) -> None:
     """The same crowd for another template each time."""
-    values: Values = defaultdict(lambda: defaultdict(list))
     await rush.gather()
     for _ in range(ROUNDS):
         keep(values, "rush", await rush.open(server))
-    return values
 
 
-async def people(town: Town, database: Database, folder: Path) -> Values:
+async def people(town: Town, database: Database, folder: Path, values: Values) -> None:
     """A million people told of once, and a segment of all of them written down and asked for, in turn."""
-    values: Values = defaultdict(lambda: defaultdict(list))
     city = People(database, town.settings, town.house.environment, folder)
     await city.lay_in(PEOPLE)
     keep(values, "import_bands", await city.tell(PEOPLE))
@@ -170,7 +165,6 @@ async def people(town: Town, database: Database, folder: Path) -> Values:
         keep(values, "segment_select", await city.ask(PEOPLE))
         keep(values, "segment_preview", await city.preview(PEOPLE))
         keep(values, "segment", await city.write_down(PEOPLE))
-    return values
 
 
 def figures(values: Values, ratios: Mapping[str, tuple[str, str]]) -> dict[str, tuple[float, str]]:
@@ -187,8 +181,9 @@ def figures(values: Values, ratios: Mapping[str, tuple[str, str]]) -> dict[str, 
     return found
 
 
-async def bench(folder: Path, chosen: Sequence[str]) -> Values:
-    """Engines, a house with the city and people, a second server without lanes; measured, then all of it ended."""
+async def bench(folder: Path, chosen: Sequence[str], values: Values) -> None:
+    """Engines, a house with the city and people, a second server without lanes; measured into `values`, then all of it
+    ended."""
     engines = Engines(folder / "engines", settings={"max_connections": "300"})
     urls = await asyncio.to_thread(engines.start)
     try:
@@ -206,13 +201,13 @@ async def bench(folder: Path, chosen: Sequence[str]) -> Values:
                 rounds = Rounds(ground, stock, folk)
                 every = kinds_of(rounds, folk, lanes_on, lanes_off)
                 picked = {name: start for name, start in every.items() if not chosen or name.startswith(tuple(chosen))}
-                values = await measure(picked)
+                await measure(picked, values)
                 if not chosen or "rush" in chosen:
-                    values |= await rushes(Rush(ground, database, town.settings, CROWD), lanes_on)
+                    await rushes(Rush(ground, database, town.settings, CROWD), lanes_on, values)
                 if not chosen or "expiry" in chosen:
-                    values |= await expiry(ground, rounds, lanes_on, town, database)
+                    await expiry(ground, rounds, lanes_on, town, database, values)
                 if not chosen or "people" in chosen:
-                    values |= await people(town, database, folder)
+                    await people(town, database, folder, values)
                 if not chosen or "lottery" in chosen:
                     found = await lotteries(database, town.house.environment, town.settings, PEOPLE, folder)
                     for name, figures_of_one in found.items():
@@ -227,7 +222,6 @@ async def bench(folder: Path, chosen: Sequence[str]) -> Values:
                 await ground.prove()
     finally:
         await asyncio.to_thread(engines.destroy)
-    return values
 
 
 def report(values: Values, file: Path, ratios: Mapping[str, tuple[str, str]], **about: object) -> None:
@@ -250,16 +244,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("kinds", nargs="*", help="e.g. http_redemption pgbench_redemption expiry people")
     chosen = parser.parse_args().kinds
-    began = time.monotonic()
+    began, broken = time.monotonic(), ""
+    values: Values = defaultdict(lambda: defaultdict(list))
     with tempfile.TemporaryDirectory(prefix="chengxin-bench-") as folder:
         try:
-            values = asyncio.run(bench(Path(folder), chosen))
+            asyncio.run(bench(Path(folder), chosen, values))
         except RoundInvalid as invalid:
-            sys.stderr.write(f"the bench is invalid: {invalid}\n")
-            return 1
+            broken = str(invalid)
     took_s = round(time.monotonic() - began)
-    report(values, Path("bench.json"), RATIOS, seconds=SECONDS, connections=CONNECTIONS, took_s=took_s)
-    return 0
+    report(values, Path("bench.json"), RATIOS, seconds=SECONDS, connections=CONNECTIONS, took_s=took_s, invalid=broken)
+    if broken:
+        sys.stderr.write(f"the bench is invalid, its figures are those until then: {broken}\n")
+    return 1 if broken else 0
 
 
 if __name__ == "__main__":

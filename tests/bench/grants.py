@@ -14,7 +14,7 @@ from tests.bench.rivals import RoundInvalid
 from tests.support.databases import Database, connected
 from wallet.items import Op
 
-FIRST_OWNER = 5 << 40
+FIRST_OWNER = 7 << 40
 LOOK_EVERY_S = 0.25
 
 WALLETS = "INSERT INTO vault.wallet (b, owner) SELECT n & 1023, n FROM generate_series($1::bigint, $2::bigint) n"
