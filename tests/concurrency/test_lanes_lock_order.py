@@ -19,10 +19,13 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from msgspec import structs, to_builtins
 
 from tests.support.databases import ROOT, Database, connected
 from tests.support.ledger import Ledger, open_ledger
+from tests.support.patience import until
 from tests.support.sabotage import TWO_CELLS
+from wallet import CouponTerms, ScopedLimit
 
 BATCHES = int(os.environ.get("CHENGXIN_MIXED_BATCHES", "1200"))
 PROCESSES, CLIENTS, RESIDENTS = 2, 32, 16
@@ -30,7 +33,7 @@ PHASES = 2
 #: Every one of these must have been seen to succeed, or the mixture is not what it claims to be.
 OPERATIONS = (
     "claim", "redeem", "redeem_locked", "void", "void_coupon", "expire_coupon", "spend", "refund", "hold", "capture",
-    "release", "earn", "adjust", "expire_points", "freeze", "lay_out",
+    "release", "earn", "adjust", "expire_points", "freeze", "lay_out", "change_caps",
 )  # fmt: skip
 
 
@@ -43,19 +46,30 @@ async def ledger(fresh_database: Database, request: pytest.FixtureRequest) -> As
         yield ledger
 
 
-async def crossing(ledger: Ledger) -> tuple[list[int], list[int]]:
-    """Templates whose stock and fen budgets are each other's in the opposite order; (template ids, budget ids)."""
+def limits(template: int) -> tuple[ScopedLimit, ...]:
+    """Wide limits at places: a template's own, and one that it shares with every second other."""
+    own, shared = f"template:{template}", f"campaign:{template % 2}"
+    return (
+        ScopedLimit(limit_id=own, scope="town", action="issue", period="day", cap=10**7),
+        ScopedLimit(limit_id=shared, scope="campaign", action="issue", cap=10**7),
+        ScopedLimit(limit_id=own, scope="store", action="redeem", period="week", cap=10**7),
+        ScopedLimit(limit_id=shared, scope="campaign", action="redeem", period="month", cap=10**7),
+    )
+
+
+async def crossing(ledger: Ledger) -> tuple[list[CouponTerms], list[int]]:
+    """Terms whose stock and fen budgets are each other's in the opposite order, with limits; and the budgets."""
     low, middle, high = [await ledger.budget(unit, 10**7) for unit in ("fen", "coupons", "fen")]
     last = await ledger.budget("coupons", 10**7)
     pairs = ((middle, low), (middle, high), (last, low), (last, high))
     templates = [
         await ledger.template(
             stock_budget=stock, fen_budget=fen, price_points=n, valid_days=20, return_stock=n % 2 == 0,
-            void_window_s=0 if n == 3 else 3600, per_person=10**9,
+            void_window_s=0 if n == 3 else 3600, per_person=10**9, scoped_limits=limits(n),
         )
         for n, (stock, fen) in enumerate(pairs)
     ]  # fmt: skip
-    return [terms.id for terms in templates], [low, middle, high, last]
+    return templates, [low, middle, high, last]
 
 
 async def process(folder: Path, plan: dict[str, Any]) -> dict[str, Any]:
@@ -74,7 +88,7 @@ async def process(folder: Path, plan: dict[str, Any]) -> dict[str, Any]:
 async def test_mixed_batches_of_every_operation_from_several_processes_never_deadlock(
     ledger: Ledger, tmp_path: Path
 ) -> None:
-    templates, budgets = await crossing(ledger)
+    terms, budgets = await crossing(ledger)
     campaigns = [await ledger.campaign(points=100, total=10**8, months=1, per_person=10**9) for _ in range(3)]
     residents = [await ledger.resident(points=500, b=1023 * n // (RESIDENTS - 1)) for n in range(RESIDENTS)]
     found = []
@@ -83,7 +97,8 @@ async def test_mixed_batches_of_every_operation_from_several_processes_never_dea
             {
                 "app": ledger.database.app, "worker": ledger.database.worker, "lane": 2 * number,
                 "batches": BATCHES // (PROCESSES * PHASES), "seed": phase * PROCESSES + number, "residents": residents,
-                "templates": templates, "campaigns": campaigns, "budgets": budgets, "clients": CLIENTS,
+                "templates": [one.id for one in terms], "terms": to_builtins(terms), "campaigns": campaigns,
+                "budgets": budgets, "clients": CLIENTS,
             }
             for number in range(PROCESSES)
         ]  # fmt: skip
@@ -99,3 +114,36 @@ async def test_mixed_batches_of_every_operation_from_several_processes_never_dea
     assert min(one["mixed"] for one in found) > 0.25, "many calls must carry several items"
     assert sum(one["calls"] for one in found) >= BATCHES - PROCESSES * PHASES
     assert await ledger.broken() == []
+
+
+async def test_new_caps_and_a_posting_lock_counters_in_the_same_order(fresh_database: Database) -> None:
+    """The limit that comes first by its name has the counter that comes last by its number."""
+    async with open_ledger(fresh_database) as ledger, connected(fresh_database.owner) as first:
+        both = [ScopedLimit(limit_id=f"limit:{n}", scope="campaign", action="issue", cap=50) for n in (1, 2)]
+        terms = await ledger.template(scoped_limits=tuple(both))
+        for number, limit in ((-1, both[0]), (-2, both[1])):
+            name = f"{limit.limit_id}/campaign/count/total"
+            opened = "SELECT vault.open_counter($1, $2, '', vault.today(), 1::smallint)"
+            assert await ledger.owner.fetchval(opened, number, name) == number
+        resident = await ledger.resident()
+
+        async def waiting(count: int) -> None:
+            seen = (
+                "SELECT count(DISTINCT l.pid) = $1 FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+                " WHERE a.datname = current_database() AND NOT l.granted"
+            )
+            await until(f"{count} wait", lambda: ledger.owner.fetchval(seen, count))
+
+        async with first.transaction():
+            await first.execute("SELECT FROM vault.slot WHERE budget = -1 FOR UPDATE")
+            wider = tuple(structs.replace(one, cap=70) for one in both)
+            new = structs.replace(terms, id=ledger.number(), version=2, scoped_limits=wider)
+            putting = asyncio.create_task(ledger.app.put_coupon_terms(new))
+            await waiting(1)
+            claiming = asyncio.create_task(ledger.claim(resident, terms))
+            await waiting(2)
+        await asyncio.gather(putting, claiming)
+        seen = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        assert await ledger.owner.fetchval(seen) == 0
+        assert {row["cap"] for row in await ledger.owner.fetch("SELECT cap FROM vault.counter")} == {70}
+        assert await ledger.broken() == []

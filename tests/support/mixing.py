@@ -23,11 +23,15 @@ from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
+from msgspec import convert
+from msgspec.structs import replace
+
 from server.kit.ids import uuid7, uuid8
 from tests.support.ledger import COUNTER, JOB_KEY, OTHER_STORE, SECOND_TERMINAL
-from wallet import Acceptor, Vault, VaultError, bucket_of
+from wallet import Acceptor, CouponTerms, Vault, VaultError, bucket_of
 
 KEPT = 40
+TOWNS = ("南街", "北街", None)
 ISSUED = "SELECT id FROM vault.coupon WHERE owner = $1 AND b = $1 & 1023 AND state = 'issued' ORDER BY id LIMIT $2"
 CITY = ZoneInfo("Asia/Shanghai")
 Act = Callable[[int], Awaitable[Any]]
@@ -73,8 +77,8 @@ class Mixer:
                 self.keep("coupon", resident, row["id"])
 
     async def claim(self, resident: int) -> None:
-        template = self._chance.choice(self._plan["templates"])
-        done = await self._app.claim(resident, self.id7(), template_id=template, terms_id=template)
+        template, town = self._chance.choice(self._plan["templates"]), self._chance.choice(TOWNS)
+        done = await self._app.claim(resident, self.id7(), template_id=template, terms_id=template, town=town)
         self.keep("coupon", resident, done.result.coupon_id)
 
     async def redeem(self, resident: int) -> None:
@@ -172,6 +176,14 @@ class Mixer:
         else:
             await self._app._value("SELECT vault.rebalance($1, 1, $2::smallint)", budget, bucket_of(resident))
 
+    async def change_caps(self, resident: int) -> None:
+        """Terms with other caps, all of them wide, on counters that everybody takes from."""
+        old = convert(self._chance.choice(self._plan["terms"]), CouponTerms)
+        number = self._chance.randrange(10**8, 2 * 10**9)
+        limits = [replace(one, cap=self._chance.randrange(10**6, 10**7)) for one in old.scoped_limits]
+        self._chance.shuffle(limits)
+        await self._app.put_coupon_terms(replace(old, id=number, version=number, scoped_limits=tuple(limits)))
+
     async def client(self, acts: list[Act], enough: Callable[[], bool]) -> None:
         """Acts at random until there were enough calls. The vault's refusals are answers; all else is a failure."""
         while not enough():
@@ -201,6 +213,7 @@ async def mix(plan: dict[str, Any]) -> dict[str, Any]:
             mixer.claim, mixer.claim, mixer.redeem, mixer.redeem_locked, mixer.void, mixer.void_coupon,
             mixer.expire_coupon, mixer.spend, mixer.refund, mixer.hold, mixer.capture, mixer.release, mixer.earn,
             mixer.earn, mixer.adjust, mixer.expire_points, mixer.freeze, mixer.lay_out,
+            mixer.change_caps,
         ]  # fmt: skip
         clients = (mixer.client(acts, lambda: calls() >= plan["batches"]) for _ in range(plan["clients"]))
         await asyncio.gather(*clients)

@@ -81,14 +81,22 @@ BEGIN
   WHERE budget = p_budget;
 END $$;
 
--- Locks a budget, slots in order and then its reserve, and returns its exact remaining total; NULL when there is no such budget.
+-- Locks budgets: the slots of all in the order in which postings lock theirs, then their reserves (D7). Who changes several locks them
+-- all by one call, before anything else of them.
+CREATE FUNCTION vault.lock_budgets(p_budgets bigint[]) RETURNS void
+LANGUAGE plpgsql SET search_path = vault, pg_temp AS $$
+BEGIN
+  PERFORM FROM vault.slot WHERE budget = ANY (p_budgets) ORDER BY pb, budget, slot FOR NO KEY UPDATE;
+  PERFORM FROM vault.budget WHERE budget = ANY (p_budgets) ORDER BY budget FOR NO KEY UPDATE;
+END $$;
+
+-- Locks a budget and returns its exact remaining total; NULL when there is no such budget.
 CREATE FUNCTION vault.lock_budget(p_budget bigint) RETURNS bigint
 LANGUAGE plpgsql SET search_path = vault, pg_temp AS $$
 DECLARE
   v_total bigint;
 BEGIN
-  PERFORM FROM vault.slot WHERE budget = p_budget ORDER BY pb, budget, slot FOR NO KEY UPDATE;
-  PERFORM FROM vault.budget WHERE budget = p_budget FOR NO KEY UPDATE;
+  PERFORM vault.lock_budgets(ARRAY[p_budget]);
   SELECT b.reserve + (SELECT coalesce(sum(s.avail), 0) FROM vault.slot s WHERE s.budget = p_budget)
   INTO v_total FROM vault.budget b WHERE b.budget = p_budget;
   RETURN v_total;

@@ -2,30 +2,30 @@
 --
 --   terms ──put_caps──▶ limit_cap ──open_counter──▶ counter ──▶ budget, slots ◀── postings take, a void gives back
 
--- What new terms allow from here on. Counters of periods that still run change by the difference, never below what is used.
+-- What new terms allow from here on. Counters of periods that still run change by the difference, never below what is used. A posting
+-- takes from several counters at once, so all of them are locked before the first is changed; that none is opened meanwhile is what
+-- the locks on the limits' caps are for.
 CREATE FUNCTION vault.put_caps(p_limits vault.scoped_limit[], p_document text) RETURNS void
 LANGUAGE plpgsql SET search_path = vault, pg_temp AS $$
 DECLARE
-  l vault.scoped_limit;
+  v_counters vault.counter[];
   c vault.counter;
   v_left bigint;
   v_cap bigint;
 BEGIN
-  FOR l IN SELECT x.* FROM unnest(p_limits) x ORDER BY x.limit_id LOOP
-    INSERT INTO vault.limit_cap VALUES (l.limit_id, l.scope, l.measure, l.period, l.cap)
-    ON CONFLICT (limit_id) DO UPDATE SET cap = excluded.cap;
-    FOR c IN
-      SELECT x.* FROM vault.counter x
-      WHERE x.limit_id = l.limit_id AND x.period_start >= vault.period_start(l.period, vault.today()) ORDER BY x.budget
-    LOOP
-      v_left := vault.lock_budget(c.budget);
-      v_cap := greatest(l.cap, c.cap - v_left);
-      IF v_cap <> c.cap THEN
-        PERFORM vault.lay_out(c.budget, v_left + v_cap - c.cap, 1, vault.cell(0::smallint));
-        PERFORM vault.note_cap(c.budget, v_cap - c.cap, p_document);
-        UPDATE vault.counter SET cap = v_cap WHERE budget = c.budget;
-      END IF;
-    END LOOP;
+  INSERT INTO vault.limit_cap SELECT l.limit_id, l.scope, l.measure, l.period, l.cap FROM unnest(p_limits) l ORDER BY l.limit_id
+  ON CONFLICT (limit_id) DO UPDATE SET cap = excluded.cap;
+  SELECT array_agg(x ORDER BY x.budget) INTO v_counters FROM unnest(p_limits) l
+  JOIN vault.counter x ON x.limit_id = l.limit_id AND x.period_start >= vault.period_start(l.period, vault.today());
+  PERFORM vault.lock_budgets(ARRAY(SELECT x.budget FROM unnest(v_counters) x));
+  FOR c IN SELECT x.* FROM unnest(v_counters) x LOOP
+    v_left := vault.lock_budget(c.budget);
+    SELECT greatest(l.cap, c.cap - v_left) INTO v_cap FROM unnest(p_limits) l WHERE l.limit_id = c.limit_id;
+    IF v_cap <> c.cap THEN
+      PERFORM vault.lay_out(c.budget, v_left + v_cap - c.cap, 1, vault.cell(0::smallint));
+      PERFORM vault.note_cap(c.budget, v_cap - c.cap, p_document);
+      UPDATE vault.counter SET cap = v_cap WHERE budget = c.budget;
+    END IF;
   END LOOP;
 END $$;
 
