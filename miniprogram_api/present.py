@@ -7,8 +7,9 @@ from typing import Final
 from miniprogram_api.schemas.coupons import BenefitReply
 from miniprogram_api.schemas.wallet import EntryKind
 from server.incentives.explanations import Given
+from server.incentives.lottery.errors import LotteryClosed, LotteryNotFound, LotteryNotOpenYet
 from server.scenes.counter import Benefit
-from wallet import STATUSES, Entry, Op
+from wallet import STATUSES, Entry, Op, statuses
 
 
 def mask_name(name: str) -> str:
@@ -84,6 +85,17 @@ def benefit_reply(benefit: Benefit) -> BenefitReply:
     )
 
 
+#: Why an award was refused for good, where the general message says too much or too little.
+_NOT_GIVEN: Final = {
+    ("coupon", statuses.CLOSED.code): "优惠券发放已结束",
+    ("points", statuses.CLOSED.code): "活动已结束",
+    ("lottery_ticket", LotteryNotOpenYet.code): LotteryNotOpenYet.message,
+    ("lottery_ticket", LotteryClosed.code): LotteryClosed.message,
+    ("lottery_ticket", LotteryNotFound.code): LotteryNotFound.message,
+}
+_MESSAGES: Final = {answer.code: answer.message for answer in STATUSES.values()}
+
+
 def award_text(given: Given) -> str:
     """The words for what became of an award."""
     if given.status == "pending":
@@ -92,7 +104,7 @@ def award_text(given: Given) -> str:
         return "您在本活动的对照组（由抽签确定），本期未发放"
     if given.status == "posted":
         return _posted(given)
-    known = next((answer.message for answer in STATUSES.values() if answer.code == given.reason), "")
+    known = _NOT_GIVEN.get((given.effect, given.reason)) or _MESSAGES.get(given.reason)
     return f"未能发放：{known}" if known else "未能发放"
 
 

@@ -3,7 +3,8 @@
     fact ──on_fact, judged──> award (one per campaign and fact)
                                 │ points                     ──vault.earn(v8 id)──> posted | refused
                                 │                     └── redrive, later and later ──┘
-                                ├ coupon, free minutes, lottery tickets: handed over in the same transaction, posted
+                                ├ coupon: owed in the same transaction; posted | refused when the desk settles it
+                                ├ free minutes, lottery tickets: handed over in the same transaction, posted
                                 └ anything for somebody who is held out: withheld, and nothing is posted
 
 The award's vault id comes from the campaign and the fact, so that every rerun names the same posting (D23).
@@ -25,6 +26,7 @@ from server.incentives.judging import Happened, Judge, Offer, happened, offer_of
 from server.incentives.limits import Homes
 from server.incentives.models import CampaignVersion
 from server.incentives.rules import Decision
+from server.incentives.rules.language import GiveCoupon
 from server.incentives.settling import REDRIVE_AFTER_S, is_final, pause_of
 from server.kit.clock import Clock
 from server.kit.db import fetch, transaction
@@ -66,7 +68,7 @@ ON CONFLICT (campaign_id, fact_id) DO NOTHING RETURNING id
 _OWED = """
 SELECT a.id, a.version_id, a.resident_id, a.points, a.vault_id, a.attempts, f.occurred_at, c.status
 FROM award a JOIN fact f ON f.id = a.fact_id JOIN campaign c ON c.id = a.campaign_id
-WHERE a.status = 'pending' AND {which} ORDER BY a.due_at, a.id LIMIT $2
+WHERE a.status = 'pending' AND a.effect = 'points' AND {which} ORDER BY a.due_at, a.id LIMIT $2
 """
 _OWED_FOR_FACT = _OWED.format(which="a.fact_id = $1")
 _OWED_DUE = _OWED.format(which="a.due_at <= $1")
@@ -125,7 +127,8 @@ class AwardService:
     async def _write(self, tx: BaseDBAsyncClient, fact: Happened, offer: Offer, decision: Decision) -> None:
         now, effect = self._clock.now(), decision.rule.effect
         in_points, held_out = decision.points > 0, self._withholding.applies(offer, fact.resident_id)
-        status = "withheld" if held_out else "pending" if in_points else "posted"
+        later = in_points or isinstance(effect, GiveCoupon)
+        status = "withheld" if held_out else "pending" if later else "posted"
         rows = await fetch(
             _INSERT, offer.campaign_id, offer.version_id, fact.id, fact.resident_id,
             "points" if in_points else str(effect.__struct_config__.tag), decision.points,

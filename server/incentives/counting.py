@@ -16,7 +16,10 @@ from server.incentives.judging import Happened, Offer
 from server.kit.db import fetch
 
 LIMIT_REACHED: Final = "limit_reached"
-_REFUSE = "UPDATE award SET status = 'refused', reason = $2, withheld_fen = 0 WHERE id = $1"
+_REFUSE = """
+UPDATE award SET status = 'refused', reason = $2, withheld_fen = 0, settled_at = coalesce(settled_at, vault.now())
+WHERE id = $1
+"""
 _USED = """
 SELECT count(*) AS count, coalesce(sum(a.points), 0)::bigint AS points FROM award a JOIN fact f ON f.id = a.fact_id
 WHERE a.campaign_id = $1 AND a.resident_id = $2 AND a.status <> 'refused' AND a.id <> $3

@@ -265,9 +265,10 @@ class BudgetRequest(Model):
 class Award(Model):
     """What a campaign owes for a fact by the rule of `version`; one per campaign and fact, whatever versions it had.
 
-    effect: points | coupon | free_minutes | lottery_ticket; `points` are posted under `vault_id`, the others were
-    handed over when they are `posted`. status: pending | posted | refused | withheld. `held_out`: the resident belongs
-    to the campaign's hold-out and gets nothing; `withheld_fen`: the most his coupon would have cost.
+    effect: points | coupon | free_minutes | lottery_ticket; `points` are posted under `vault_id`, a coupon by its
+    grant, whose end is the award's; the others were handed over when they are `posted`. status: pending | posted |
+    refused | withheld. `held_out`: the resident belongs to the campaign's hold-out and gets nothing; `withheld_fen`:
+    the most his coupon would have cost.
     """
 
     id = fields.BigIntField(primary_key=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from server.incentives import dates as date_calls
+from server.incentives import handing
 from server.incentives.awards import AwardService
 from server.incentives.budgets import BudgetService
 from server.incentives.campaigns import CampaignService
@@ -131,7 +132,7 @@ def wire_giving(ground: Ground, campaigns: Campaigns) -> Giving:
         vault=ground.vault,
         clock=clock,
         job_key=ground.job_key,
-        released={voucher_exchange.SOURCE: voucher_exchange.release},
+        settled={voucher_exchange.SOURCE: voucher_exchange.release, handing.SOURCE: handing.settle},
     )
     lists = RecipientLists(clock=clock, kept=timedelta(days=settings.recipient_list_days))
     segments = SegmentService(clock=clock, small_cell=small_cell)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,6 +11,7 @@ import pytest_asyncio
 from tortoise.exceptions import IntegrityError
 
 from server.incentives.errors import SecondPersonRequired, WrongStatus
+from server.incentives.grants.desk import Settled
 from server.incentives.grants.errors import (
     RecipientListEmpty,
     RecipientListNotReady,
@@ -44,6 +45,7 @@ from tests.support.grants import (
 )
 from tests.support.jobs import open_jobs
 from tests.support.patience import until
+from wallet import Refused
 from wallet.audit import prove
 
 
@@ -105,25 +107,42 @@ async def test_sold_out_and_limits_are_final_and_a_pause_is_waited_for(services:
 
 async def test_what_an_ended_template_owes_is_given_up(services: Services) -> None:
     (resident,), template = await enrol(1), await live_template(services)
-    await services.templates.end(template, CHECKER)
     await owe(services, resident, template, "ended")
+    await services.templates.end(template, CHECKER)
     await services.grants.redrive()
     grant = await CouponGrant.get(source_id="ended")
     assert (grant.status, grant.reason) == ("refused", "terms_closed")
 
 
+async def test_a_template_that_is_over_owes_nothing_more_but_what_was_promised_or_happened_before(
+    services: Services,
+) -> None:
+    (one, winner, late), template = await enrol(3), await live_template(services)
+    before = services.clock.now()
+    await owe(services, one, template, "while it ran")
+    assert await services.templates.end_exhausted(template)
+    with pytest.raises(Refused, match="terms_closed"):
+        await owe(services, late, template, "too late")
+    assert await owe(services, one, template, "while it ran") is False, "what was owed stays as it was told"
+    assert await owe(services, winner, template, "1:1:1", "lottery")
+    async with transaction() as tx:
+        assert await services.grants.owe(tx, late, template, "test", "told late", before)
+    await services.grants.redrive()
+    assert await coupons_of([one, winner, late]) == {one: 1, winner: 1, late: 1}
+
+
 async def test_whoever_gives_up_is_told_in_the_same_transaction(services: Services) -> None:
     (resident,), template = await enrol(1), await live_template(services)
-    await services.templates.end(template, CHECKER)
-    told: list[str] = []
+    told: list[Settled] = []
 
-    async def released(tx: object, source_ids: object) -> None:
-        told.extend(source_ids)  # type: ignore[call-overload]
+    async def settle(_tx: object, settled: Sequence[Settled]) -> None:
+        told.extend(settled)
 
-    services.grants._released["given_back"] = released
+    services.grants._settled["given_back"] = settle
     await owe(services, resident, template, "x", "given_back")
+    await services.templates.end(template, CHECKER)
     await services.grants.redrive()
-    assert told == ["x"]
+    assert told == [Settled("x", "refused", "terms_closed")]
 
 
 async def test_a_grant_stands_as_it_was_owed_and_is_settled_once(services: Services, database: Database) -> None:

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from miniprogram_api.present import award_text
 from server.incentives.commands import rule_of
 from server.incentives.errors import CampaignNotFound
 from server.incentives.explanations import LOOKED_THROUGH, ExplanationService
 from server.incentives.facts import Told, record_all, record_fact
-from server.incentives.grants.desk import GrantDesk
 from server.incentives.grants.models import CouponGrant
 from server.incentives.models import Award, Fact, FreeMinutes
 from server.incentives.rules import RuleRefused
@@ -24,7 +24,7 @@ from server.kit.db import fetch, transaction
 from server.kit.errors import InvalidField
 from server.kit.outbox import Event
 from tests.support.databases import Database
-from tests.support.incentives import CHECKER, KEY, MAKER, House, opened_house, per_person
+from tests.support.incentives import CHECKER, MAKER, House, desk_of, opened_house, per_person
 
 _facts = itertools.count(1)
 PEOPLE = itertools.count(20_000)
@@ -59,6 +59,13 @@ def when(fact: str, effect: dict[str, Any], condition: dict[str, Any] | None = N
 
 def points(count: int) -> dict[str, Any]:
     return {"kind": "points", "points": count}
+
+
+async def given(room: Room, person: int, campaign: int) -> tuple[str, str, str]:
+    """What became of a person's newest award, and what he is told of it."""
+    told = (await room.explanations.explain(person, campaign)).given
+    assert told is not None
+    return told.status, told.reason, award_text(told)
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -198,11 +205,53 @@ async def test_a_coupon_of_a_campaign_is_owed_once_and_given_by_the_desk(room: R
     fact = await room.tell(person, "parking_exit_paid", fee_fen=300)
     grant = await CouponGrant.get(source="campaign", source_id=f"{campaign}:{fact}")
     assert (grant.resident_id, grant.template_id) == (person, template.row.id)
-    desk = GrantDesk(vault=room.house.worker, clock=room.house.clock, job_key=KEY)
-    await desk.redrive()
+    assert (await Award.get(fact_id=fact)).status == "pending", "what is owed is not there yet"
+    await desk_of(room.house.worker, room.house.clock).redrive()
     coupons = await room.house.app.read.coupons(person, state=None, before=None, limit=10)
     assert [one.terms_id for one in coupons] == [template.version.id]
     assert (await Award.get(fact_id=fact)).status == "posted"
+
+
+async def test_a_coupon_that_is_refused_counts_for_nobody_and_he_is_told_why(room: Room) -> None:
+    """Peers' defect 4, a refusal that is ignored, where a campaign gives the coupon."""
+    house, desk = room.house, desk_of(room.house.worker, room.house.clock)
+    template = await house.live_template(price_points=0, stock=1)
+    coupon = {"kind": "coupon", "template_id": str(template.row.id)}
+    campaign = await room.campaign(when("parking_exit_paid", coupon), limits=per_person(1))
+    first, second = next(PEOPLE), next(PEOPLE)
+    for person in (first, second):
+        await room.tell(person, "parking_exit_paid", fee_fen=300)
+        assert await given(room, person, campaign) == ("pending", "", "奖励正在发放，请稍后查看")
+        await desk.redrive()
+    assert await given(room, first, campaign) == ("posted", "", "奖励已发放")
+    assert await given(room, second, campaign) == ("refused", "sold_out", "未能发放：已经领完了")
+    for person, becomes in ((first, "limit_reached"), (second, "sold_out")):  # who got nothing has used up nothing
+        await room.tell(person, "parking_exit_paid", fee_fen=300)
+        await desk.redrive()
+        assert (await given(room, person, campaign))[:2] == ("refused", becomes)
+
+
+async def test_what_happens_after_the_end_of_its_coupons_is_refused_and_what_happened_before_is_given(
+    room: Room,
+) -> None:
+    house, desk = room.house, desk_of(room.house.worker, room.house.clock)
+    template = await house.live_template(price_points=0)
+    coupon = {"kind": "coupon", "template_id": str(template.row.id)}
+    campaign = await room.campaign(when("parking_exit_paid", coupon))
+    late, last, id = next(PEOPLE), house.clock.now() + timedelta(days=3), template.row.id
+    await house.templates.revise(id, house.template(price_points=0, ends_at=last), MAKER)
+    await house.templates.submit(id, MAKER)
+    await house.templates.approve(id, CHECKER)
+    for at, becomes in ((last, ("refused", "terms_closed")), (last - timedelta(minutes=1), ("pending", ""))):
+        fact = await Award.get(fact_id=await room.tell(next(PEOPLE), "parking_exit_paid", at, fee_fen=300))
+        assert (fact.status, fact.reason) == becomes
+    before = house.clock.now()
+    assert await house.templates.end_exhausted(id)
+    await room.tell(late, "parking_exit_paid", before, fee_fen=300)
+    await desk.redrive()
+    assert await given(room, late, campaign) == ("posted", "", "奖励已发放")
+    await room.tell(late, "parking_exit_paid", fee_fen=300)
+    assert await given(room, late, campaign) == ("refused", "terms_closed", "未能发放：优惠券发放已结束")
 
 
 async def test_free_minutes_are_written_down_with_their_last_day_and_counted_against_the_limit(room: Room) -> None:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 import pytest_asyncio
 
+from server.incentives import handing
 from server.incentives.awards import AwardService
 from server.incentives.budgets import BudgetService
 from server.incentives.campaigns import CampaignService, CampaignView
@@ -34,9 +35,14 @@ MAKER, CHECKER, THIRD = Signed(1, "r-1"), Signed(2, "r-2"), Signed(3, "r-3")
 KEY = b"k" * 32
 
 
+def desk_of(vault: Vault, clock: Clock) -> GrantDesk:
+    """The desk that gives the coupons of campaigns."""
+    return GrantDesk(vault=vault, clock=clock, job_key=KEY, settled={handing.SOURCE: handing.settle})
+
+
 def awards_of(vault: Vault, clock: Clock) -> AwardService:
     """What gives for facts, with the desk that writes coupons down."""
-    desk, entries = GrantDesk(vault=vault, clock=clock, job_key=KEY), EntryService(clock=clock, index=BlindIndex(KEY))
+    desk, entries = desk_of(vault, clock), EntryService(clock=clock, index=BlindIndex(KEY))
     return AwardService(
         vault=vault, clock=clock, job_key=KEY, handing=Handing(clock=clock, owe=desk.owe, enter=entries.enter),
         withholding=Withholding(clock=clock, index=BlindIndex(KEY)),
@@ -80,7 +86,7 @@ class House:
     def template(self, **changes: object) -> TemplateDraft:
         now = self.clock.now()
         draft = TemplateDraft(
-            "早餐券", "澄信办〔2026〕2号", "amount_off", now - timedelta(days=1), now + timedelta(days=30), 10,
+            "早餐券", "澄信办〔2026〕2号", "amount_off", now - timedelta(days=1), now + timedelta(days=31), 10,
             face_value_fen=2_000, threshold_fen=5_000, price_points=60,
         )  # fmt: skip
         return replace(draft, **changes)  # type: ignore[arg-type]

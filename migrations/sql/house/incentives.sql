@@ -147,7 +147,7 @@ ALTER TABLE award
     ADD CONSTRAINT award_settled_when CHECK ((status = 'pending') = (settled_at IS NULL)),
     ADD CONSTRAINT award_refused_why CHECK ((status = 'refused') = (reason <> '')),
     ADD CONSTRAINT award_effect CHECK (effect IN ('points', 'coupon', 'free_minutes', 'lottery_ticket')
-        AND (effect = 'points') = (points > 0) AND points >= 0 AND (effect = 'points' OR status <> 'pending'));
+        AND (effect = 'points') = (points > 0) AND points >= 0 AND (effect IN ('points', 'coupon') OR status <> 'pending'));
 ALTER TABLE budget_alert
     ADD CONSTRAINT budget_alert_threshold CHECK (threshold_percent BETWEEN 1 AND 100 AND times > 0),
     ADD CONSTRAINT budget_alert_acknowledged CHECK ((acknowledged_by IS NULL) = (acknowledged_at IS NULL));
@@ -155,7 +155,7 @@ ALTER TABLE free_minutes
     ADD CONSTRAINT free_minutes_amount CHECK (minutes > 0 AND used BETWEEN 0 AND minutes),
     ADD CONSTRAINT free_minutes_scene CHECK (scene IN ('parking'));
 CREATE INDEX award_withheld ON award (campaign_id) WHERE status = 'withheld';
-CREATE INDEX award_due ON award (due_at) WHERE status = 'pending';
+CREATE INDEX award_due ON award (due_at) WHERE status = 'pending' AND effect = 'points';
 
 ALTER TABLE award
     ADD CONSTRAINT award_of_campaign FOREIGN KEY (campaign_id, version_id) REFERENCES campaign_version (campaign_id, id);

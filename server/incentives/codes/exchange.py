@@ -20,7 +20,7 @@ from server.incentives.codes.alphabet import LONGEST, is_slip, normal
 from server.incentives.codes.batches import SHOWN, hash_of
 from server.incentives.codes.errors import NoExternalCode, VoucherCodeMistyped, VoucherCodeNotUsable
 from server.incentives.coupons import Coupon, CouponService
-from server.incentives.grants.desk import GrantDesk
+from server.incentives.grants.desk import GrantDesk, Settled
 from server.kit import jobs
 from server.kit.clock import Clock
 from server.kit.counts import WINDOW_S, WindowCounts
@@ -160,10 +160,12 @@ class VoucherExchange:
         return Exchanged(coupon_id, coupon, replayed)
 
 
-async def release(tx: BaseDBAsyncClient, source_ids: Sequence[str]) -> None:
-    """The coupons owed for these codes cannot be given: the codes are free for others. The desk tells it in the
-    transaction that gives them up."""
-    parts = [source_id.split(":") for source_id in source_ids]
+async def release(tx: BaseDBAsyncClient, settled: Sequence[Settled]) -> None:
+    """Codes for which no coupon can be given are free for others. The desk tells it in the transaction that gives them
+    up."""
+    parts = [one.source_id.split(":") for one in settled if one.status == "refused"]
+    if not parts:
+        return
     await tx.execute_query(_RELEASE, [[int(id) for id, _ in parts], [int(tries) for _, tries in parts]])
 
 

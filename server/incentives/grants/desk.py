@@ -41,8 +41,18 @@ IN_FLIGHT: Final = 512
 #: What a job has just written down it posts itself; the redrive leaves it alone for so long.
 OWN_TURN: Final = timedelta(seconds=30)
 
-#: Told in the transaction that refuses a grant for good, with the source ids it was owed for.
-Released = Callable[[BaseDBAsyncClient, Sequence[str]], Awaitable[None]]
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of a grant for good. status: posted | refused, with the vault's code as `reason`."""
+
+    source_id: str
+    status: str
+    reason: str
+
+
+#: Told in the transaction that settles grants, with what they were owed for.
+Settle = Callable[[BaseDBAsyncClient, Sequence[Settled]], Awaitable[None]]
 
 _OWE = """
 INSERT INTO coupon_grant
@@ -53,6 +63,11 @@ ON CONFLICT (source, source_id) DO NOTHING
 RETURNING id, source, source_id, resident_id, template_id, vault_id, attempts,
   (SELECT coalesce(t.live_version, 0) FROM coupon_template t WHERE t.id = template_id) AS terms_id
 """
+_OVER = """
+SELECT FROM coupon_template t LEFT JOIN coupon_template_version v ON v.id = t.live_version
+WHERE t.id = $1 AND (t.ended_at <= $2 OR v.ends_at <= $2)
+  AND NOT EXISTS (SELECT FROM coupon_grant g WHERE g.source = $3 AND g.source_id = $4)
+"""
 _DUE = """
 SELECT g.id, g.source, g.source_id, g.resident_id, g.template_id, g.vault_id, g.attempts,
   coalesce(t.live_version, 0) AS terms_id, t.status IN ('ended', 'archived') AS ended
@@ -62,7 +77,7 @@ WHERE g.status = 'pending' AND g.due_at <= $1 ORDER BY g.due_at, g.id LIMIT $2
 _SETTLE = """
 UPDATE coupon_grant g SET status = x.status, reason = x.reason, settled_at = $1, attempts = g.attempts + 1
 FROM unnest($2::bigint[], $3::text[], $4::text[]) x(id, status, reason)
-WHERE g.id = x.id AND g.status = 'pending' RETURNING g.job_id, g.source, g.source_id, g.status
+WHERE g.id = x.id AND g.status = 'pending' RETURNING g.job_id, g.source, g.source_id, g.status, g.reason
 """
 _PUT_OFF = """
 UPDATE coupon_grant g SET due_at = x.due_at, reason = x.reason, attempts = g.attempts + 1
@@ -101,19 +116,31 @@ class GrantDesk:
     """Writes down what is owed (any process) and gives it (the worker). Every step may be repeated and run twice."""
 
     def __init__(
-        self, *, vault: Vault, clock: Clock, job_key: bytes, released: Mapping[str, Released] | None = None
+        self, *, vault: Vault, clock: Clock, job_key: bytes, settled: Mapping[str, Settle] | None = None
     ) -> None:
         self._vault, self._clock, self._job_key = vault, clock, job_key
-        self._released = dict(released or {})
+        self._settled = dict(settled or {})
         self._homes = Homes(CouponTemplateVersion)
 
-    async def owe(self, tx: BaseDBAsyncClient, resident_id: int, template_id: int, source: str, source_id: str) -> bool:
+    async def owe(
+        self,
+        tx: BaseDBAsyncClient,
+        resident_id: int,
+        template_id: int,
+        source: str,
+        source_id: str,
+        at: datetime | None = None,
+    ) -> bool:
         """Write down that a resident is owed a coupon of a template; it is given within seconds of the commit.
 
         Returns False when (`source`, `source_id`) was owed before: the first telling stands. `source` is a word of
-        small letters, `source_id` names the reason within it, without personal data, at most 80 characters.
+        small letters, `source_id` names the reason within it, without personal data, at most 80 characters; `at`: when
+        that happened, by default now. Raises Refused, having written nothing, when the template was over by then; what
+        is PROMISED is owed all the same.
         """
         now = self._clock.now()
+        if source not in PROMISED and await fetch(_OVER, template_id, at or now, source, source_id, using=tx):
+            raise Refused(statuses.CLOSED)
         return bool(await self._write(tx, template_id, source, None, now, [(source_id, resident_id)]))
 
     async def owe_page(
@@ -195,7 +222,7 @@ class GrantDesk:
         )  # fmt: skip
 
     async def _note(self, outcomes: Sequence[Outcome]) -> None:
-        """In one transaction: what was settled, what that makes of its jobs, who gets back what was given up."""
+        """In one transaction: what was settled, what that makes of its jobs, and whoever owed it is told."""
         settled = [one for one in outcomes if one.status != "pending"]
         waiting = [one for one in outcomes if one.status == "pending"]
         now = self._clock.now()
@@ -215,14 +242,14 @@ class GrantDesk:
 
     async def _tell(self, tx: BaseDBAsyncClient, rows: list[dict[str, Any]]) -> None:
         jobs: dict[int, Counter[str]] = {}
-        given_up: dict[str, list[str]] = {}
+        settled: dict[str, list[Settled]] = {}
         for row in rows:
             if row["job_id"] is not None:
                 jobs.setdefault(row["job_id"], Counter())[row["status"]] += 1
-            if row["status"] == "refused":
-                given_up.setdefault(row["source"], []).append(row["source_id"])
+            if row["source"] in self._settled:
+                one = Settled(row["source_id"], row["status"], row["reason"])
+                settled.setdefault(row["source"], []).append(one)
         for job_id in sorted(jobs):
             await tx.execute_query(_COUNT, [job_id, jobs[job_id]["posted"], jobs[job_id]["refused"]])
-        for source, source_ids in given_up.items():
-            if source in self._released:
-                await self._released[source](tx, source_ids)
+        for source in sorted(settled):
+            await self._settled[source](tx, settled[source])
