@@ -109,11 +109,12 @@ class DrawReply(Struct, frozen=True):
 
 
 class ShopItemReply(Struct, frozen=True):
-    """A coupon that is offered. `left`: at most a second old. state: open; lottery (drawn among who registers);
-    not_yet; paused; sold_out; limit_reached (of this resident); full (of the whole city or his town for this period);
-    insufficient_points. `reason`: one Chinese sentence; `opens_at`: when it will be claimable, or drawn, null when
-    nobody knows; `mine_left`: how many this resident may still have now, null without such a limit; `points_short`: how
-    many points are missing; `usable_at`: when one claimed now could first be used."""
+    """A coupon that is offered. `left`: how many can still be given, as far as stock and money reach, at most a second
+    old. state: open; lottery (drawn among who registers); not_yet; paused; sold_out; limit_reached (of this resident);
+    full (of the whole city or his town for this period); insufficient_points. `reason`: one Chinese sentence;
+    `opens_at`: when it will be claimable, or drawn, null when nobody knows; `mine_left`: how many this resident may
+    still have now, null without such a limit; `points_short`: how many points are missing; `usable_at`: when one
+    claimed now could first be used."""
 
     template_id: str
     title: str

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from server.incentives.changes import Effects
-from server.incentives.effects import least_points, most_points
+from server.incentives.effects import least_points, most_points, paid_fen
 from server.incentives.experiments.hold_out import HoldOut, check_hold_out
 from server.incentives.limits import Limit, check_limits, check_reachable
 from server.incentives.rules import Rule, RuleRefused, check, read
@@ -311,9 +311,9 @@ class TemplateDraft:
         return self.claimable and not self.by_lottery
 
     def share_fen(self) -> int:
-        """The most that can be paid for one coupon, by platform and sponsor together, in fen, rounded up."""
+        """The most that can be paid for one coupon, by platform and sponsor together, in fen."""
         worth = self.cap_fen if self.kind == "discount" else self.face_value_fen
-        return -(-worth * (self.platform_bp + self.sponsor_bp) // WHOLE_BP)
+        return paid_fen(worth, self.platform_bp, self.sponsor_bp)
 
     def _least_counted(self) -> dict[tuple[str, str], int]:
         """The least that one coupon counts as, by action and measure; what a discount saves is known at the counter."""

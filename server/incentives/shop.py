@@ -36,9 +36,10 @@ ORDER BY t.id, l.status = 'published' DESC, l.closes_at, l.id
 
 @dataclass(frozen=True, slots=True)
 class ShopItem:
-    """A template for one resident. `reason`: one sentence; `opens_at`: when its state will have changed for the better,
-    None when nobody knows; `mine_left`: coupons that he may still have in the periods of now, None without such a
-    limit; `short_points`: how many he lacks for the price; `usable_at`: when one claimed now could first be used."""
+    """A template for one resident. `left`: coupons for everybody, as far as stock and money reach; `reason`: one
+    sentence; `opens_at`: when its state will have changed for the better, None when nobody knows; `mine_left`: coupons
+    that he may still have in the periods of now, None without such a limit; `short_points`: how many he lacks for the
+    price; `usable_at`: when one claimed now could first be used."""
 
     offered: Offered
     left: int
@@ -72,14 +73,14 @@ class Shop:
     async def _told(self, resident_id: int, offered: Sequence[Offered]) -> list[ShopItem]:
         if not offered:
             return []
-        left = await self._templates.left([one.budget_id for one in offered])
+        left = await self._templates.left(offered)
         limits = await self._limits(resident_id, offered)
         wallet = await self._vault.read.wallet(resident_id)
         points = 0 if wallet is None else wallet.points
         usable = await self._vault.read.usable_at([one.version.id for one in offered])
         draws = await self._draws([one.template_id for one in offered if one.version.by_lottery])
         return [
-            self._item(one, left.get(one.budget_id, 0), limits[one.template_id], points, usable.get(one.version.id),
+            self._item(one, left[one.template_id], limits[one.template_id], points, usable.get(one.version.id),
                        draws.get(one.template_id))
             for one in offered
         ]  # fmt: skip

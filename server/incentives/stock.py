@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from server.incentives.effects import coupons_left, most_fen
 from server.incentives.errors import TemplateNotFound
 from server.incentives.models import Budget, CouponTemplate, CouponTemplateVersion
 from server.kit.clock import Clock
 from server.kit.db import fetch
+from wallet import Vault
 from wallet.stock import Stock, stock_of
 
 #: A reading goes through every coupon of the template; anybody may ask for it, so it is kept for a while.
@@ -21,21 +23,23 @@ KEPT_MOST: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class PublicStock:
-    """A template's stock at `at`. `planned`: coupons the approved rule began with."""
+    """A template's stock at `at`. `planned`: coupons the approved rule began with; `available`: how many of those left
+    can still be given, as far as the money of platform and sponsor reaches."""
 
     template_id: int
     title: str
     status: str
     planned: int
     stock: Stock
+    available: int
     at: datetime
 
 
 class StockBoard:
     """Stock for everybody, at most `KEPT_S` old, one reading at a time."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, *, vault: Vault, clock: Clock) -> None:
+        self._vault, self._clock = vault, clock
         self._kept: dict[int, tuple[float, PublicStock]] = {}
         self._one_reader = asyncio.Lock()
 
@@ -56,5 +60,9 @@ class StockBoard:
         if row is None or stock is None or row.live_version is None:
             raise TemplateNotFound
         version = await CouponTemplateVersion.get(id=row.live_version)
-        budget = await Budget.get(template_id=template_id, unit="coupons")
-        return PublicStock(template_id, version.title, row.status, budget.planned, stock, at)
+        budgets = {one.unit: one for one in await Budget.filter(template_id=template_id)}
+        money = budgets.get("fen")
+        levels = {} if money is None else await self._vault.budget_levels([money.id])
+        fen = levels[money.id].left if money is not None and money.id in levels else 0
+        available = coupons_left(stock.left, fen, most_fen(version))
+        return PublicStock(template_id, version.title, row.status, budgets["coupons"].planned, stock, available, at)

@@ -11,6 +11,7 @@ from server.incentives.budgets import STOCK_CACHE_S, BudgetBoard
 from server.incentives.commands import WHOLE_BP, TemplateDraft
 from server.incentives.course import Course, View
 from server.incentives.drafting import Draft
+from server.incentives.effects import coupons_left, most_fen
 from server.incentives.errors import TemplateNotFound
 from server.incentives.limits import Homes, person_limits, scoped_limits
 from server.incentives.models import CouponTemplate, CouponTemplateVersion
@@ -27,9 +28,10 @@ TERMS_KEPT = 10_000
 SHOWN_TO_RESIDENTS, OFFERED_MOST = 100, 1_000
 
 _OFFERED = """
-SELECT t.id AS template_id, t.status, v.id, b.id AS budget_id
+SELECT t.id AS template_id, t.status, v.id, b.id AS stock_budget, f.id AS fen_budget
 FROM coupon_template t JOIN coupon_template_version v ON v.id = t.live_version
 JOIN budget b ON b.template_id = t.id AND b.unit = 'coupons'
+LEFT JOIN budget f ON f.template_id = t.id AND f.unit = 'fen'
 WHERE t.status IN ('active', 'scheduled', 'paused') AND v.ends_at > $1 AND (v.claimable OR v.by_lottery)
 ORDER BY v.ends_at, t.id LIMIT $2
 """
@@ -76,7 +78,7 @@ class Benefit:
 
 @dataclass(frozen=True, slots=True)
 class Claimable:
-    """A template that residents can claim now, and how many coupons are left (at most a second old)."""
+    """A template that residents can claim now, and how many coupons can still be given (at most a second old)."""
 
     version: CouponTemplateVersion
     benefit: Benefit
@@ -86,13 +88,20 @@ class Claimable:
 @dataclass(frozen=True, slots=True)
 class Offered:
     """A template that is shown to residents: claimed by them, or drawn among them. status: scheduled | active |
-    paused; `budget_id`: of its coupons."""
+    paused; budgets: of its coupons, and of the money for them, None where there is none."""
 
     template_id: int
     status: str
     version: CouponTemplateVersion
     benefit: Benefit
-    budget_id: int
+    stock_budget: int
+    fen_budget: int | None
+
+
+def left_of(view: TemplateView) -> int:
+    """How many coupons of a template, live or planned, can still be given, as far as its stock and its money reach."""
+    amounts = {one.unit: one.planned if view.row.live_version is None else one.left for one in view.budgets}
+    return coupons_left(amounts["coupons"], amounts.get("fen", 0), most_fen(view.version))
 
 
 class TemplateService(Course[CouponTemplate, CouponTemplateVersion]):
@@ -160,12 +169,19 @@ class TemplateService(Course[CouponTemplate, CouponTemplateVersion]):
             one for one in await self.offered()
             if one.version.claimable and one.status != "paused" and one.version.starts_at <= now
         ][:SHOWN_TO_RESIDENTS]  # fmt: skip
-        left = await self.left([one.budget_id for one in shown])
-        return [Claimable(one.version, one.benefit, left.get(one.budget_id, 0)) for one in shown]
+        left = await self.left(shown)
+        return [Claimable(one.version, one.benefit, left[one.template_id]) for one in shown]
 
-    async def left(self, budget_ids: list[int]) -> dict[int, int]:
-        """Coupons left by budget, at most a second old."""
-        return await self._board.left(budget_ids)
+    async def left(self, offered: Sequence[Offered]) -> dict[int, int]:
+        """By template how many coupons can still be given, as far as stock and money reach; at most a second old."""
+        budgets = [id for one in offered for id in (one.stock_budget, one.fen_budget) if id is not None]
+        left = await self._board.left(budgets)
+        return {
+            one.template_id: coupons_left(
+                left.get(one.stock_budget, 0), left.get(one.fen_budget or 0, 0), most_fen(one.version)
+            )
+            for one in offered
+        }
 
     async def benefits(self, terms_ids: Iterable[int]) -> dict[int, Benefit]:
         """What coupons under several terms give; those that are not known yet are read together."""
@@ -206,7 +222,7 @@ class TemplateService(Course[CouponTemplate, CouponTemplateVersion]):
             kept |= {one.id: one for one in await CouponTemplateVersion.filter(id__in=fresh)}
         return [
             Offered(row["template_id"], row["status"], kept[row["id"]], self._benefit_of(kept[row["id"]]),
-                    row["budget_id"])
+                    row["stock_budget"], row["fen_budget"])
             for row in rows
         ]  # fmt: skip
 

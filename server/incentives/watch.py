@@ -19,7 +19,7 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 
 from server.incentives.changes import Effects
 from server.incentives.commands import Signed
-from server.incentives.effects import least_points
+from server.incentives.effects import least_points, paid_fen
 from server.incentives.errors import AlertNotFound
 from server.incentives.judging import decoded
 from server.incentives.models import BudgetAlert
@@ -185,8 +185,7 @@ def _least(row: dict[str, Any]) -> int:
     if row["unit"] == "coupons":
         return 1
     worth = row["cap_fen"] if row["kind"] == "discount" else row["face_value_fen"]
-    paid_bp = (row["platform_bp"] or 0) + (row["sponsor_bp"] or 0)
-    return -(-(worth or 0) * paid_bp // 10_000)
+    return paid_fen(worth or 0, row["platform_bp"] or 0, row["sponsor_bp"] or 0)
 
 
 async def acknowledge(alert_id: int, signed: Signed, clock: Clock) -> tuple[BudgetAlert, Effects | None]:

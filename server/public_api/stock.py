@@ -20,7 +20,8 @@ class StockReply(Struct, frozen=True):
     """Coupons of a template at one instant (`at`), which adds up:
     total = planned + topped_up − cut = left + claimed − returned, and claimed = issued + redeemed + expired + voided.
     `issued`: with residents and usable; `returned`: of the expired and voided ones those that another may claim.
-    Counts coupons, tells nothing about people."""
+    `available`: how many of those left can still be given, as the money of who pays for them reaches for no more; as
+    many as are left where it does. Counts coupons, tells nothing about people."""
 
     template_id: str
     title: str
@@ -30,6 +31,7 @@ class StockReply(Struct, frozen=True):
     cut: int
     total: int
     left: int
+    available: int
     claimed: int
     issued: int
     redeemed: int
@@ -55,8 +57,8 @@ async def show_stock(call: Call, template_id: int) -> Reply:
         StockReply(
             template_id=str(seen.template_id), title=seen.title, status=seen.status, planned=seen.planned,
             topped_up=stock.topped_up - seen.planned, cut=stock.cut, total=stock.topped_up - stock.cut, left=stock.left,
-            claimed=stock.claimed, issued=stock.issued, redeemed=stock.redeemed, expired=stock.expired,
-            voided=stock.voided, returned=stock.returned, at=seen.at,
+            available=seen.available, claimed=stock.claimed, issued=stock.issued, redeemed=stock.redeemed,
+            expired=stock.expired, voided=stock.voided, returned=stock.returned, at=seen.at,
         ),
         _SOON,
     )  # fmt: skip

@@ -111,7 +111,7 @@ def wire_campaigns(ground: Ground) -> Campaigns:
         free_minutes=FreeMinutesReader(clock=clock),
         resident_campaigns=ResidentCampaigns(campaigns=campaigns, vault=vault, clock=clock),
         shop=Shop(templates=templates, vault=vault, clock=clock),
-        stock=StockBoard(clock),
+        stock=StockBoard(vault=vault, clock=clock),
         kill_switch=KillSwitch(campaigns=campaigns, templates=templates, clock=clock),
         budget_watch=BudgetWatch(
             vault=vault,

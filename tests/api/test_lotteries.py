@@ -187,6 +187,7 @@ async def test_the_stock_of_a_template_is_public_and_adds_up_and_a_draft_has_non
     assert (stock["planned"], stock["topped_up"], stock["total"], stock["title"]) == (100, 0, 100, "电影票兑换券")
     assert stock["total"] == stock["planned"] + stock["topped_up"] - stock["cut"]
     assert stock["total"] == stock["left"] + stock["claimed"] - stock["returned"]
+    assert stock["available"] == stock["left"], "nobody pays for them"
     assert stock["claimed"] == sum(stock[name] for name in ("issued", "redeemed", "expired", "voided"))
     now = datetime.now(UTC)
     draft = {

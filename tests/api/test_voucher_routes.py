@@ -142,7 +142,7 @@ async def test_more_codes_than_the_template_can_give_are_refused_unless_it_is_sa
     for path in ("/voucher-batches?simulate=true", "/voucher-batches"):  # two are left beside the first batch
         answer = await ask(console, "editor", "POST", path, order)
         refused(answer, 409, "voucher_stock_short")
-        assert "还可发放2张，少于本批次的3个兑换码" in answer.json()["error"]["message"]
+        assert "按库存和资金还可发放2张，少于本批次的3个兑换码" in answer.json()["error"]["message"]
     assert (await console.call("editor", "POST", "/voucher-batches", order | {"beyond_stock": True}))["beyond_stock"]
     uploaded = {"template_id": template, "mode": "uploaded", "document": DOCUMENT}
     batch = (await console.call("editor", "POST", "/voucher-batches", uploaded))["id"]

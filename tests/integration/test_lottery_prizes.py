@@ -55,6 +55,18 @@ async def test_prizes_that_can_not_be_given_are_refused_and_named(house: Lottery
         assert told.value.field == field
 
 
+async def test_prizes_that_the_money_does_not_reach_for_are_refused_though_they_are_in_stock(
+    house: LotteryHouse,
+) -> None:
+    template = str(await house.template(stock=10, face_value_fen=1_000, sponsor_bp=10_000, budget_fen=3_999))
+    with pytest.raises(PrizeStockShort):
+        await house.published(prizes=(Prize(1, "奖", template, 4),))
+    await house.published(prizes=(Prize(1, "奖", template, 2),))
+    with pytest.raises(PrizeStockShort):
+        await house.published(prizes=(Prize(1, "奖", template, 2),))
+    await house.published(prizes=(Prize(1, "奖", template, 1),))
+
+
 async def test_two_open_lotteries_never_promise_the_same_coupons(house: LotteryHouse) -> None:
     template = str(await house.template(stock=5))
     drawn = await house.published(prizes=(Prize(1, "奖", template, 2), Prize(2, "奖", template, 1)))

@@ -22,6 +22,7 @@ from server.incentives.lottery.entries import EntryService
 from server.incentives.lottery.published import Prize
 from server.incentives.lottery.service import LotteryService
 from server.incentives.shop import Shop, ShopItem
+from server.incentives.stock import StockBoard
 from server.incentives.templates import TemplateService
 from server.kit.crypto import BlindIndex, Envelope, Keyring
 from server.kit.db import fetch, transaction
@@ -30,6 +31,7 @@ from server.people.choices import ChoiceService
 from tests.integration.test_incentive_rules_at_work import HOURS, Room, opened, points, room, when
 from tests.support.grants import CHECKER, MAKER, enrol
 from tests.support.incentives import KEY, per_person
+from wallet import Refused
 
 __all__ = ["opened", "room"]  # fixtures
 THREE_HOURS = {
@@ -189,6 +191,30 @@ async def test_the_shop_says_of_every_coupon_what_it_is_for_this_resident(view: 
     usable = seen[closed].usable_at
     assert usable is not None and usable == house.clock.midnight_after(house.clock.today() + timedelta(days=2))
     assert dear in await view.shop(resident, price="points") and dear not in await view.shop(resident, price="free")
+
+
+async def test_what_is_left_is_what_stock_and_money_reach_for_and_the_public_counters_say_both(
+    view: View, resident: int
+) -> None:
+    house = view.room.house
+    template = (await house.live_template(price_points=0, threshold_fen=0, stock=10, budget_fen=4_500)).row.id
+    (other,) = await enrol(1)
+    await house.app.open_wallet(other)
+    await view.claim(other, template)
+    seen = (await view.shop(resident))[template]
+    assert (seen.state, seen.left) == ("open", 1), "2,500 fen are one coupon of 2,000"
+    await view.claim(resident, template)
+    (late,) = await enrol(1)
+    await house.app.open_wallet(late)
+    seen = (await view.shop(late))[template]
+    assert (seen.state, seen.left, seen.reason) == ("sold_out", 0, "已经领完了")
+    listed = await TemplateService(vault=house.app, clock=house.clock).claimable()
+    assert [one.left for one in listed if one.benefit.template_id == template] == [0]
+    with pytest.raises(Refused) as refused:
+        await view.claim(late, template)
+    assert refused.value.code == "sold_out"
+    public = await StockBoard(vault=house.app, clock=house.clock).of(template)
+    assert (public.planned, public.stock.left, public.stock.issued, public.available) == (10, 8, 2, 0)
 
 
 async def test_what_is_drawn_stands_in_the_shop_with_its_lottery_and_tickets_come_by_campaigns_too(

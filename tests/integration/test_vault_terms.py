@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from server.incentives.effects import paid_fen
 from server.incentives.rules.windows import CHINA
 from server.incentives.working_days import tell
 from tests.support.databases import Database, connected
@@ -55,6 +56,7 @@ async def test_the_three_parts_of_every_discount_add_up_and_what_is_paid_never_f
         assert sum(parts) == row["fen"] and min(parts) >= 0
         assert parts == borne(terms, row["fen"])
         assert row["paid_fen"] == parts[0] + parts[1] >= paid
+        assert row["paid_fen"] == paid_fen(row["fen"], platform, sponsor), "what the house says is what the vault does"
         paid = row["paid_fen"]
 
 

@@ -21,6 +21,7 @@ from server.incentives.codes.errors import (
     VoucherCodeNotUsable,
     VoucherExportClosed,
     VoucherFileEmpty,
+    VoucherStockShort,
 )
 from server.incentives.codes.exchange import Exchanged, VoucherExchange
 from server.incentives.codes.models import VoucherBatch, VoucherCode
@@ -33,7 +34,18 @@ from server.kit.jobs import Task, run_due
 from server.sandbox.engines import Engines
 from server.services import Services
 from tests.support.databases import Database, connected
-from tests.support.grants import CHECKER, DOCUMENT, MAKER, THIRD, coupons_of, enrol, live_template, owe, work
+from tests.support.grants import (
+    CHECKER,
+    DOCUMENT,
+    MAKER,
+    THIRD,
+    coupons_of,
+    enrol,
+    live_template,
+    owe,
+    template_draft,
+    work,
+)
 from tests.support.jobs import open_jobs
 from tests.support.vouchers import from_file, made, ready
 from wallet import Refused
@@ -115,6 +127,18 @@ async def test_no_table_gives_a_code_away(services: Services, database: Database
                 assert secret not in text
                 assert secret.encode().hex() not in text
                 assert base64.b64encode(secret.encode()).decode() not in text
+
+
+async def test_codes_that_the_money_does_not_reach_for_are_refused_though_coupons_are_in_stock(
+    services: Services,
+) -> None:
+    changes: dict[str, Any] = {"stock": 10, "claimable": False, "budget_fen": 1_999}
+    planned = (await services.templates.create(template_draft(services, **changes), MAKER)).row.id
+    for template in (planned, await live_template(services, **changes)):
+        with pytest.raises(VoucherStockShort) as refused:
+            await services.voucher_batches.order(BatchOrder(template, PLATFORM, DOCUMENT, 4), MAKER)
+        assert "还可发放3张，少于本批次的4个兑换码" in refused.value.message
+        await services.voucher_batches.order(BatchOrder(template, PLATFORM, DOCUMENT, 3), MAKER)
 
 
 async def test_a_code_becomes_a_coupon_and_the_same_person_hears_of_the_same(services: Services) -> None:

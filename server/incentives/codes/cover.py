@@ -1,11 +1,11 @@
-"""Whether a template's stock covers a batch: who types a code that was promised a coupon should find one."""
+"""Whether a template's stock and money cover a batch: who types a code that was promised a coupon should find one."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from server.incentives.codes.errors import VoucherStockShort
-from server.incentives.templates import TemplateService
+from server.incentives.templates import TemplateService, left_of
 from server.kit.db import fetch
 
 #: Codes of other batches that somebody may still type; a third party's are shown beside coupons and promise none.
@@ -27,8 +27,7 @@ class StockCover:
         """Raise VoucherStockShort when the template, live or planned, cannot give a coupon for each of so many codes;
         TemplateNotFound."""
         view = await self._templates.get(template_id)
-        (stock,) = (one for one in view.budgets if one.unit == "coupons")
         promised = (await fetch(_PROMISED, template_id, batch_id))[0]["codes"]
-        left = max(0, (stock.planned if view.row.live_version is None else stock.left) - promised)
+        left = max(0, left_of(view) - promised)
         if left < codes:
             raise VoucherStockShort(left, codes)

@@ -17,7 +17,8 @@ class VoucherStockShort(AppError):
     def __init__(self, left: int, codes: int) -> None:
         super().__init__()
         self.message = (
-            f"该模板还可发放{left}张，少于本批次的{codes}个兑换码；可减少数量、先追加库存，或下单时注明 beyond_stock"
+            f"该模板按库存和资金还可发放{left}张，少于本批次的{codes}个兑换码；"
+            "可减少数量、先追加预算，或下单时注明 beyond_stock"
         )
 
 

@@ -36,7 +36,7 @@ from server.incentives.lottery.second import TITLE_MAX, SecondDraft
 from server.incentives.lottery.wording import rules_text
 from server.incentives.rows import RUNNING
 from server.incentives.simulation import change
-from server.incentives.templates import TemplateService
+from server.incentives.templates import TemplateService, left_of
 from server.kit.clock import Clock
 from server.kit.crypto import Envelope
 from server.kit.jobs import enqueue
@@ -232,7 +232,7 @@ class LotteryService:
                 raise PrizeNotLive(field=field)
             if view.version.claimable:
                 raise PrizeClaimable(field=field)
-            left[prize.template_id] = sum(budget.left for budget in view.budgets if budget.unit == "coupons")
+            left[prize.template_id] = left_of(view)
         return left
 
     async def _save(
