@@ -66,8 +66,9 @@ class JournalStream:
         return [_posting(row) for row in rows]
 
     async def at(self, position: Sequence[int]) -> Posting | None:
-        """The row at (b, owner, seq)."""
-        rows = await self._query(f"{_ROW} WHERE j.b = $1 AND j.owner = $2 AND j.seq = $3", *position)
+        """The row at (b, owner, seq), also of a month in the archive: what stumbled may be tried again after years."""
+        sql = f"{_COLUMNS} vault.journal_all j WHERE j.b = $1 AND j.owner = $2 AND j.seq = $3"
+        rows = await self._query(sql, *position)
         return _posting(rows[0]) if rows else None
 
     async def behind(self, low: int, high: int, position: Sequence[int], limit: int) -> int:
@@ -89,10 +90,11 @@ class JournalStream:
         return f"resident:{item.resident_id}"
 
 
-_ROW: Final = """
+_COLUMNS: Final = """
 SELECT j.b, j.owner, j.owner AS resident_id, j.id, j.seq, j.op, j.st AS status, coalesce(j.d_avail, 0) AS points,
   coalesce(j.d_held, 0) AS points_held, coalesce(j.d_peer, 0) AS points_peer, coalesce(j.f_payable, 0) AS payable_fen,
-  j.peer, j.terms AS terms_id, j.ref, j.at, j.detail::text AS detail FROM vault.journal j"""
+  j.peer, j.terms AS terms_id, j.ref, j.at, j.detail::text AS detail FROM"""
+_ROW: Final = f"{_COLUMNS} vault.journal j"
 _COUNT: Final = """
 SELECT count(*) AS n FROM (SELECT FROM vault.journal j WHERE j.txid >= $1 AND j.txid < $2 LIMIT $3) x"""
 _SORTED: Final = f"""

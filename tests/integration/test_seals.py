@@ -332,6 +332,18 @@ async def test_days_on_which_nothing_happened_have_heads_too(fresh: SealedLedger
     assert [(head.day - first).days for head in heads] == [0, 1, 2] and {head.n for head in heads} == {1}
 
 
+async def test_a_day_before_anybody_sealed_has_its_head_too(fresh: SealedLedger) -> None:
+    await fresh.ledger.resident(points=5)
+    first = fresh.ledger.today()
+    await fresh.ledger.move_clock(days=2)
+    await fresh.ledger.resident(points=6)
+    assert await fresh.seals.next_head() is None, "nothing sealed, no head"
+    await fresh.seal_all(1)
+    assert await fresh.heads(2) == [first, first + timedelta(days=1)]
+    heads = await fresh.seals.heads(first, fresh.ledger.today())
+    assert [(head.day, head.n) for head in heads] == [(first, 2), (first + timedelta(days=1), 2)]
+
+
 async def test_a_chain_rewritten_from_its_beginning_is_seen_beside_a_kept_head(fresh: SealedLedger) -> None:
     await fresh.ledger.resident(points=5)
     await fresh.seal_all()

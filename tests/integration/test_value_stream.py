@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from server.kit.relay import lag, relay, retry
 from tests.support.databases import Database, connected
 from tests.support.ledger import Ledger, open_ledger
 from tests.support.patience import until
+from wallet.periods import MonthRefused, detach
 from wallet.stream import JournalStream, Posting
 
 STREAM = JournalStream(fetch)
@@ -122,6 +124,32 @@ async def test_a_row_that_cannot_be_handled_holds_back_its_resident_only(ledger:
 
     await until("jobs worked off", worked_off)
     assert listener.seen == {first: [1, 2, 3], second: [1, 2, 3]}
+
+
+async def test_what_stumbled_is_told_from_the_archive_when_its_month_has_left(ledger: Ledger) -> None:
+    resident, month, listener = await ledger.resident(points=10), ledger.now().date().replace(day=1), Listener()
+    listener.poison = {(resident, 1)}
+
+    async def stumbled() -> bool:
+        await relay(STREAM, "listener", listener.handle)
+        return await lag(STREAM, "listener") == 1
+
+    await until("the row stumbled", stumbled)
+    await ledger.move_clock(days=190)
+    await ledger.worker.ensure_partitions(3)
+
+    async def archived() -> bool:
+        await ledger.owner.execute("SELECT vault.seal_next(1000), vault.fold_next(1000)")
+        read_to = await ledger.owner.fetchval("SELECT txid FROM event_cursor")
+        with suppress(MonthRefused):
+            return (await detach(ledger.database.owner, month, keep_months=3, streamed_to=read_to)).moved
+        return False
+
+    await until("the month archived", archived)
+    listener.poison.clear()
+    await fetch("UPDATE job SET due_at = clock_timestamp()")
+    await run_due({"listener": retry(STREAM, listener.handle)})
+    assert listener.seen == {resident: [1]} and await fetch("SELECT FROM job") == []
 
 
 async def test_a_posting_says_what_moved(ledger: Ledger) -> None:

@@ -243,8 +243,11 @@ BEGIN
     RAISE EXCEPTION 'the vault seals at READ COMMITTED only' USING ERRCODE = 'invalid_transaction_state';
   END IF;
   PERFORM pg_advisory_xact_lock(hashtext('vault.seal'));
+  -- The first head is of the day of the oldest row, however much later that was sealed.
   SELECT coalesce((SELECT max(h.day) + 1 FROM vault.seal_head h),
-                  (SELECT (x.at AT TIME ZONE vault.zone())::date FROM vault.seal x ORDER BY x.n LIMIT 1)) INTO v_day;
+                  (SELECT vault.city_day(min(j.at)) FROM vault.seal x JOIN vault.journal_all j
+                     ON j.txid BETWEEN x.lo_txid AND x.hi_txid AND (j.txid, j.b, j.owner, j.seq) < (x.hi_txid, x.hi_b, x.hi_owner, x.hi_seq)
+                   WHERE x.n = 1)) INTO v_day;
   IF (v_day < v_today) IS NOT TRUE THEN
     RETURN NULL;
   END IF;
