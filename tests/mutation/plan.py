@@ -82,4 +82,6 @@ EQUIVALENT: dict[str, str] = {
     "lanes:Lanes._drain_s: 0.0 -> 1.0": "who is told to come again is told a second at least",
     "lanes:Lanes._one_by_one: time.monotonic() > until -> time.monotonic() >= until": "no clock stops at that instant",
     "items:Item: 1 -> 2": "an item's number is set when it is sent",
+    "posting:Poster.open_counter: 1 -> 2": "any number below zero that nobody had before",
+    "posting:Poster.open_counter: 62 -> 63": "any number below zero that nobody had before",
 }
