@@ -15,7 +15,7 @@ from server.admin_api.schemas.incentives import (
     WriteQuery,
 )
 from server.admin_api.tables import PER_BUDGET, Export, Table, add_exports, cursor_of, position_of
-from server.incentives.commands import ONE_EACH, TemplateDraft
+from server.incentives.commands import ONE_EACH, WHOLE_BP, TemplateDraft
 from server.incentives.errors import (
     AlreadyLive,
     BudgetFixed,
@@ -125,12 +125,19 @@ def _search(query: TemplateSearchQuery) -> Search:
     )  # fmt: skip
 
 
+def _sponsor_bp(body: CouponTemplateRequest) -> int:
+    """What the sponsor bears: by default what platform and merchant leave."""
+    if body.sponsor_bp is not None:
+        return body.sponsor_bp
+    return max(0, WHOLE_BP - body.platform_bp - (body.merchant_bp or 0))
+
+
 def _draft(body: CouponTemplateRequest) -> TemplateDraft:
     return TemplateDraft(
         title=body.title.strip(), document=body.document.strip(), kind=body.kind, stock=body.stock,
         starts_at=body.starts_at, ends_at=body.ends_at, face_value_fen=body.face_value_fen, pay_bp=body.pay_bp,
         cap_fen=body.cap_fen, threshold_fen=body.threshold_fen, platform_bp=body.platform_bp,
-        sponsor_bp=body.sponsor_bp, merchant_bp=body.merchant_bp, price_points=body.price_points,
+        sponsor_bp=_sponsor_bp(body), merchant_bp=body.merchant_bp, price_points=body.price_points,
         limits=ONE_EACH if body.limits is None else limits_of(body.limits), starts_after_days=body.starts_after_days,
         valid_days=body.valid_days, valid_from=body.valid_from, valid_until=body.valid_until,
         windows=tuple(body.windows), merchants=tuple(int(item) for item in body.merchants),

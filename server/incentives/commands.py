@@ -265,10 +265,12 @@ class TemplateDraft:
 
     def _check_shares(self) -> None:
         _within("platform_bp", self.platform_bp, 0, WHOLE_BP)
-        _within("sponsor_bp", self.sponsor_bp, 0, WHOLE_BP - self.platform_bp)
+        _within("sponsor_bp", self.sponsor_bp, 0, WHOLE_BP)
         rest = WHOLE_BP - self.platform_bp - self.sponsor_bp
+        if rest < 0:
+            raise InvalidField(field="sponsor_bp", reason=f"与平台承担比例合计不得超过{WHOLE_BP}")
         if self.merchant_bp is not None and self.merchant_bp != rest:
-            raise InvalidField(field="merchant_bp")
+            raise InvalidField(field="merchant_bp", reason=f"平台、补贴方与商户承担比例合计须为{WHOLE_BP}")
 
     def _check_use(self) -> None:
         for name, ids in (("merchants", self.merchants), ("stores", self.stores)):

@@ -84,9 +84,32 @@ async def test_every_condition_is_read_back_as_it_was_written(town: Town, consol
 
 
 @pytest.mark.parametrize(
+    ("stated", "shares"),
+    [
+        ({}, (0, 10_000, 0)),
+        ({"platform_bp": 10_000}, (10_000, 0, 0)),
+        ({"platform_bp": 4_000}, (4_000, 6_000, 0)),
+        ({"platform_bp": 4_000, "merchant_bp": 1_000}, (4_000, 5_000, 1_000)),
+        ({"platform_bp": 4_000, "sponsor_bp": 1_000}, (4_000, 1_000, 5_000)),
+    ],
+)
+async def test_shares_that_are_not_stated_are_the_rest(
+    console: Console, stated: dict[str, int], shares: tuple[int, int, int]
+) -> None:
+    now = datetime.now(UTC)
+    body = {
+        "title": "谁来承担", "document": "文", "kind": "amount_off", "stock": 5, "face_value_fen": 300,
+        "starts_at": now.isoformat(), "ends_at": (now + timedelta(days=9)).isoformat(), **stated,
+    }  # fmt: skip
+    seen = (await console.call("editor", "POST", "/coupon-templates?simulate=true", body))["version"]
+    assert tuple(seen[name] for name in ("platform_bp", "sponsor_bp", "merchant_bp")) == shares
+
+
+@pytest.mark.parametrize(
     ("terms", "field"),
     [
-        ({"platform_bp": 4_000}, "sponsor_bp"),
+        ({"platform_bp": 4_000, "sponsor_bp": 6_001}, "sponsor_bp"),
+        ({"platform_bp": 4_000, "merchant_bp": 6_001}, "merchant_bp"),
         ({"sponsor_bp": 4_000, "merchant_bp": 1}, "merchant_bp"),
         ({"windows": [{"from_time": "13:00", "until_time": "12:00"}]}, "windows[0].until_time"),
         ({"windows": [{}]}, "windows[0]"),

@@ -60,14 +60,15 @@ class CampaignRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 class CouponTemplateRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """`pay_bp`: what the customer pays, 8500 is 8.5折; `platform_bp`, `sponsor_bp`, `merchant_bp`: who bears what he
-    saves, together 10000, the merchant by default the rest; `stores`: beside `merchants`, empty: any;
-    `starts_after_days`: usable from so many days after the claim, and for `valid_days` days from there; `windows`: the
-    times at which it can be used, none: always; `stacking_group`: one order carries at most `most_per_order` of it;
-    `goods_name`, `goods_quantity`: what an exchange gives; `notice`: what else one must know. `stock` and `budget_fen`
-    (by default enough for the whole stock) are planned once: a later version leaves them out. `limits`: by default one
-    per person; `grace_days`: a coupon that a void gives back lives at least so long; `claimable`: residents may claim
-    it themselves, else it is only given: by a grant job, for a voucher code, as a prize. `by_lottery`: never the first
-    who come, but winners who are drawn among those who register; it is not claimable then."""
+    saves, together 10000, by default the sponsor the rest, and the merchant what a stated sponsor leaves; `stores`:
+    beside `merchants`, empty: any; `starts_after_days`: usable from so many days after the claim, and for `valid_days`
+    days from there; `windows`: the times at which it can be used, none: always; `stacking_group`: one order carries at
+    most `most_per_order` of it; `goods_name`, `goods_quantity`: what an exchange gives; `notice`: what else one must
+    know. `stock` and `budget_fen` (by default enough for the whole stock) are planned once: a later version leaves
+    them out. `limits`: by default one per person; `grace_days`: a coupon that a void gives back lives at least so long;
+    `claimable`: residents may claim it themselves, else it is only given: by a grant job, for a voucher code, as a
+    prize. `by_lottery`: never the first who come, but winners who are drawn among those who register; it is not
+    claimable then."""
 
     title: Title
     document: Document
@@ -80,7 +81,7 @@ class CouponTemplateRequest(Struct, frozen=True, forbid_unknown_fields=True):
     cap_fen: NotNegative = 0
     threshold_fen: NotNegative = 0
     platform_bp: BasisPoints = 0
-    sponsor_bp: BasisPoints = 10_000
+    sponsor_bp: BasisPoints | None = None
     merchant_bp: BasisPoints | None = None
     price_points: NotNegative = 0
     limits: Annotated[list[LimitBody], Meta(max_length=8)] | None = None
