@@ -34,20 +34,25 @@ from server.incentives.rules.language import AllOf, AnyOf, Condition, GivePoints
 from server.incentives.rules.needs import need_of_effect, needs
 from server.incentives.rules.reach import may_reach, relaxed
 from server.incentives.rules.windows import Moment, is_open, span
+from tests.support.holidays import is_worked
 from tests.support.rule_strategies import (
+    A_MOMENT,
     DAYS,
     HOURS,
     INSTANTS,
+    TURNS,
     ZONES,
+    at_time,
     cases,
     conditions,
+    instants,
     judged,
     rules,
     several,
     tiers,
     withins,
 )
-from tests.support.rules import NOON, case_of, rule_of
+from tests.support.rules import CITY, NOON, case_of, rule_of
 
 EXAMPLES = int(os.environ.get("CHENGXIN_RULE_EXAMPLES", "60"))
 #: A busy machine is no defect of a rule.
@@ -244,16 +249,27 @@ def test_a_rule_that_differs_in_one_leaf_says_something_else(rule: Rule) -> None
 # Time
 
 
+def test_every_day_of_two_years_is_worked_or_free_as_the_state_council_wrote() -> None:
+    days = [date(2025, 1, 1) + timedelta(days=number) for number in range(730)]
+    assert {day for day in days if CHINA.is_workday(day)} == {day for day in days if is_worked(day)}
+
+
+@st.composite
+def at_windows(draw: st.DrawFn) -> tuple[Weekly, datetime, Any]:
+    """A window, and an instant that often lies a microsecond before, at or behind one of its edges in the city."""
+    kinds = st.sampled_from(["any", "workday", "holiday"])
+    window = draw(st.builds(Weekly, several(st.integers(1, 7)), kinds, HOURS, HOURS))
+    zone = draw(ZONES)
+    return window, draw(instants(zone, window.from_time, window.until_time)), zone
+
+
 @by_chance
-@given(
-    st.builds(Weekly, several(st.integers(1, 7)), st.sampled_from(["any", "workday", "holiday"]), HOURS, HOURS),
-    INSTANTS,
-    ZONES,
-)
-def test_a_window_is_open_as_the_city_s_clock_and_calendar_say(window: Weekly, at: datetime, zone: Any) -> None:
+@given(at_windows())
+def test_a_window_is_open_as_the_city_s_clock_and_calendar_say(met: tuple[Weekly, datetime, Any]) -> None:
+    window, at, zone = met
     local = at.astimezone(zone)
     hour = f"{local:%H:%M}"
-    kind = "workday" if CHINA.is_workday(local.date()) else "holiday"
+    kind = "workday" if is_worked(local.date()) else "holiday"
     expected = (
         local.isoweekday() in window.weekdays
         and window.day in ("any", kind)
@@ -263,8 +279,28 @@ def test_a_window_is_open_as_the_city_s_clock_and_calendar_say(window: Weekly, a
     assert is_open(window, Moment.of(at, zone), CHINA) == expected
 
 
+#: The last day of one kind, and of which kind the next is.
+KINDS_CHANGE = (
+    ("2026-01-03", "workday"), ("2026-02-14", "holiday"), ("2026-02-23", "workday"), ("2026-02-28", "holiday"),
+    ("2026-09-19", "workday"), ("2026-09-30", "holiday"), ("2026-10-07", "workday"), ("2026-10-10", "holiday"),
+)  # fmt: skip
+
+
 @by_chance
-@given(DAYS, ZONES)
+@given(st.sampled_from(KINDS_CHANGE), st.integers(1, 60_000_000))
+def test_across_a_holiday_s_midnight_one_kind_of_window_closes_as_the_other_opens(
+    turn: tuple[str, Any], microseconds: int
+) -> None:
+    day, following = date.fromisoformat(turn[0]), turn[1]
+    ended, begun = Weekly(day="holiday" if following == "workday" else "workday"), Weekly(day=following)
+    midnight, passed = at_time(day, "24:00", CITY), timedelta(microseconds=microseconds)
+    before, after = Moment.of(midnight - passed, CITY), Moment.of(midnight + passed - A_MOMENT, CITY)
+    assert [is_open(one, before, CHINA) for one in (ended, begun)] == [True, False]
+    assert [is_open(one, after, CHINA) for one in (ended, begun)] == [False, True]
+
+
+@by_chance
+@given(DAYS | TURNS, ZONES)
 def test_a_day_begins_at_midnight_and_not_a_microsecond_before(day: date, zone: Any) -> None:
     midnight = datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
     assume(midnight.astimezone(zone).date() == day)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -42,17 +42,47 @@ from server.incentives.rules.language import (
     Weekly,
 )
 from server.incentives.rules.needs import kind_of
+from tests.support.holidays import FREE, MADE_UP
 from tests.support.rules import RANKS, Somebody
 
 ZONES = st.sampled_from([ZoneInfo("Asia/Shanghai"), ZoneInfo("America/New_York"), ZoneInfo("Pacific/Apia")])
 DAYS = st.dates(date(2025, 1, 1), date(2026, 12, 31))
-INSTANTS = st.datetimes(datetime(2025, 1, 2), datetime(2026, 12, 30), timezones=st.just(UTC))  # noqa: DTZ001
 BANDS = st.sampled_from(list(RANKS))
 TOWNS = st.sampled_from(["澄江街道", "华士镇", "周庄镇"])
 CATEGORIES = st.sampled_from(["canteen", "books", "sport"])
 CODES = st.sampled_from(["7", "12", "x1"])
 AMOUNTS = st.integers(0, 400)
-HOURS = st.sampled_from(["00:00", "00:01", "09:30", "12:00", "23:59", "24:00"])
+CLOCK = ["00:00", "00:01", "09:30", "12:00", "23:59", "24:00"]
+HOURS = st.sampled_from(CLOCK)
+A_MOMENT = timedelta(microseconds=1)
+#: Days around which something begins or ends: months, years, moved clocks, holidays and what makes up for them.
+_TURNS = (
+    {date(year, month, 1) for year in (2025, 2026) for month in range(1, 13)} | FREE | MADE_UP
+    | {date(2025, 3, 9), date(2025, 11, 2), date(2026, 3, 8), date(2026, 11, 1)}
+)  # fmt: skip
+_AROUND = {day + timedelta(days=off) for day in _TURNS for off in (-1, 0, 1)}
+TURNS = st.sampled_from(sorted(day for day in _AROUND if date(2025, 1, 3) <= day <= date(2026, 12, 29)))
+
+
+def at_time(day: date, hour: str, zone: ZoneInfo) -> datetime:
+    """The instant at which a city's clock shows this; 24:00 is the midnight behind the day."""
+    past = timedelta(days=1) if hour == "24:00" else timedelta()
+    clock = time() if hour == "24:00" else time.fromisoformat(hour)
+    return datetime.combine(day + past, clock, zone).astimezone(UTC)
+
+
+@st.composite
+def instants(draw: st.DrawFn, zone: ZoneInfo, *hours: str) -> datetime:
+    """An instant of these two years: more often than not a microsecond before, at or behind one of these hours of the
+    city's clock (any that is written here, when none is named), on a day on which something turns."""
+    if draw(st.integers(0, 3)) == 0:
+        return draw(st.datetimes(datetime(2025, 1, 2), datetime(2026, 12, 30), timezones=st.just(UTC)))  # noqa: DTZ001
+    day = draw(st.one_of(TURNS, TURNS, st.dates(date(2025, 1, 3), date(2026, 12, 29))))
+    edge = at_time(day, draw(st.sampled_from(hours or CLOCK)), zone)
+    return edge + draw(st.sampled_from([-A_MOMENT, timedelta(), A_MOMENT]))
+
+
+INSTANTS = ZONES.flatmap(instants)
 
 
 def several(values: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
@@ -182,10 +212,11 @@ def cases(draw: st.DrawFn, rule: Rule) -> Case:
     for name, attribute in FACTS[kind].attributes.items():
         right: st.SearchStrategy[Any] = AMOUNTS if attribute.type == "amount" else CODES | BANDS
         attributes[name] = draw(st.one_of(right, right, right, st.sampled_from([None, True, "?", 1.5, -3, [1]])))
+    zone = draw(ZONES)
     return Case(
-        at=draw(INSTANTS),
+        at=draw(instants(zone)),
         person=Somebody(draw(st.none() | BANDS), draw(st.none() | TOWNS), draw(DAYS)),
-        zone=draw(ZONES),
+        zone=zone,
         fact=draw(st.sampled_from([kind, kind, kind, kind, "login_day", None])),
         attributes=attributes,
         ranks=RANKS,
