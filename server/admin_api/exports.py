@@ -1,6 +1,7 @@
 """The console's lists as files: which there are, and what stands in the columns of those of no budgets.
 
-They hold what the lists in the console hold: no resident, no code, no size of a segment.
+They hold what the lists in the console hold: no resident, no code, no size of a segment. A segment's grant job says
+how many coupons it has given, to the last one, as they are counted against a budget.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ async def jobs(call: Call, query: GrantJobPageQuery) -> Table:
     )
     return _table(call, _JOBS, (
         (str(row.id), str(row.template_id), _id(row.list_id), _id(row.segment_id), row.document, row.note,
-         _told(row.status), row.why, row.recipients, row.owed, row.posted, row.refused, str(row.created_by),
-         row.created_at, _id(row.approved_by), row.approved_at, row.ended_at) for row in rows
+         _told(row.status), row.why, call.services.grant_jobs.told_recipients(row), row.owed, row.posted, row.refused,
+         str(row.created_by), row.created_at, _id(row.approved_by), row.approved_at, row.ended_at) for row in rows
     ))  # fmt: skip
 
 

@@ -115,7 +115,7 @@ async def order_job(call: Call, body: GrantJobRequest, query: SimulateQuery) -> 
     if query.simulate:
         plan = await call.services.grant_jobs.plan(order, signed(call))
         return Reply.ok(GrantPlanReply(plan.recipients, plan.coupons_left, plan.fen, plan.fen_left, plan.enough))
-    return Reply.created(job_reply((await call.services.grant_jobs.order(order, signed(call))).row))
+    return Reply.created(job_reply(call, (await call.services.grant_jobs.order(order, signed(call))).row))
 
 
 @router.get(
@@ -131,7 +131,7 @@ async def list_jobs(call: Call, query: GrantJobPageQuery) -> Reply:
     before_id = cursor_number(query.cursor)
     rows = await call.services.grant_jobs.page(before_id, query.limit, query.status, template, query.text)
     following = cursor_after(rows, query.limit, lambda row: row.id)
-    return Reply.ok(GrantJobPageReply([job_reply(row) for row in rows], following))
+    return Reply.ok(GrantJobPageReply([job_reply(call, row) for row in rows], following))
 
 
 @router.get(
@@ -143,7 +143,7 @@ async def list_jobs(call: Call, query: GrantJobPageQuery) -> Reply:
 )
 async def get_job(call: Call, job_id: int) -> Reply:
     """How far it has come, and why some were refused."""
-    return Reply.ok(_detail(await call.services.grant_jobs.get(job_id)))
+    return Reply.ok(_detail(call, await call.services.grant_jobs.get(job_id)))
 
 
 @router.post(
@@ -157,7 +157,7 @@ async def get_job(call: Call, job_id: int) -> Reply:
 async def approve_job(call: Call, query: WriteQuery, job_id: int) -> Reply:
     """By somebody else than who ordered it; it starts within seconds."""
     by = signed(call, query.simulate)
-    return Reply.ok(outcome(_detail(await call.services.grant_jobs.approve(job_id, by)), by))
+    return Reply.ok(outcome(_detail(call, await call.services.grant_jobs.approve(job_id, by)), by))
 
 
 @router.post(
@@ -171,7 +171,7 @@ async def approve_job(call: Call, query: WriteQuery, job_id: int) -> Reply:
 async def pause_job(call: Call, query: WriteQuery, job_id: int) -> Reply:
     """After the page under way."""
     by = signed(call, query.simulate)
-    return Reply.ok(outcome(_detail(await call.services.grant_jobs.pause(job_id, by)), by))
+    return Reply.ok(outcome(_detail(call, await call.services.grant_jobs.pause(job_id, by)), by))
 
 
 @router.post(
@@ -185,7 +185,7 @@ async def pause_job(call: Call, query: WriteQuery, job_id: int) -> Reply:
 async def resume_job(call: Call, query: WriteQuery, job_id: int) -> Reply:
     """Where it stopped."""
     by = signed(call, query.simulate)
-    return Reply.ok(outcome(_detail(await call.services.grant_jobs.resume(job_id, by)), by))
+    return Reply.ok(outcome(_detail(call, await call.services.grant_jobs.resume(job_id, by)), by))
 
 
 @router.post(
@@ -199,26 +199,27 @@ async def resume_job(call: Call, query: WriteQuery, job_id: int) -> Reply:
 async def cancel_job(call: Call, query: WriteQuery, job_id: int) -> Reply:
     """For good, after the page under way; coupons already given stay."""
     by = signed(call, query.simulate)
-    return Reply.ok(outcome(_detail(await call.services.grant_jobs.cancel(job_id, by)), by))
+    return Reply.ok(outcome(_detail(call, await call.services.grant_jobs.cancel(job_id, by)), by))
 
 
-def job_reply(row: GrantJob) -> GrantJobReply:
+def job_reply(call: Call, row: GrantJob) -> GrantJobReply:
     """A job as the console shows it."""
     return GrantJobReply(
         id=str(row.id), template_id=str(row.template_id), per_second=row.per_second,
         list_id=None if row.list_id is None else str(row.list_id),
         segment_id=None if row.segment_id is None else str(row.segment_id),
-        document=row.document, note=row.note, status=row.status, why=row.why, recipients=row.recipients,  # type: ignore[arg-type]
-        owed=row.owed, posted=row.posted, refused=row.refused, under_way=row.owed - row.posted - row.refused,
+        document=row.document, note=row.note, status=row.status, why=row.why,  # type: ignore[arg-type]
+        recipients=call.services.grant_jobs.told_recipients(row), owed=row.owed, posted=row.posted,
+        refused=row.refused, under_way=row.owed - row.posted - row.refused,
         created_by=str(row.created_by), created_at=row.created_at,
         approved_by=None if row.approved_by is None else str(row.approved_by), approved_at=row.approved_at,
         ended_at=row.ended_at,
     )  # fmt: skip
 
 
-def _detail(view: JobView) -> GrantJobDetailReply:
+def _detail(call: Call, view: JobView) -> GrantJobDetailReply:
     reasons = [RefusedReply(reason, count) for reason, count in sorted(view.reasons.items())]
-    return GrantJobDetailReply(job_reply(view.row), reasons)
+    return GrantJobDetailReply(job_reply(call, view.row), reasons)
 
 
 def _list_reply(row: RecipientList) -> RecipientListReply:

@@ -74,7 +74,7 @@ async def pull_kill_switch(call: Call, body: KillSwitchRequest, query: WriteQuer
 async def list_running(call: Call) -> Reply:
     """Grant jobs and batches of voucher codes under way: how far, how fast, how much longer; what `chengxin jobs`
     shows."""
-    return Reply.ok(RunningJobsReply(await running_jobs()))
+    return Reply.ok(RunningJobsReply(await running_jobs(call.services.settings.small_cell)))
 
 
 @router.get(

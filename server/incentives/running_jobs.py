@@ -11,7 +11,8 @@ from server.kit.db import fetch
 MOST: Final = 100
 _RUNNING: Final = """
 SELECT * FROM (
-  SELECT 'grant_job' AS kind, id, document, status, why, posted + refused AS done, recipients AS total,
+  SELECT 'grant_job' AS kind, id, document, status, why, posted + refused AS done,
+    CASE WHEN segment_id IS NULL THEN recipients ELSE greatest(owed, recipients - recipients % $2) END AS total,
     greatest(extract(epoch FROM vault.now() - approved_at), 0)::float8 AS age_s
   FROM grant_job WHERE status IN ('running', 'paused') OR status = 'finished' AND posted + refused < owed
   UNION ALL
@@ -26,9 +27,9 @@ class RunningJob(Struct, frozen=True):
     """A grant job or a batch of voucher codes on its way.
 
     `done` of `total` coupons given (or refused for good), or codes made; `total` is 0 while a segment is not written
-    down yet. `per_second`: since it was approved, or ordered, pauses included; `remaining_s`: at that speed, null while
-    nothing moves. `status`: running | paused, or settling when all is written down and the last are with the vault;
-    `why`: why it does not run.
+    down yet, and then its size rounded down until so many are owed. `per_second`: since it was approved, or ordered,
+    pauses included; `remaining_s`: at that speed, null while nothing moves. `status`: running | paused, or settling
+    when all is written down and the last are with the vault; `why`: why it does not run.
     """
 
     kind: Literal["grant_job", "voucher_batch"]
@@ -42,9 +43,10 @@ class RunningJob(Struct, frozen=True):
     remaining_s: int | None
 
 
-async def running_jobs() -> list[RunningJob]:
-    """What is under way now, at most a hundred, newest first within a kind."""
-    return [figures_of(**row) for row in await fetch(_RUNNING, MOST)]
+async def running_jobs(small_cell: int = 1) -> list[RunningJob]:
+    """What is under way now, at most a hundred, newest first within a kind; the size of a segment rounded down to a
+    multiple of `small_cell`."""
+    return [figures_of(**row) for row in await fetch(_RUNNING, MOST, small_cell)]
 
 
 def figures_of(

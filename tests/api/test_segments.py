@@ -16,6 +16,7 @@ from server.kit.clock import Clock
 from server.kit.crypto import BlindIndex
 from server.kit.db import close_house, open_house
 from tests.support.databases import connected
+from tests.support.patience import until
 from tests.support.play import Console
 from tests.support.residents import Person, enrol
 from tests.support.town import Town
@@ -125,6 +126,28 @@ async def test_sizes_and_lists_of_members_tell_no_small_number(town: Town, conso
     ]
     assert [one["size"] for one in listed] == [50, None]
     assert all(len(one["digest"]) == 64 and one["purged_at"] is None for one in listed)
+    await _a_job_tells_what_it_gave_and_the_size_only_rounded(console, made["id"])
+
+
+async def _a_job_tells_what_it_gave_and_the_size_only_rounded(console: Console, segment_id: str) -> None:
+    template = await console.template("三镇券", stock=100, claimable=False)
+    order = {"template_id": template, "segment_id": segment_id, "document": "澄信办〔2026〕7号"}
+    job = (await console.call("editor", "POST", "/grant-jobs", order))["id"]
+    await console.call("approver", "POST", f"/coupon-templates/{template}/pause")  # so it only writes members down
+    await console.call("approver", "POST", f"/grant-jobs/{job}/approve")
+
+    async def paused() -> Any:
+        running = (await console.call("editor", "GET", "/incentives/jobs"))["items"]
+        return next((one for one in running if one["id"] == job and one["status"] == "paused"), None)
+
+    assert (await until("the segment's members", paused))["total"] == 50
+    called_off = (await console.call("editor", "POST", f"/grant-jobs/{job}/cancel"))["job"]
+    assert (called_off["recipients"], called_off["owed"]) == (50, 0)
+    exported = await ask(console, "editor", "GET", f"/grant-jobs/export/csv?template_id={template}")
+    headings, row = [line.split(",") for line in exported.content.decode("utf-8-sig").splitlines()]
+    assert row[headings.index("人数")] == "50"
+    trail = await console.call("auditor", "GET", f"/audit-entries?object_kind=grant_job&object_id={job}")
+    assert len(trail["items"]) == 4 and not any("recipients" in one["after"] for one in trail["items"])
 
 
 async def settled(town: Town, people: Sequence[Person]) -> list[int]:

@@ -107,7 +107,8 @@ class GrantJobPageQuery(Struct, frozen=True, forbid_unknown_fields=True):
 class GrantJobReply(Struct, frozen=True, kw_only=True):
     """A job and how far it has come: `owed` of `recipients` are written down, `posted` have their coupon, `refused`
     will have none, `under_way` is the rest of `owed`. `why`: what stopped it, when nobody did. A segment's `recipients`
-    are known when it has begun."""
+    are known when it has begun: its size rounded down, and never less than `owed`, which is exact, as coupons are
+    counted against a budget."""
 
     id: str
     template_id: str

@@ -37,6 +37,7 @@ from server.incentives.rows import OVER, RUNNING
 from server.incentives.segments.errors import SnapshotNotFound
 from server.incentives.segments.service import SegmentService
 from server.incentives.segments.snapshots import SegmentSnapshots
+from server.incentives.segments.suppression import told_recipients
 from server.incentives.simulation import change
 from server.kit.clock import Clock
 from server.kit.db import fetch, transaction
@@ -130,7 +131,8 @@ class GrantJobs:
     ) -> None:
         self._desk, self._lists, self._segments, self._snapshots = desk, lists, segments, snapshots
         self._small_cell, self._budgets, self._clock = small_cell, budgets, clock
-        self._orders = Orders(GrantJob, KIND, GrantJobNotFound, clock)
+        # A segment's size is told rounded, the audit trail included.
+        self._orders = Orders(GrantJob, KIND, GrantJobNotFound, clock, untold=("recipients",))
 
     async def plan(self, order: Order, signed: Signed) -> Plan:
         """What an order would take; nothing is written but the look at a segment's size, which is rounded down. Raises
@@ -184,6 +186,11 @@ class GrantJobs:
     async def get(self, job_id: int) -> JobView:
         """One job as it stands. Raises GrantJobNotFound."""
         return await self._view(await self._orders.find(job_id))
+
+    def told_recipients(self, row: GrantJob) -> int:
+        """For how many a job is, as it may be told."""
+        members: int = row.recipients
+        return members if row.segment_id is None else told_recipients(members, row.owed, self._small_cell)
 
     async def page(
         self, before_id: int | None, limit: int, status: str | None = None, template_id: int | None = None,

@@ -5,6 +5,7 @@ the table's order, that is not small: what the total leaves over for both then a
 `floor`. Which one it is depends on places only and not on sizes, so the choice itself tells nothing.
 
 What is told is rounded down to a multiple of `floor`: two sizes subtracted from each other tell as little as one.
+Coupons that a segment was given are counted to the last one, as budget and ledger count them: see `told_recipients`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,12 @@ def told(counts: Sequence[int], floor: int) -> list[int | None]:
 def told_total(total: int, floor: int) -> int | None:
     """A total as it may be told; None below `floor`."""
     return None if total < floor else _rounded(total, floor)
+
+
+def told_recipients(members: int, owed: int, floor: int) -> int:
+    """For how many members a segment's job is, as it may be told: what is written down already, and of the rest no
+    more than a rounded size says."""
+    return max(owed, _rounded(members, floor))
 
 
 def _rounded(count: int, floor: int) -> int:
