@@ -50,13 +50,16 @@ class JournalStream:
         self._query = query
 
     async def cut(self, after: int) -> int | None:
-        """The oldest running transaction, None while no row waits before it."""
-        rows = await self._query(
-            "SELECT x.cut FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS cut) x WHERE x.cut > $1"
-            " AND (SELECT j.txid FROM vault.journal j WHERE j.txid >= $1 ORDER BY j.txid LIMIT 1) < x.cut",
+        """The oldest running transaction, None while no row waits before it. Raises RuntimeError where numbers are
+        lower than what was read: another cluster than the one that wrote the journal, whose rows would be passed by."""
+        (row,) = await self._query(
+            "SELECT x.cut, (SELECT j.txid FROM vault.journal j WHERE j.txid >= $1 ORDER BY j.txid LIMIT 1) < x.cut"
+            " AS waiting FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS cut) x",
             after,
         )
-        return rows[0]["cut"] if rows else None
+        if row["cut"] < after:
+            raise RuntimeError("transaction numbers have started anew: see After a restore in docs/operations.md")
+        return row["cut"] if row["waiting"] else None
 
     async def window(self, low: int, high: int, position: Sequence[int], limit: int) -> list[Posting]:
         """Rows of the transactions [low, high) behind (b, owner, seq)."""

@@ -6,7 +6,7 @@
 -- one begins where it ended. What a seal commits to: every row's bytes (`row_hash`), who and which id they were (`name_hash`,
 -- spelled out in `seal_name`), running totals of every leg, and the seal before it.
 
--- Transaction numbers start anew in another cluster. An epoch begins where that happened; its rows are those booked since.
+-- Where the journal goes on in another cluster, an epoch begins; its rows are those booked since. Its seals begin anew, and proofs too.
 CREATE TABLE vault.seal_epoch (
   epoch    integer     PRIMARY KEY,
   began_at timestamptz NOT NULL UNIQUE,
@@ -182,13 +182,25 @@ BEGIN
   RETURN s.rows;
 END $$;
 
+-- The oldest running transaction: all below it are over. Raises where numbers are lower than the one up to which the journal has been
+-- read: that is another cluster than the one which wrote it, and what it writes now would never be read.
+CREATE FUNCTION vault.oldest_running(p_read_to bigint) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  v_oldest bigint := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
+BEGIN
+  IF v_oldest < p_read_to THEN
+    RAISE EXCEPTION 'transaction numbers have started anew: this cluster is at %, the journal is read up to %', v_oldest, p_read_to
+      USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'See "After a restore" in docs/operations.md.';
+  END IF;
+  RETURN v_oldest;
+END $$;
+
 -- Worker: seals what is committed and not yet sealed, at most p_rows rows; returns how many. The lock comes first and the snapshot
 -- after it, so that a transaction that commits late is in a later window and in none twice (D12).
 CREATE FUNCTION vault.seal_next(p_rows integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = vault, pg_temp SET work_mem = '64MB' AS $$
 DECLARE
   v_lo bigint;
-  v_hi bigint;
 BEGIN
   IF current_setting('transaction_isolation') <> 'read committed' THEN
     RAISE EXCEPTION 'the vault seals at READ COMMITTED only' USING ERRCODE = 'invalid_transaction_state';
@@ -198,26 +210,29 @@ BEGIN
   PERFORM pg_advisory_xact_lock(hashtext('vault.seal'));
   SELECT x.hi_txid INTO v_lo FROM vault.seal x
   WHERE x.epoch = (SELECT max(y.epoch) FROM vault.seal_epoch y) ORDER BY x.n DESC LIMIT 1;
-  v_hi := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
-  IF v_hi < v_lo THEN
-    RAISE EXCEPTION 'transaction numbers have started anew: this cluster is at %, the journal is sealed up to %', v_hi, v_lo
-      USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'See "After a restore" in docs/operations.md.';
-  END IF;
-  RETURN vault.seal_window(v_hi, p_rows);
+  RETURN vault.seal_window(vault.oldest_running(v_lo), p_rows);
 END $$;
 
--- Owner only, after a restore into a cluster whose transaction numbers are lower: seals all that was restored, whatever its numbers,
--- and begins the next epoch. Nobody may be posting, which the lock on the wallets makes sure of.
+-- Owner only, where the journal was brought into another cluster: seals all that was brought and begins the next epoch. The cluster's
+-- numbers must be higher than the journal's before: folds and streams have no epochs and would pass over what is written below
+-- their cursors. Nobody may be posting, which the lock on the wallets makes sure of.
 CREATE FUNCTION vault.seal_begin_epoch(p_reason text) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = vault, pg_temp AS $$
 DECLARE
   v_began timestamptz;
+  v_read_to bigint;
   v_epoch integer;
 BEGIN
   LOCK TABLE vault.wallet IN ACCESS EXCLUSIVE MODE;
   PERFORM pg_advisory_xact_lock(hashtext('vault.seal'));
   v_began := vault.now();
-  IF NOT EXISTS (SELECT FROM vault.seal s WHERE s.epoch = (SELECT max(e.epoch) FROM vault.seal_epoch e)) THEN
+  SELECT max(c.folded_to) INTO v_read_to FROM vault.fold_cursor c;
+  SELECT greatest(v_read_to, max(s.hi_txid)) INTO v_read_to FROM vault.seal s WHERE s.epoch = (SELECT max(e.epoch) FROM vault.seal_epoch e);
+  PERFORM vault.oldest_running(v_read_to);
+  IF EXISTS (SELECT FROM vault.journal j WHERE j.txid >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint) THEN
+    RAISE EXCEPTION 'transaction numbers have started anew: the journal has higher ones than this cluster' USING
+      ERRCODE = 'object_not_in_prerequisite_state', HINT = 'See "After a restore" in docs/operations.md.';
+  ELSIF NOT EXISTS (SELECT FROM vault.seal s WHERE s.epoch = (SELECT max(e.epoch) FROM vault.seal_epoch e)) THEN
     RAISE EXCEPTION 'the epoch that runs has no seal yet' USING ERRCODE = 'object_not_in_prerequisite_state';
   ELSIF EXISTS (SELECT FROM vault.journal j WHERE j.at >= v_began) THEN
     RAISE EXCEPTION 'the clock is behind the journal: set it right first' USING ERRCODE = 'object_not_in_prerequisite_state';

@@ -51,7 +51,7 @@ BEGIN
     RAISE EXCEPTION 'fold_next needs READ COMMITTED';
   END IF;
   SELECT c.folded_to INTO v_low FROM vault.fold_cursor c WHERE c.node = 0 FOR UPDATE;
-  SELECT greatest(v_low, pg_snapshot_xmin(pg_current_snapshot())::text::bigint) INTO v_high;
+  v_high := vault.oldest_running(v_low);
   SELECT j.txid INTO v_cut FROM vault.journal j WHERE j.txid >= v_low AND j.txid < v_high ORDER BY j.txid OFFSET p_limit LIMIT 1;
   IF FOUND THEN
     v_high := greatest(v_cut, v_low + 1);
