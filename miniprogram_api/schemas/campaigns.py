@@ -68,7 +68,8 @@ class RulePartReply(Struct, frozen=True):
 class MyCampaignReply(Struct, frozen=True):
     """A campaign for the resident who asks. state: open (he may get something from it), received (he has all that one
     person may have in this period), held_out (so he would, but he is in the hold-out), not_eligible (something about
-    him stands against it whatever he does), exhausted.
+    him stands against it whatever he does), exhausted (its points or coupons are gone, or its coupons or lottery are
+    over), paused (its coupons stand still; what is earned meanwhile comes later).
     `reason`: one Chinese sentence; `progress`: what is reached step by step."""
 
     id: str
@@ -79,7 +80,7 @@ class MyCampaignReply(Struct, frozen=True):
     limits: list[str]
     starts_at: datetime
     ends_at: datetime
-    state: Literal["open", "received", "held_out", "not_eligible", "exhausted"]
+    state: Literal["open", "received", "held_out", "not_eligible", "exhausted", "paused"]
     reason: str
     progress: list[RulePartReply]
 

@@ -11,7 +11,7 @@ Which file to open:
 | what is theirs | `campaigns`, `templates`, `budgets`, `limits`, `usable`, `effects`; `models`, `commands`, `errors` |
 | a fact comes in | `facts`, `dates`, `value_facts`; `asked`, `forgetting`: what nobody asks for is not kept |
 | a fact gives something | `judging`, `awards`, `handing`, `counting`, `settling` |
-| what residents are shown | `for_me`, `explanations`, `free_minutes`, `shop`, `coupons`, `stock`, `waiting` |
+| what residents are shown | `for_me`, `gifts`, `explanations`, `free_minutes`, `shop`, `coupons`, `stock`, `waiting` |
 | what the console is shown | `changes`, `simulation`, `calendar`, `listing`, `running_jobs`, `watch`, `emergency` |
 | words | `wording` for versions, `words` for codes, `names` for what the city calls them |
 | for all rooms below | `orders`: made by one, approved by another, done by a job; `working_days`, told to the vault |

@@ -16,6 +16,7 @@ from server.incentives.course import Course, View
 from server.incentives.drafting import Draft
 from server.incentives.effects import most_points
 from server.incentives.errors import CampaignNotFound
+from server.incentives.gifts import check_gift
 from server.incentives.limits import person_limits, scoped_limits
 from server.incentives.models import Campaign, CampaignVersion
 from server.incentives.names import check_known, names_of
@@ -77,16 +78,19 @@ class CampaignService(Course[Campaign, CampaignVersion]):
         if isinstance(draft, CampaignDraft):
             draft.check_days(self._clock.zone, self._clock.now())
             await check_known(draft.rule, self._clock.today())
+            await check_gift(draft.rule, draft.starts_at, draft.ends_at, self._clock, approval=False)
 
     async def approve(self, row_id: int, signed: Signed, revision: int | None = None) -> CampaignView:
         """As for every row. What lies before the approval is nobody's: the start is lifted, and refused is a rule that
-        can happen on no day that is left."""
+        can happen on no day that is left, names what the city has no longer, or promises what cannot come."""
         version = await self._rows.open_version(await self._rows.find(row_id))
         if version is not None and version.status == "in_review":
             rule, now, zone = msgspec.convert(version.rule, Rule), self._clock.now(), self._clock.zone
             check_comes(rule, zone, now)
             if version.ends_at > now:
                 check_happens(rule, max(version.starts_at, now), version.ends_at, zone)
+                await check_known(rule, self._clock.today())
+                await check_gift(rule, version.starts_at, version.ends_at, self._clock, approval=True)
         return await super().approve(row_id, signed, revision)
 
     async def live(self) -> list[LiveCampaign]:

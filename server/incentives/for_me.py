@@ -16,6 +16,7 @@ from server.incentives.budgets import BudgetBoard
 from server.incentives.campaigns import CampaignService, LiveCampaign
 from server.incentives.counting import period_of
 from server.incentives.effects import least_points
+from server.incentives.gifts import GiftBoard, Stop
 from server.incentives.judging import EVERY_FACT, Happened, Judge, Offer
 from server.incentives.rules import Decision, Told, barred_by, deed_text, progress
 from server.incentives.wording import limits_text
@@ -24,7 +25,7 @@ from server.kit.db import fetch
 from server.people.attributes import profiles_of
 from wallet import Vault
 
-State = Literal["open", "received", "held_out", "not_eligible", "exhausted"]
+State = Literal["open", "received", "held_out", "not_eligible", "exhausted", "paused"]
 #: (place, end in µs, id): what a page goes on from.
 Position = tuple[int, int, int]
 
@@ -62,6 +63,7 @@ class ResidentCampaigns:
     def __init__(self, *, campaigns: CampaignService, vault: Vault, clock: Clock) -> None:
         self._campaigns, self._clock = campaigns, clock
         self._judge, self._board = Judge(clock), BudgetBoard(vault)
+        self._gifts = GiftBoard(board=self._board, clock=clock)
 
     async def page(
         self, resident_id: int, after: Position | None, limit: int
@@ -75,9 +77,10 @@ class ResidentCampaigns:
         decided = await self._judge.decide(fact, offers)
         full = await self._full(resident_id, listed, now)
         left = await self._board.left([one.budget_id for one in listed if one.budget_id])
+        stops = await self._gifts.stops(decision.rule for _, decision in decided)
         seen = [
-            self._told(one, decision, full.get(one.id), left)
-            for one, (_, decision) in zip(listed, decided, strict=True)
+            self._told(one, decision, full.get(one.id), left, stop)
+            for one, (_, decision), stop in zip(listed, decided, stops, strict=True)
         ]
         profile = (await profiles_of([resident_id], now)).get(resident_id)
         by_profile = profile is not None and profile.personalised
@@ -86,7 +89,9 @@ class ResidentCampaigns:
         page = rest[:limit]
         return [one for _, one in page], page[-1][0] if len(rest) > limit else None
 
-    def _told(self, one: LiveCampaign, decision: Decision, full: Full | None, left: dict[int, int]) -> CampaignForMe:
+    def _told(
+        self, one: LiveCampaign, decision: Decision, full: Full | None, left: dict[int, int], stop: Stop | None
+    ) -> CampaignForMe:
         steps = progress(decision, one.names)
         state: State = "open"
         barred = barred_by(decision, one.names)
@@ -98,6 +103,8 @@ class ResidentCampaigns:
             state, reason = "not_eligible", f"须{'，且'.join(told.text for told in barred)}"
         elif one.budget_id and left.get(one.budget_id, 0) < least_points(decision.rule):
             state, reason = "exhausted", "预算已用完"
+        elif stop is not None:
+            state, reason = stop.state, stop.reason
         else:
             unmet = [told.progress.text for told in steps if told.progress is not None and not told.met]
             reason = "；".join(unmet) or f"您可以参加：{deed_text(decision.rule, one.names)}"

@@ -8,7 +8,6 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from server.incentives.effects import most_points
 from server.incentives.models import CampaignVersion, CouponTemplateVersion
 from server.incentives.rules import NO_NAMES, Names, Rule, text
 from server.incentives.usable import usable_times, windows_text
@@ -18,6 +17,11 @@ A_MINUTE = timedelta(minutes=1)
 NUMBERS_TOLD = 10
 _SCOPES = {
     "resident": "每人", "campaign": "全部合计", "merchant": "每家商户", "store": "每家门店", "town": "每个镇街",
+}  # fmt: skip
+#: By effect what ends with the months of the campaign's validity, and what ends the campaign before its time.
+_GIFTS = {
+    "points": ("积分", "预算用完即止"), "points_per": ("积分", "预算用完即止"), "free_minutes": ("免费时长", ""),
+    "coupon": ("", "优惠券发完即止"),
 }  # fmt: skip
 _PERIODS = {"total": "", "day": "每日", "week": "每周", "month": "每月"}
 
@@ -66,16 +70,16 @@ def _limit(limit: dict[str, Any]) -> str:
 def campaign_text(version: CampaignVersion, zone: ZoneInfo, names: Names = NO_NAMES) -> str:
     """What a resident may expect of a campaign, in Chinese sentences."""
     rule = msgspec.convert(version.rule, Rule)
-    in_points = most_points(rule) > 0
-    validity = f"积分自获得之日起{version.validity_months}个月内有效，至到期当月最后一日"
+    gift, ends = _GIFTS.get(str(rule.effect.__struct_config__.tag), ("", ""))
+    validity = f"{gift}自获得之日起{version.validity_months}个月内有效，至到期当月最后一日"
     return "；".join(
         [
             text(rule, names).removesuffix("。"),
             *limits_text(version.limits),
             *_hold_out(version.hold_out),
-            *([validity] if in_points else []),
+            *([validity] if gift else []),
             f"活动时间：{_period(version.starts_at, version.ends_at, zone)}",
-            *(["预算用完即止"] if in_points else []),
+            *([ends] if ends else []),
         ]
     ) + "。"  # fmt: skip
 

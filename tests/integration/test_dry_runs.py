@@ -169,11 +169,13 @@ def _told(one: Outcome) -> tuple[int, int, int]:
 
 
 async def test_a_draft_is_judged_as_it_was_when_the_run_began_and_gives_nothing(room: Room) -> None:
-    template = await room.house.live_template(price_points=0, face_value_fen=1_500, threshold_fen=0, stock=15)
+    starts = room.house.clock.now() + timedelta(days=30)
+    template = await room.house.live_template(
+        price_points=0, face_value_fen=1_500, threshold_fen=0, stock=15, ends_at=starts + timedelta(days=30)
+    )
     await room.tell([(one, room.at(3, 9), 60) for one in [*PEOPLE, *PEOPLE]])
     effect = {"kind": "coupon", "template_id": str(template.row.id)}
     coupon = rule_of({"trigger": {"kind": "fact", "fact": HOURS}, "effect": effect})
-    starts = room.house.clock.now() + timedelta(days=30)
     window = {"starts_at": starts, "ends_at": starts + timedelta(days=30)}
     draft = room.house.campaign(rule=coupon, budget_points=None, limits=(), **window)
     made = await room.house.campaigns.create(draft, MAKER)

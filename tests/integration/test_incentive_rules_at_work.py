@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -252,6 +252,32 @@ async def test_what_happens_after_the_end_of_its_coupons_is_refused_and_what_hap
     assert await given(room, late, campaign) == ("posted", "", "奖励已发放")
     await room.tell(late, "parking_exit_paid", fee_fen=300)
     assert await given(room, late, campaign) == ("refused", "terms_closed", "未能发放：优惠券发放已结束")
+
+
+async def test_a_rule_whose_coupon_cannot_come_is_refused_at_save_and_again_at_its_approval(room: Room) -> None:
+    house = room.house
+    template = await house.templates.create(house.template(price_points=0), MAKER)
+    rule = rule_of(when("parking_exit_paid", {"kind": "coupon", "template_id": str(template.row.id)}))
+
+    async def refusal(act: Awaitable[object]) -> str:
+        with pytest.raises(RuleRefused) as refused:
+            await act
+        assert refused.value.field == "rule.effect.template_id"
+        return refused.value.reason
+
+    longer = house.campaign(rule=rule, ends_at=template.version.ends_at + timedelta(seconds=1))
+    assert "早于活动结束时间" in await refusal(house.campaigns.create(longer, MAKER))
+    made = await house.campaigns.create(house.campaign(rule=rule), MAKER)
+    await house.campaigns.submit(made.row.id, MAKER)
+    assert await refusal(house.campaigns.approve(made.row.id, CHECKER)) == "该券模板尚未批准"
+    await house.templates.submit(template.row.id, MAKER)
+    await house.templates.approve(template.row.id, CHECKER)
+    await house.campaigns.approve(made.row.id, CHECKER)
+    await house.templates.end(template.row.id, CHECKER)
+    assert await refusal(house.campaigns.create(house.campaign(rule=rule), MAKER)) == "该券模板已结束，不再发放"
+    copied = await house.campaigns.copy(made.row.id, MAKER)
+    await house.campaigns.submit(copied.row.id, MAKER)
+    assert await refusal(house.campaigns.approve(copied.row.id, CHECKER)) == "该券模板已结束，不再发放"
 
 
 async def test_free_minutes_are_written_down_with_their_last_day_and_counted_against_the_limit(room: Room) -> None:

@@ -21,6 +21,7 @@ from server.incentives.lottery.commands import LotteryDraft
 from server.incentives.lottery.entries import EntryService
 from server.incentives.lottery.published import Prize
 from server.incentives.lottery.service import LotteryService
+from server.incentives.rules import RuleRefused
 from server.incentives.shop import Shop, ShopItem
 from server.incentives.stock import StockBoard
 from server.incentives.templates import TemplateService
@@ -235,9 +236,11 @@ async def test_what_is_drawn_stands_in_the_shop_with_its_lottery_and_tickets_com
     shown = (await view.shop(resident))[template]
     assert shown.lottery is not None and shown.lottery.id == row.id and shown.opens_at == draft.draw_at
     assert shown.reason.endswith("前可报名")
-    campaign = await view.room.campaign(
-        when(HOURS, {"kind": "lottery_ticket", "lottery_id": str(row.id), "tickets": 2}), limits=per_person(2)
-    )
+    tickets = when(HOURS, {"kind": "lottery_ticket", "lottery_id": str(row.id), "tickets": 2})
+    with pytest.raises(RuleRefused) as refused:
+        await view.room.campaign(tickets)
+    assert refused.value.field == "rule.effect.lottery_id" and refused.value.reason.endswith("早于活动结束时间")
+    campaign = await view.room.campaign(tickets, limits=per_person(2), ends_at=draft.closes_at)
     for _ in range(3):
         await view.room.tell(resident, HOURS, minutes=60)
     entries = EntryService(clock=house.clock, index=BlindIndex(KEY))
@@ -253,6 +256,31 @@ async def test_what_is_drawn_stands_in_the_shop_with_its_lottery_and_tickets_com
     ]  # fmt: skip
     async with transaction() as tx:  # an untold source gives no ticket beyond the most
         assert not (await entries.enter(tx, row.id, resident, 2, "campaign:x:y")).added
+    (other,) = await enrol(1)
+    assert [one.state for one in await view.campaigns(other)] == ["open"]
+    await lotteries.cancel(row.id, "误发", MAKER)
+    assert [(one.state, one.reason) for one in await view.campaigns(other)] == [("exhausted", "抽奖已取消")]
+    with pytest.raises(RuleRefused) as refused:
+        await view.room.campaign(tickets, ends_at=draft.closes_at)
+    assert refused.value.reason == "该抽奖已取消，不再接受报名"
+
+
+async def test_a_campaign_whose_coupons_are_gone_stand_still_or_are_over_says_so(view: View, resident: int) -> None:
+    house = view.room.house
+    templates = [(await house.live_template(price_points=0, threshold_fen=0, stock=stock)).row.id for stock in (1, 9)]
+    one, many = [await view.room.campaign(when(HOURS, {"kind": "coupon", "template_id": str(id)})) for id in templates]
+
+    async def told() -> dict[int, tuple[str, str]]:
+        return {seen.campaign.id: (seen.state, seen.reason) for seen in await view.campaigns(resident)}
+
+    assert {state for state, _ in (await told()).values()} == {"open"}
+    await view.claim(resident, templates[0])
+    await house.templates.pause(templates[1], CHECKER)
+    assert await told() == {
+        one: ("exhausted", "优惠券已发完"), many: ("paused", "优惠券暂停发放，符合条件的待恢复后补发")
+    }  # fmt: skip
+    await house.templates.end(templates[1], CHECKER)
+    assert (await told())[many] == ("exhausted", "优惠券发放已结束")
 
 
 async def test_coupons_are_counted_by_state_and_told_by_their_last_day(view: View, resident: int) -> None:

@@ -93,7 +93,7 @@ class Console:
         now = datetime.now(UTC)
         body = {
             "title": title, "document": "澄信办〔2026〕99号", "kind": "amount_off", "stock": 100, "face_value_fen": 300,
-            "starts_at": (now - timedelta(days=1)).isoformat(), "ends_at": (now + timedelta(days=30)).isoformat(),
+            "starts_at": (now - timedelta(days=1)).isoformat(), "ends_at": (now + timedelta(days=31)).isoformat(),
             **changes,
         }  # fmt: skip
         made = await self.call("editor", "POST", "/coupon-templates", body)

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from msgspec import structs
 
-from server.incentives.commands import CampaignDraft, TemplateDraft
+from server.incentives.commands import CampaignDraft, TemplateDraft, rule_of
 from server.incentives.errors import LimitNeverGives, LimitNotCounted, SecondPersonRequired, WrongStatus
 from server.incentives.limits import Limit
 from server.incentives.models import CampaignVersion, CouponTemplateVersion
@@ -328,6 +328,23 @@ def test_the_terms_of_a_campaign_tell_points_cap_and_expiry() -> None:
         "完成实名认证时，可获得100积分；每人限1次；积分自获得之日起24个月内有效，至到期当月最后一日；"
         "活动时间：2026年12月1日00:00至2026年12月31日23:59；预算用完即止。"
     )
+
+
+@pytest.mark.parametrize(
+    ("effect", "told"),
+    [
+        ({"kind": "coupon", "template_id": "7"}, ["优惠券发完即止"]),
+        ({"kind": "free_minutes", "minutes": 60}, ["免费时长自获得之日起3个月内有效，至到期当月最后一日"]),
+        ({"kind": "lottery_ticket", "lottery_id": "7"}, []),
+    ],
+)
+def test_the_terms_of_a_campaign_tell_until_when_what_it_gives_is_valid_and_until_when_it_is_given(
+    effect: dict[str, Any], told: list[str]
+) -> None:
+    rule = rule_of({"trigger": {"kind": "fact", "fact": "identity_bound"}, "effect": effect})
+    draft = replace(CAMPAIGN, rule=rule, budget_points=None, validity_months=3)
+    clauses = campaign_text(CampaignVersion(**draft.columns()), CITY).removesuffix("。").split("；")
+    assert [one for one in clauses if "有效" in one or "即止" in one] == told
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,7 @@ CAMPAIGNS: Final = (
             "condition": _all(_between("03-01", "04-12"), {"kind": "amount", "attribute": "minutes", "at_least": 60}),
             "effect": {"kind": "lottery_ticket", "lottery_id": "@draw"},
         },
-        None, (2, "total"), 24, at("03-01 00:00"), at("05-31 00:00"),
+        None, (2, "total"), 24, at("03-01 00:00"), at("04-12 20:00"),
     ),
     PlannedCampaign(
         "summer", "预算用尽", "夏日送清凉",
