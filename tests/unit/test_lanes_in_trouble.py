@@ -146,3 +146,20 @@ async def test_terms_that_cannot_be_laid_out_hold_nobody_up() -> None:
         await lane.post_again(claim(1, 7), fails, held=True)
     assert isinstance(await later[0], Answer)
     await lane.close()
+
+
+async def test_a_lane_that_gets_no_connection_asks_after_every_pause_and_then_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lanes, "RECONNECT_PAUSES_S", (0.0, 0.0))
+    calls = 0
+
+    async def connect() -> Any:
+        nonlocal calls
+        calls += 1
+        raise ConnectionRefusedError
+
+    lane = Lanes(connect, "post_batch", first=0, count=1, queue=400, batch=100)
+    with pytest.raises(VaultUnavailable):
+        await lane.open()
+    assert calls == 3

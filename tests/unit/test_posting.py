@@ -220,6 +220,16 @@ async def test_while_a_budget_is_laid_out_nobody_of_its_terms_goes_first_but_eve
     assert sent == [0, 0, 1024]
 
 
+async def test_who_asked_first_is_before_who_was_waiting_when_the_answer_came() -> None:
+    at = await house(once_each(), holds=1000, batch=1)
+    at.wire.gate.clear()
+    waiting = [asyncio.create_task(at.post(claim(1024 * n, 1))) for n in range(3)]
+    await asyncio.sleep(0.01)
+    at.wire.gate.set()
+    await asyncio.gather(*waiting)
+    assert [item["owner"] for batch in at.wire.batches for item in batch] == [0, 0, 1024, 1024, 2048, 2048]
+
+
 async def test_while_counters_are_opened_others_of_the_terms_go_on() -> None:
     def answer(item: Any) -> tuple[int, str | None]:
         if item["owner"] == 0 and not item.get("counted"):
