@@ -57,13 +57,14 @@ async def _tell(batch: list[tuple[Told, asyncio.Future[None]]]) -> None:
             await record_all(tx, await _placed(tx, [told for told, _ in batch]))
     except Exception as problem:
         if len(batch) == 1:
-            batch[0][1].set_exception(problem)
+            if not batch[0][1].done():  # its caller may have given up waiting
+                batch[0][1].set_exception(problem)
             return
         for one in batch:
             await _tell([one])
     else:
         for _, done in batch:
-            if not done.done():  # its caller may have given up waiting
+            if not done.done():
                 done.set_result(None)
 
 
