@@ -62,7 +62,8 @@ async def opened(*wires: Wire, queue: int = 4096, batch: int = 100) -> Lanes:
     async def connect() -> Any:
         return next(waiting)
 
-    made = Lanes(connect, "post_batch", first=0, count=len(wires), queue=queue, batch=batch)
+    # However slow the machine is, a call keeps its size.
+    made = Lanes(connect, "post_batch", first=0, count=len(wires), queue=queue, batch=batch, latency_ms=60_000)
     await made.open()
     return made
 

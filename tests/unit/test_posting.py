@@ -23,8 +23,8 @@ from wallet.posting import Done, Poster
 BUDGET, AMOUNT, SLOTS = 5, 3, 16
 #: The largest amount that vault.rebalance takes.
 VAULT_TAKES = 10**15
-MONTHLY = PlaceLimit(limit_id="L1", place="7", period_start=date(2026, 3, 1))
-WEEKLY = PlaceLimit(limit_id="L2", place="", period_start=date(2026, 3, 2))
+MONTHLY = PlaceLimit(limit_id="L1/store/count/month", place="7", period_start=date(2026, 3, 1))
+WEEKLY = PlaceLimit(limit_id="L2/campaign/count/week", place="", period_start=date(2026, 3, 2))
 ROOM = Refill(budget=BUDGET, amount=AMOUNT)
 LOOK = Refill()
 
@@ -178,7 +178,7 @@ async def test_what_asks_while_a_budget_is_laid_out_shares_the_next_time_which_i
     first = asyncio.create_task(at.post(claim(0)))
     await asyncio.sleep(0.01)
     others = [asyncio.create_task(at.post(claim(1024 * n))) for n in range(1, 8)]
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
     at.pool.gate.set()
     await asyncio.gather(first, *others)
     # A quarter of what it is asked for is what the vault sees to: seven of 3 are 21, and 6 × 4 the least beyond it.
