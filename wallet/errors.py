@@ -5,8 +5,21 @@ The vault stands alone (it knows nothing of the house's errors); `server.web.err
 
 from __future__ import annotations
 
+from typing import Final
+
 from wallet.items import PlaceLimit
 from wallet.statuses import STATUSES, Status
+
+_PLACES: Final = {"campaign": "本活动", "merchant": "本商户", "store": "本门店"}
+_PERIODS: Final = {"total": "", "day": "今日", "week": "本周", "month": "本月"}
+_MEASURES: Final = {"count": "名额", "points": "积分额度", "face_value_fen": "优惠金额", "fen": "补贴金额"}
+
+
+def reached(limit: PlaceLimit) -> str:
+    """What somebody is told who meets the limit of a place: which place, which period, and what is used up."""
+    _, scope, measure, period = limit.limit_id.rsplit("/", 3)
+    place = _PLACES.get(scope) or limit.place or "所在镇街"
+    return f"{place}{_PERIODS[period]}的{_MEASURES[measure]}已用完"
 
 
 class VaultError(Exception):
@@ -22,13 +35,15 @@ class VaultError(Exception):
 
 class Refused(VaultError):
     """The vault's answer was a status other than done; see `wallet.statuses`. `limit`: which limit of a place was
-    reached, when it was one."""
+    reached, when it was one; the message says so."""
 
     def __init__(self, answer: Status, *, replayed: bool = False, limit: PlaceLimit | None = None) -> None:
         super().__init__(answer.code)
         self.answer = answer
         self.code, self.status, self.message = answer.code, answer.http, answer.message
         self.replayed, self.limit = replayed, limit
+        if limit is not None:
+            self.message = reached(limit)
         if answer.http == 503:
             self.retry_after_s = 1
 

@@ -2,12 +2,15 @@
 
 Each row says what a status number means, the error code and HTTP status it becomes, whether the vault writes a
 journal row for it, and whether a replay of the same id must answer it again for ever (sticky). A test holds the
-table against the numbers in `migrations/sql/vault`.
+table against the numbers in `migrations/sql/vault`, and `ANSWERS` (which operation gives which) against its functions.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+from wallet.items import Op
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ SHORT = Status(10, "insufficient_points", 409, "可用积分不足", written=Tru
 REFILL = Status(11, "budget_busy", 503, "参与人数较多，请稍后再试")
 SOLD_OUT = Status(12, "sold_out", 409, "已经领完了")
 CLOSED = Status(13, "terms_closed", 409, "活动未开放或已暂停")
-LIMIT_REACHED = Status(14, "limit_reached", 409, "已达到每人可领取的上限")
+LIMIT_REACHED = Status(14, "limit_reached", 409, "已达到限领或限用的上限")
 TERMS_UNKNOWN = Status(15, "terms_not_found", 404, "未找到该活动或优惠券")
 OUTSIDE_WINDOW = Status(16, "outside_window", 409, "不在规定的时间内")
 
@@ -67,4 +70,40 @@ NOT_FROZEN = Status(57, "account_not_frozen", 409, "积分账户未冻结")
 
 STATUSES: dict[int, Status] = {
     status.number: status for status in list(globals().values()) if isinstance(status, Status)
+}
+
+_ANY: Final = (INVALID, NOT_PERMITTED)
+_KEYED: Final = (*_ANY, MISMATCH, ID_EXPIRED)
+_OWN: Final = (*_KEYED, WALLET_MISSING)
+_STOCK: Final = (REFILL, SOLD_OUT, CLOSED, LIMIT_REACHED)
+_REDEEMED: Final = (
+    REFILL, CLOSED, LIMIT_REACHED, OUTSIDE_WINDOW, NOT_VALID, MERCHANT_SUSPENDED, TICKET_EXPIRED, TICKET_FOREIGN,
+    BELOW_THRESHOLD, AMOUNT_REQUIRED, AMOUNT_REFUSED, COUPON_EXPIRED, COUPON_STATE, CREDENTIAL_SPENT, LOCK_EXPIRED,
+    ORDER_NO_REQUIRED, NOT_STACKABLE, ACCOUNT_FROZEN,
+)  # fmt: skip
+
+#: What each operation can be answered, except done.
+ANSWERS: Final[dict[Op, frozenset[Status]]] = {
+    op: frozenset(answers)
+    for op, answers in {
+        Op.EARN: (*_OWN, *_STOCK, TERMS_UNKNOWN, OUTSIDE_WINDOW, ACCOUNT_FROZEN),
+        Op.CLAIM: (*_OWN, *_STOCK, TERMS_UNKNOWN, OUTSIDE_WINDOW, SHORT, ACCOUNT_FROZEN),
+        Op.REDEEM: (*_OWN, *_REDEEMED),
+        Op.VOID: (*_KEYED, REDEMPTION_UNKNOWN, WRONG_STORE, MERCHANT_SUSPENDED, VOID_WINDOW_CLOSED, COUPON_STATE),
+        Op.EXPIRE_COUPON: (*_OWN, COUPON_STATE, NOT_DUE),
+        Op.RELEASE_SUBSIDY: (*_OWN, COUPON_STATE, NOT_DUE),
+        Op.EXPIRE_POINTS: (*_OWN, NOT_DUE),
+        Op.SPEND: (*_OWN, SHORT, ACCOUNT_FROZEN),
+        Op.HOLD: (*_OWN, SHORT, ACCOUNT_FROZEN),
+        Op.CAPTURE: (*_OWN, HOLD_UNKNOWN, HOLD_EXPIRED, CAPTURE_TOO_LARGE, ACCOUNT_FROZEN),
+        Op.RELEASE: (*_OWN, HOLD_UNKNOWN, NOT_DUE),
+        Op.REFUND: (*_OWN, POSTING_UNKNOWN, REFUND_TOO_LARGE, ACCOUNT_FROZEN),
+        Op.ADJUST: (*_OWN, TWO_PEOPLE, SHORT),
+        Op.LOCK_COUPON: (*_OWN, COUPON_STATE, COUPON_EXPIRED, ACCOUNT_FROZEN),
+        Op.UNLOCK_COUPON: (*_OWN, COUPON_STATE, NOT_DUE),
+        Op.VOID_COUPON: (*_OWN, COUPON_STATE, COUPON_EXPIRED),
+        Op.FREEZE: _OWN,
+        Op.UNFREEZE: (*_OWN, NOT_FROZEN),
+        Op.CLAIM_CREDENTIAL: (*_ANY, NOT_VALID, MERCHANT_SUSPENDED, OUTSIDE_WINDOW),
+    }.items()
 }

@@ -21,7 +21,7 @@ from server.scenes.counter import ShiftLine
 from server.scenes.errors import CodeMalformed, TicketInvalid, TooManyFailures
 from server.web.idempotency import replayed_header
 from server.web.routing import Call, Callers, Limit, Reply, Router
-from wallet import statuses
+from wallet import Op, statuses
 
 router = Router(prefix="/api/mp/v1", tag="商户 · 核销")
 
@@ -36,6 +36,8 @@ COUNTER_LIMIT = Limit("counter", per_minute=600, setting="counter_per_minute")
     caller=Callers.counter,
     limit=COUNTER_LIMIT,
     errors=(CodeMalformed, TooManyFailures),
+    posts=Op.CLAIM_CREDENTIAL,
+    never=(statuses.NOT_VALID, statuses.MERCHANT_SUSPENDED, statuses.OUTSIDE_WINDOW),  # told as results
 )
 async def verify(call: Call, body: VerifyRequest) -> Reply:
     """Is this code usable here? Claims it for this terminal and answers with the benefit and a ticket. Unknown,
@@ -56,23 +58,10 @@ async def verify(call: Call, body: VerifyRequest) -> Reply:
     replies={201: RedemptionReply},
     caller=Callers.counter,
     limit=COUNTER_LIMIT,
-    errors=(
-        TicketInvalid,
-        statuses.TICKET_EXPIRED,
-        statuses.TICKET_FOREIGN,
-        statuses.BELOW_THRESHOLD,
-        statuses.AMOUNT_REQUIRED,
-        statuses.AMOUNT_REFUSED,
-        statuses.ORDER_NO_REQUIRED,
-        statuses.NOT_STACKABLE,
-        statuses.OUTSIDE_WINDOW,
-        statuses.COUPON_EXPIRED,
-        statuses.COUPON_STATE,
-        statuses.CREDENTIAL_SPENT,
-        statuses.MERCHANT_SUSPENDED,
-        statuses.MISMATCH,
-        statuses.ID_EXPIRED,
-    ),
+    errors=(TicketInvalid,),
+    posts=Op.REDEEM,
+    # A merchant is told of a frozen account as of a spent code; locks are of partners' orders.
+    never=(statuses.ACCOUNT_FROZEN, statuses.LOCK_EXPIRED),
 )
 async def redeem(call: Call, body: RedeemRequest) -> Reply:
     """Redeems a ticket exactly once; the same ticket again answers the same receipt."""
@@ -102,13 +91,7 @@ async def redeem(call: Call, body: RedeemRequest) -> Reply:
     replies={201: VoidReply},
     caller=Callers.counter,
     limit=COUNTER_LIMIT,
-    errors=(
-        statuses.REDEMPTION_UNKNOWN,
-        statuses.WRONG_STORE,
-        statuses.VOID_WINDOW_CLOSED,
-        statuses.COUPON_STATE,
-        statuses.MERCHANT_SUSPENDED,
-    ),
+    posts=Op.VOID,
 )
 async def void(call: Call, body: VoidRequest, redemption_id: UUID) -> Reply:
     """Takes a redemption back inside its window: the coupon is the resident's again and the books are reversed. A

@@ -119,6 +119,7 @@ async def list_staff(call: Call, query: PageQuery) -> Reply:
     replies={200: StaffReply},
     caller=Callers.staff("owner", "manager"),
     errors=(StaffNotFound, RoleTooLow, LastOwner),
+    tells_vault=True,
 )
 async def revoke(call: Call, staff_id: int) -> Reply:
     """The person and their phones accept nothing from now on. Doing it twice answers the same."""

@@ -108,6 +108,7 @@ async def list_terminals(call: Call, query: PageQuery) -> Reply:
     replies={200: TerminalReply},
     caller=Callers.staff("owner", "manager"),
     errors=(TerminalNotFound, RoleTooLow),
+    tells_vault=True,
 )
 async def revoke(call: Call, terminal_id: int) -> Reply:
     """The terminal accepts nothing from now on. Doing it twice answers the same."""

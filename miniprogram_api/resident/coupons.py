@@ -23,7 +23,7 @@ from server.kit.errors import InvalidField
 from server.kit.paging import cursor_after, cursor_uuid, decode_cursor, encode_cursor
 from server.web.idempotency import replayed_header
 from server.web.routing import Call, Callers, Limit, Reply, Router
-from wallet import statuses
+from wallet import Op, QueueFull
 
 router = Router(prefix="/api/mp/v1", tag="居民 · 电子券")
 
@@ -45,22 +45,9 @@ NEXT_SHOWN: Final = 3
     caller=Callers.resident,
     idempotent=True,
     limit=CLAIM_LIMITS,
-    errors=(
-        statuses.SOLD_OUT,
-        statuses.CLOSED,
-        statuses.LIMIT_REACHED,
-        statuses.SHORT,
-        statuses.ACCOUNT_FROZEN,
-        statuses.OUTSIDE_WINDOW,
-        statuses.TERMS_UNKNOWN,
-        statuses.MISMATCH,
-        statuses.ID_EXPIRED,
-        statuses.WALLET_MISSING,
-        statuses.REFILL,
-        WaitingRoom,
-        ClaimedByLottery,
-        GivenOnly,
-    ),
+    errors=(WaitingRoom, ClaimedByLottery, GivenOnly),
+    posts=Op.CLAIM,
+    never=(QueueFull,),  # told as waiting_room
 )
 async def claim(call: Call, body: ClaimRequest) -> Reply:
     """Claims a coupon under the client's UUIDv7 (`Idempotency-Key`), which becomes the coupon's id; exchanges points

@@ -30,6 +30,7 @@ router = Router(prefix="/api/mp/v1", tag="居民 · 动态码")
     caller=Callers.resident,
     limit=Limit("credentials", per_minute=60, by="resident", setting="resident_per_minute"),
     errors=(statuses.COUPON_STATE, statuses.COUPON_EXPIRED, statuses.WALLET_MISSING),
+    tells_vault=True,
 )
 async def issue(call: Call, body: CredentialsRequest) -> Reply:
     """Handles and seeds from which the phone computes the 20 digits itself, a new code every 30 seconds, with or
@@ -75,6 +76,7 @@ async def draw(call: Call, body: PictureRequest, credential_id: UUID) -> Reply:
     body=BurnRequest,
     replies={200: BurnReply},
     caller=Callers.resident,
+    tells_vault=True,
 )
 async def burn(call: Call, body: BurnRequest, credential_id: UUID) -> Reply:
     """The phone saw a screenshot or the page was left: the code dies at once, the coupon stays."""

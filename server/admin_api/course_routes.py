@@ -26,6 +26,7 @@ from server.incentives.errors import (
 )
 from server.kit.errors import AppError
 from server.web.routing import Call, Callers, Reply, Router
+from wallet import BudgetRefused, TermsConflict
 
 Step = Literal["submit", "withdraw", "discard", "pause", "resume", "end", "archive"]
 
@@ -93,7 +94,7 @@ def _add_step(desk: Desk, step: Step, summary: str, told: str, scope: str) -> No
     desk.router.post(
         f"{desk.one}/{step}", summary=summary, description=told, query=WriteQuery,
         replies={200: desk.reply_kind}, caller=Callers.admin(f"{desk.scope}.{scope}"),
-        errors=(desk.missing, WrongStatus, StillSettling, AlreadyOver),
+        errors=(desk.missing, WrongStatus, StillSettling, AlreadyOver, TermsConflict, BudgetRefused),
     )(_named(desk, step, move))  # fmt: skip
 
 
@@ -110,7 +111,10 @@ def _add_review(desk: Desk) -> None:
     desk.router.post(
         f"{desk.one}/approve", summary="批准", query=RevisionQuery, replies={200: desk.reply_kind}, caller=caller,
         description="By somebody else than the last editor. `settling` means that the ledger follows within seconds.",
-        errors=(desk.missing, WrongStatus, SecondPersonRequired, RevisionChanged, AlreadyOver, *desk.unfit),
+        errors=(
+            desk.missing, WrongStatus, SecondPersonRequired, RevisionChanged, AlreadyOver, TermsConflict, BudgetRefused,
+            *desk.unfit,
+        ),
     )(_named(desk, "approve", approve))  # fmt: skip
     desk.router.post(
         f"{desk.one}/reject", summary="驳回", body=RejectRequest, query=WriteQuery, replies={200: desk.reply_kind},

@@ -144,6 +144,7 @@ async def create_store(call: Call, body: CreateStoreRequest, merchant_id: int) -
     replies={200: MerchantReply},
     caller=Callers.admin("merchant.manage"),
     errors=(MerchantNotFound,),
+    tells_vault=True,
 )
 async def suspend(call: Call, body: ReasonRequest, merchant_id: int) -> Reply:
     """No verification or redemption from now on; reads stay. Doing it twice answers the same."""
@@ -160,6 +161,7 @@ async def suspend(call: Call, body: ReasonRequest, merchant_id: int) -> Reply:
     replies={200: MerchantReply},
     caller=Callers.admin("merchant.manage"),
     errors=(MerchantNotFound,),
+    tells_vault=True,
 )
 async def reopen(call: Call, body: ReasonRequest, merchant_id: int) -> Reply:
     """Undo a suspension. Doing it twice answers the same."""
@@ -175,6 +177,7 @@ async def reopen(call: Call, body: ReasonRequest, merchant_id: int) -> Reply:
     replies={200: StoreReply},
     caller=Callers.admin("merchant.manage"),
     errors=(StoreNotFound,),
+    tells_vault=True,
 )
 async def close_store(call: Call, store_id: int) -> Reply:
     """Nothing is accepted there from now on. Doing it twice answers the same."""
@@ -188,6 +191,7 @@ async def close_store(call: Call, store_id: int) -> Reply:
     replies={200: StoreReply},
     caller=Callers.admin("merchant.manage"),
     errors=(StoreNotFound,),
+    tells_vault=True,
 )
 async def reopen_store(call: Call, store_id: int) -> Reply:
     """Undo a closing. Doing it twice answers the same."""

@@ -34,8 +34,6 @@ from wallet import STATUSES, Done, Entry, FreezeChanged, Lot, Op, statuses
 
 router = Router(prefix="/api/admin/v1", tag="管理 · 积分账户")
 
-KEYED = (statuses.MISMATCH, statuses.ID_EXPIRED, statuses.INVALID, statuses.WALLET_MISSING)
-
 
 @router.get(
     "/residents/<resident_id:int>/wallet",
@@ -135,7 +133,7 @@ async def list_holds(call: Call, query: HoldsLookQuery, resident_id: int) -> Rep
     body=FreezeRequest,
     replies={201: FreezeOrderReply},
     caller=Callers.admin("ledger.write"),
-    errors=KEYED,
+    posts=Op.FREEZE,
     idempotent=True,
 )
 async def freeze(call: Call, body: FreezeRequest, resident_id: int) -> Reply:
@@ -153,7 +151,7 @@ async def freeze(call: Call, body: FreezeRequest, resident_id: int) -> Reply:
     body=UnfreezeRequest,
     replies={201: FreezeOrderReply},
     caller=Callers.admin("ledger.write"),
-    errors=(*KEYED, statuses.NOT_FROZEN),
+    posts=Op.UNFREEZE,
     idempotent=True,
 )
 async def unfreeze(call: Call, body: UnfreezeRequest, resident_id: int) -> Reply:
@@ -171,7 +169,7 @@ async def unfreeze(call: Call, body: UnfreezeRequest, resident_id: int) -> Reply
     body=RefundRequest,
     replies={201: RefundReply},
     caller=Callers.admin("ledger.write"),
-    errors=(*KEYED, statuses.POSTING_UNKNOWN, statuses.REFUND_TOO_LARGE, statuses.ACCOUNT_FROZEN),
+    posts=Op.REFUND,
     idempotent=True,
 )
 async def refund(call: Call, body: RefundRequest, resident_id: int) -> Reply:
@@ -198,7 +196,7 @@ async def refund(call: Call, body: RefundRequest, resident_id: int) -> Reply:
     body=VoidCouponRequest,
     replies={201: CouponVoidReply},
     caller=Callers.admin("ledger.write"),
-    errors=(*KEYED, statuses.COUPON_STATE),
+    posts=Op.VOID_COUPON,
     idempotent=True,
 )
 async def void_coupon(call: Call, body: VoidCouponRequest, resident_id: int, coupon_id: UUID) -> Reply:

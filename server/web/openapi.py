@@ -16,7 +16,11 @@ from server.web.auth import TERMINAL_HEADER
 from server.web.errors import ErrorReply, described
 from server.web.idempotency import HEADER as IDEMPOTENCY_HEADER
 from server.web.routing import Route
+from wallet import InFlight, QueueFull, VaultUnavailable, statuses
+from wallet.statuses import ANSWERS
 
+#: The application posts no operation but its own, and no id but a UUIDv7 (D23).
+NEVER_OVER_HTTP: Final = (statuses.NOT_PERMITTED,)
 #: What an uploaded file may be.
 UPLOADS: Final = ("text/csv", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")
 _REF: Final = "#/components/schemas/{name}"
@@ -91,6 +95,11 @@ def errors_of(route: Route) -> dict[str, tuple[int, str]]:
         own.append(web.RouteNotFound)  # what is no id leads to no route
     if route.idempotent:
         own += [web.IdempotencyKeyRequired, web.IdempotencyKeyInvalid]
+    if route.posts is not None:
+        answers = sorted(ANSWERS[route.posts], key=lambda status: status.number)
+        own += [one for one in (*answers, QueueFull) if one not in (*NEVER_OVER_HTTP, *route.never)]
+    if route.posts is not None or route.tells_vault:
+        own += [InFlight, VaultUnavailable]
     return {code: (status, message) for code, status, message in map(described, own)}
 
 

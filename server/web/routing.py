@@ -20,6 +20,7 @@ import msgspec
 
 from server.kit.caller import ANONYMOUS, Caller
 from server.kit.errors import AppError
+from wallet import Op
 
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
 ErrorLike = type[AppError] | type[Exception] | tuple[str, int, str] | Any
@@ -161,6 +162,9 @@ class Route:
     description: str = ""
     content_type: str = "application/json"
     upload: bool = False  # the body is a file, handed over as bytes
+    posts: Op | None = None  # the operation of the vault that the handler posts
+    never: tuple[ErrorLike, ...] = ()  # what this operation can be answered, and this route does not pass on
+    tells_vault: bool = False  # the handler has the vault keep something beside postings, and answers when it has
 
     @property
     def refuses_arguments(self) -> bool:
@@ -193,8 +197,12 @@ class Router:
         description: str = "",
         content_type: str = "application/json",
         upload: bool = False,
+        posts: Op | None = None,
+        never: tuple[ErrorLike, ...] = (),
+        tells_vault: bool = False,
     ) -> Callable[[Handler], Handler]:
-        """Add one route; the decorated function is returned as it was. A call must be within every limit."""
+        """Add one route; the decorated function is returned as it was. A call must be within every limit. `errors` are
+        the route's own; those of `posts`, the caller and the body are known."""
         limits = (limit,) if isinstance(limit, Limit) else limit
         if (
             isinstance(body, type)
@@ -208,7 +216,7 @@ class Router:
                 Route(
                     method, self.prefix + path, handler, summary, self.tag, replies, caller, body, query, errors,
                     limits, idempotent, description or (handler.__doc__ or "").strip(), content_type,
-                    upload,
+                    upload, posts, never, tells_vault,
                 )
             )  # fmt: skip
             return handler

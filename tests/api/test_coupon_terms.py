@@ -11,7 +11,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from server.sandbox.phone import CounterPhone, ResidentPhone
+from server.sandbox.phone import CounterPhone, ResidentPhone, client_id
 from tests.support.play import (
     GYM_STORE,
     NOODLE_STORE,
@@ -223,3 +223,31 @@ async def test_one_order_carries_one_coupon_of_a_group(town: Town, console: Cons
     assert answer.status_code == 201, answer.text
     lines = (await counter.call("GET", REDEEM))["items"]
     assert {line["order_no"] for line in lines if line["id"] in (receipt["id"], answer.json()["id"])} == {"T-7"}
+
+
+async def test_a_limit_that_is_reached_is_told_by_its_place_and_period(town: Town, console: Console) -> None:
+    limits = [
+        {"action": "redeem", "cap": 1, "scope": "store", "period": "day"},
+        {"action": "issue", "cap": 3, "scope": "campaign"},
+        {"action": "issue", "cap": 2, "scope": "resident"},
+    ]
+    title = await with_terms(town, console, "每店每日一张", limits=limits)
+    first, second = await show(town, title), await town.resident()
+    counter, elsewhere = await town.counter(GYM_STORE), await town.counter(OTHER_GYM_STORE)
+    assert (await redeemed(counter, first)).status_code == httpx.codes.CREATED
+    shown = await another(town, second, title)
+    full = await redeemed(counter, shown)
+    refused(full, 409, "limit_reached")
+    assert full.json()["error"]["message"] == "本门店今日的名额已用完"
+    (handle,) = await second.show(shown.coupon_id)
+    assert (await redeemed(elsewhere, Shown(second, shown.coupon_id, handle))).status_code == httpx.codes.CREATED
+    await second.claim(town.templates[title])
+    said = {}
+    for who in (second, first.resident):
+        answer = await send(
+            who, "POST", "/coupons", json={"template_id": town.templates[title]},
+            headers={"Idempotency-Key": str(client_id())},
+        )  # fmt: skip
+        refused(answer, 409, "limit_reached")
+        said[who] = answer.json()["error"]["message"]
+    assert said == {second: "已达到限领或限用的上限", first.resident: "本活动的名额已用完"}

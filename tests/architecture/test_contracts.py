@@ -20,10 +20,19 @@ from server.kit.errors import AppError
 from server.kit.migrations import drift
 from server.web import openapi
 from server.web.errors import described
-from wallet.errors import FIXED_ERRORS
-from wallet.statuses import STATUSES
+from wallet.errors import FIXED_ERRORS, InFlight, QueueFull, VaultUnavailable
+from wallet.items import Op
+from wallet.statuses import ANSWERS, STATUSES
 
 ROOT = Path(__file__).resolve().parents[2]
+#: What only the worker does; everything else that posts is asked for by a route.
+POSTED_BY_JOBS = {
+    "server/worker.py",
+    "server/expiry/points.py",
+    "server/incentives/awards.py",
+    "server/incentives/grants/desk.py",
+    "server/ledger_office/adjustments.py",
+}
 
 
 def import_everything() -> None:
@@ -93,6 +102,53 @@ def test_the_openapi_document_has_every_route_reply_and_error() -> None:
         for code, (status, _) in openapi.errors_of(route).items():
             assert f"`{code}`" in operation["responses"][str(status)]["description"], (route.path, code)
         assert bool(operation["security"]) == bool(route.caller.audiences), route.path
+
+
+def posting_methods() -> dict[str, Op]:
+    """Which method of the vault posts which operation, as its source says."""
+    found: dict[str, Op] = {}
+    for name in ("points", "coupons"):
+        for node in ast.walk(ast.parse((ROOT / "wallet" / f"{name}.py").read_text())):
+            text = ast.unparse(node) if isinstance(node, ast.AsyncFunctionDef) else ""
+            if "self._post(" in text:
+                (op,) = re.findall(r"\bOp\.([A-Z_]+)", text) or ["REDEEM"]
+                found[node.name] = Op[op]
+    return found
+
+
+def vault_calls(path: Path) -> set[str]:
+    """The methods of a vault that a file names."""
+    return {
+        node.attr
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value).rsplit(".", 1)[-1] in ("vault", "_vault")
+    }
+
+
+def test_every_operation_that_an_http_process_posts_is_named_by_a_route() -> None:
+    posted = posting_methods()
+    assert set(posted.values()) == set(Op)
+    files = {
+        str(path.relative_to(ROOT)): {posted[name] for name in vault_calls(path) if name in posted}
+        for folder in ("server", "miniprogram_api")
+        for path in (ROOT / folder).rglob("*.py")
+        if "sandbox" not in path.parts
+    }
+    assert {name for name in POSTED_BY_JOBS if not files[name]} == set()
+    asked = set().union(*(ops for name, ops in files.items() if name not in POSTED_BY_JOBS))
+    assert {route.posts for route in routes()} - {None} == asked
+
+
+def test_a_route_that_posts_names_everything_the_vault_can_answer() -> None:
+    posting = {route.path: route for route in routes() if route.posts is not None}
+    assert len(posting) == 8
+    for path, route in posting.items():
+        told = {(status, code) for code, (status, _) in openapi.errors_of(route).items()}
+        untold = {*openapi.NEVER_OVER_HTTP, *route.never}
+        answers = {*ANSWERS[route.posts], QueueFull, InFlight, VaultUnavailable}
+        wanted = {described(one)[:2][::-1] for one in answers - untold}
+        assert wanted - told == set(), path
+        assert set(route.never) <= answers, f"{path} denies what the vault never answers"
 
 
 def test_the_contract_takes_the_rules_of_the_paper_and_no_others() -> None:

@@ -17,6 +17,7 @@ from server.supervisor import bind
 from server.web.application import assemble
 from server.web.routing import Route
 from server.web.running import running
+from tests.support.contract import Contract
 
 Sanic.test_mode = True
 _names = itertools.count(1)
@@ -46,12 +47,15 @@ def settings(**changes: Any) -> Settings:
 
 @asynccontextmanager
 async def serving(app: Sanic[Any, Any]) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a running application."""
+    """A client of a running application, whose refusals must be those of the contract."""
     listener = bind("127.0.0.1", 0)
     listener.setblocking(False)
     port = listener.getsockname()[1]
-    async with running(app, listener), httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+    contract, base_url = Contract(), f"http://127.0.0.1:{port}"
+    hooks = {"response": [contract.keep]}
+    async with running(app, listener), httpx.AsyncClient(base_url=base_url, timeout=30, event_hooks=hooks) as client:
         yield client
+        assert contract.surprises == set()
 
 
 def application(chosen: Settings, routes: Sequence[Route], services: Any) -> Sanic[Any, Any]:

@@ -20,6 +20,7 @@ from server.sandbox.house import House
 from server.sandbox.loader import load_city
 from server.sandbox.phone import CounterPhone, ResidentPhone
 from server.sandbox.wechat.control import StandInControl
+from tests.support.contract import Contract
 from tests.support.databases import Database
 from tests.support.privacy import MerchantBodies
 
@@ -114,12 +115,14 @@ async def settle(
         limits_http = httpx.Limits(max_connections=256, max_keepalive_connections=256)
         city = sample_city(SEED, residents=RESIDENTS)
         shown = MerchantBodies.of(city)
-        hooks = {"response": [shown.keep]}
+        contract = Contract()
+        hooks = {"response": [shown.keep, contract.keep]}
         async with httpx.AsyncClient(
             base_url=house.base_url, trust_env=False, timeout=120, limits=limits_http, event_hooks=hooks
         ) as http:
             yield Town(house, database, city, control, http, settings, stores, templates, shown)
             assert shown.leaks() == []
+            assert contract.surprises == set()
     finally:
         await control.aclose()
         house.stop()

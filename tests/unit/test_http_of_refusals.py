@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import date
+
+import pytest
+
+from wallet import PlaceLimit, statuses
 from wallet.errors import BudgetRefused, InFlight, QueueFull, Refused, TermsConflict, VaultError, VaultUnavailable
 from wallet.statuses import STATUSES
 
@@ -40,3 +45,19 @@ def test_who_shall_try_again_is_told_when_and_nobody_else() -> None:
 def test_a_refusal_is_a_replay_only_when_it_says_so() -> None:
     assert (VaultError().replayed, Refused(STATUSES[10]).replayed, Refused.of(10).replayed) == (False, False, False)
     assert Refused.of(10, replayed=True).replayed
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "words"),
+    [
+        ("template:1:redeem/store/count/day", "7", "本门店今日的名额已用完"),
+        ("template:1:redeem/merchant/face_value_fen/month", "7", "本商户本月的优惠金额已用完"),
+        ("template:1:issue/town/count/week", "华士镇", "华士镇本周的名额已用完"),
+        ("template:1:issue/town/fen/total", "", "所在镇街的补贴金额已用完"),
+        ("campaign:1:earn/campaign/points/total", "", "本活动的积分额度已用完"),
+    ],
+)
+def test_who_meets_the_limit_of_a_place_is_told_which_and_no_number_of_it(name: str, place: str, words: str) -> None:
+    limit = PlaceLimit(limit_id=name, place=place, period_start=date(2026, 11, 23))
+    assert Refused(statuses.LIMIT_REACHED, limit=limit).message == words
+    assert Refused(statuses.LIMIT_REACHED).message == "已达到限领或限用的上限"

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from wallet.errors import FIXED_ERRORS, Refused
-from wallet.statuses import STATUSES, Status
+from wallet.items import Op
+from wallet.statuses import ANSWERS, STATUSES, Status
 
 SQL = Path(__file__).resolve().parents[2] / "migrations/sql/vault"
 GIVEN = re.compile(
@@ -48,6 +49,69 @@ def test_what_is_written_and_stays_is_what_decide_writes() -> None:
     numbers = {int(number) for number in written[1].split(",")}
     assert {one.number for one in STATUSES.values() if one.written} == numbers
     assert {one.number for one in STATUSES.values() if one.sticky} == numbers
+
+
+def functions() -> dict[str, str]:
+    """The body of every function of the vault, by its name."""
+    found = re.findall(r"CREATE FUNCTION vault\.(\w+)\((.*?)(?=CREATE FUNCTION|\Z)", code_of_sql(), re.DOTALL)
+    return dict(found)
+
+
+def numbers(text: str) -> set[int]:
+    """The status numbers that a piece of SQL gives."""
+    given = {int(number) for groups in GIVEN.findall(text) for number in groups if number}
+    for choice in re.findall(r"(?:\b(?:status|st)\s*:=|\bRETURN)\s+CASE\b(.*?)\bEND\b", text, re.DOTALL):
+        given |= {int(number) for number in re.findall(r"\b(?:THEN|ELSE)\s+(\d+)", choice)}
+    return given
+
+
+def reached(name: str, bodies: dict[str, str]) -> set[str]:
+    """A deciding function and every part of the vault whose answer becomes its own."""
+    found, left = {name}, [name]
+    while left:
+        for part in re.findall(r"vault\.(\w+)\(", bodies[left.pop()]):
+            if part in PARTS and part not in found:
+                found.add(part)
+                left.append(part)
+    return found
+
+
+#: What the other operation of the same function answers.
+OF_THE_OTHER = {
+    Op.CAPTURE: {40}, Op.RELEASE: {51, 55}, Op.LOCK_COUPON: {40}, Op.UNLOCK_COUPON: {35}, Op.FREEZE: {57},
+}  # fmt: skip
+#: Parts of decisions that answer with statuses.
+PARTS = {"check_slots", "check_counters", "redeemable", "discount_of"}
+
+
+def answers_by_sql(op: Op, bodies: dict[str, str]) -> set[int]:
+    """What an operation can answer, as the SQL says."""
+    decides = re.search(rf"WHEN (?:\d+, )*{op}(?:, \d+)* THEN (?:m :=|RETURN) vault\.(\w+)\(", bodies["decide"])
+    assert decides, f"nothing decides {op.name}"
+    parts = reached(decides[1], bodies)
+    given = set().union(*(numbers(bodies[part]) for part in parts)) - {0}
+    if "check_slots" in parts:
+        given.add(12)  # a budget that cannot be refilled
+    if "check_counters" in parts:
+        given.add(14)  # a counter that cannot
+    return given | numbers(bodies["post_round"]) - {12, 14}
+
+
+def test_each_operation_can_answer_what_the_table_says_and_nothing_else() -> None:
+    bodies = functions()
+    assert numbers(bodies["post_round"]) == {6, 12, 14}
+    before = numbers(bodies["precheck"])
+    assert before == {2, 3, 4, 5, 6, 20, 38, 41, 54}
+    frozen = re.search(r"'frozen' AND i\.op IN \(([\d, ]+)\)", bodies["precheck"])
+    assert frozen
+    stopped = {int(number) for number in frozen[1].split(",")}
+    assert PARTS | {"precheck"} <= set(bodies)
+    for op, table in ANSWERS.items():
+        first = {5, 20} if op == Op.CLAIM_CREDENTIAL else {2, 3, 5, 6} | ({38, 41} if op == Op.VOID else {4})
+        first |= {54} if op in stopped else set()
+        expected = (answers_by_sql(op, bodies) | first) - OF_THE_OTHER.get(op, set())
+        assert {one.number for one in table} == expected, op.name
+    assert set(ANSWERS) == set(Op)
 
 
 @pytest.mark.parametrize("status", STATUSES.values(), ids=lambda one: one.code)
