@@ -1,4 +1,5 @@
-"""`cluster` (module): PostgreSQL of the file's own, for tests that break it; each test takes a database of its own."""
+"""`cluster` (module): PostgreSQL of the file's own, for tests that break it; each test takes a database of its own.
+`fragile` (module): a whole house whose cache may be broken."""
 
 from __future__ import annotations
 
@@ -8,6 +9,9 @@ import pytest
 import pytest_asyncio
 
 from tests.support.clusters import Cluster, started_cluster
+from tests.support.fragile import fragile
+
+__all__ = ["cluster", "fragile"]
 
 
 @pytest_asyncio.fixture(scope="module")

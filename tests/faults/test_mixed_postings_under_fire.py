@@ -1,12 +1,14 @@
 """Processes, PostgreSQL and connections die while residents earn, spend, hold, capture, release, refund and claim.
 
-What is lost: nothing. Every request is written down outside the process that posts it, and sent again under its id
-until it is answered; then log, journal, wallets, holds, seals and check-ledger are one, and every answer comes again.
+What is lost: nothing, but what an asynchronous standby had not been sent when it took over, and that comes again. Every
+request is written down outside the process that posts it, and sent again under its id until it is answered; then log,
+journal, wallets, holds, seals and check-ledger are one, and every answer comes again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from dataclasses import replace
 
@@ -15,6 +17,7 @@ import pytest
 from tests.support.clusters import Cluster, quick_folder
 from tests.support.databases import Database
 from tests.support.intents import INTENTS, Field, Mixture, settle
+from tests.support.ledger import open_ledger
 from tests.support.posters import Posters
 from tests.support.tampering import READY_FOR_QUERY, Proxy
 
@@ -137,3 +140,36 @@ async def test_a_synchronous_standby_that_is_promoted_under_load_has_everything_
                 await mixture.run(fail_over)
             assert answered_before < INTENTS, "the standby took over in the middle"
             print(await settle(mixture, Database.at(replace(urls, postgres_port=standby.port), database.name)))
+
+
+async def test_what_an_asynchronous_standby_was_not_sent_is_known_and_comes_again_under_its_ids(
+    cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    database = await cluster.database()
+    field = await Field.on(database)
+    urls = cluster.engines.urls
+    with quick_folder(tmp_path_factory.mktemp("standby")) as folder:
+        async with (
+            cluster.standby(folder, synchronous=False) as standby,
+            Proxy.before(urls.postgres_port, lambda answer: False) as address,
+        ):
+            through = replace(urls, postgres_port=address.port)
+            app, worker = (through.dsn(role, database.name) for role in ("app", "worker"))
+            async with Posters.started(app, worker) as posters:
+                mixture = Mixture(field, posters, intents=INTENTS // 4, seed=72)
+                await mixture.live()
+                sent, sender = set(mixture.told), await cluster.in_step("async")
+                os.kill(sender, signal.SIGSTOP)
+                try:
+                    await mixture.live()
+                    await cluster.kill()
+                finally:
+                    os.kill(sender, signal.SIGKILL)
+                await asyncio.to_thread(standby.promote)
+                address.lead_to(standby.port)
+                after = Database.at(replace(urls, postgres_port=standby.port), database.name)
+                async with open_ledger(after) as ledger:
+                    assert await ledger.broken() == [], "books that end earlier are whole"
+                lost = await mixture.healed()
+            assert lost == set(mixture.told) - sent, "exactly what was answered after the last thing that was sent"
+            print(f"{len(lost)} answers lost and given again; {await settle(mixture, after)}")

@@ -21,7 +21,10 @@ from tests.support import databases
 from tests.support.databases import Database, superuser
 from tests.support.patience import until
 
-_IN_STEP = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync' AND state = 'streaming'"
+_IN_STEP = """
+SELECT pid FROM pg_stat_replication
+WHERE sync_state = $1 AND state = 'streaming' AND replay_lsn >= pg_current_wal_flush_lsn()
+"""
 
 
 @contextmanager
@@ -69,22 +72,27 @@ class Cluster:
         )
 
     @asynccontextmanager
-    async def standby(self, folder: Path) -> AsyncIterator[Standby]:
-        """A synchronous standby beside it: what is acknowledged from here on is on both. Afterwards it runs alone
-        again, also when it was killed meanwhile."""
+    async def standby(self, folder: Path, *, synchronous: bool = True) -> AsyncIterator[Standby]:
+        """A standby beside it: what is acknowledged from here on is on both when it is synchronous. Afterwards it runs
+        alone again, also when it was killed meanwhile."""
         postgres, urls = self.engines.postgres, self.engines.urls
         standby = Standby(postgres, postgres.user.own_folder(folder / "standby"), free_port())
         await asyncio.to_thread(standby.copy, urls)
-        await self._configure("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        if synchronous:
+            await self._configure("ALTER SYSTEM SET synchronous_standby_names = '*'")
         try:
             await asyncio.to_thread(standby.start)
-            async with superuser(urls) as connection:
-                await until("the standby in step", lambda: connection.fetchval(_IN_STEP))
+            await self.in_step("sync" if synchronous else "async")
             yield standby
         finally:
             await asyncio.to_thread(standby.stop)
             await asyncio.to_thread(self.engines.start)
             await self._configure("ALTER SYSTEM RESET synchronous_standby_names")
+
+    async def in_step(self, kind: str) -> int:
+        """Returns once the standby of this kind has everything; the process that sends to it."""
+        async with superuser(self.engines.urls) as connection:
+            return int(await until("the standby in step", lambda: connection.fetchval(_IN_STEP, kind)))
 
     async def _configure(self, statement: str) -> None:
         async with superuser(self.engines.urls) as connection:

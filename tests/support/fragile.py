@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import psutil  # type: ignore[import-untyped,unused-ignore]
+import pytest
+import pytest_asyncio
 from redis.asyncio import Redis
 
+from server.sandbox.engine_user import EngineUser
 from server.sandbox.engine_valkey import Valkey
+from server.sandbox.engines import Engines
+from tests.support.databases import Database
 from tests.support.patience import until
-from tests.support.town import Town
+from tests.support.town import Town, settle
 
 PASSWORD = "of-the-tests"
 
@@ -71,3 +77,19 @@ class Fragile:
             return answers[-in_a_row:] == [status] * in_a_row
 
         await until(f"the readiness {status!r}", said)
+
+
+@pytest_asyncio.fixture(scope="module")
+async def fragile(
+    engines: Engines, new_database: Callable[[], Awaitable[Database]], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Fragile]:
+    """A house of its own, with a cache of its own, for tests that break things."""
+    database = await new_database()
+    valkey = Valkey(tmp_path_factory.mktemp("cache"), EngineUser.current())
+    port = await asyncio.to_thread(valkey.ensure, port=None, password=PASSWORD)
+    url = f"redis://:{PASSWORD}@127.0.0.1:{port}/0"
+    try:
+        async with settle(engines.urls, database, folder=tmp_path_factory.mktemp("fragile"), redis_url=url) as town:
+            yield Fragile(town, valkey, port)
+    finally:
+        valkey.destroy()

@@ -178,14 +178,35 @@ class Mixture:
 
     async def run(self, *sabotage: Callable[[Mixture], Awaitable[None]]) -> None:
         """Everything asked while the saboteurs work, then everything once more."""
+        await self.live(*sabotage)
+        async with asyncio.TaskGroup() as together:
+            for place, person in enumerate(self.people):
+                together.create_task(self._again(place, person.number))
+
+    async def live(self, *sabotage: Callable[[Mixture], Awaitable[None]]) -> None:
+        """Everything asked while the saboteurs work; once more when it is called again."""
         async with asyncio.TaskGroup() as together:
             for place, person in enumerate(self.people):
                 together.create_task(self._live(place, person))
             for act in sabotage:
                 together.create_task(act(self))
+
+    async def healed(self) -> set[UUID]:
+        """Everything asked once more after answered requests were lost; those that were done now for the first time.
+        Each answer must be what was said before, but for the moment."""
+        lost: set[UUID] = set()
+
+        async def ask_again(place: int, resident: int) -> None:
+            for intent in [one for one in self.log if one.resident == resident]:
+                said = await self._posters.ask(place, intent.request())
+                if not said.get("replayed"):
+                    lost.add(intent.id)
+                self._compare(intent, _timeless(self.told[intent.id].said), _timeless(said))
+
         async with asyncio.TaskGroup() as together:
             for place, person in enumerate(self.people):
-                together.create_task(self._again(place, person.number))
+                together.create_task(ask_again(place, person.number))
+        return lost
 
     async def reached(self, share: float) -> None:
         """Returns when this share of the intents is answered."""
@@ -228,6 +249,13 @@ class Mixture:
     def text(self) -> str:
         heard = ", ".join(f"{what}: {count}" for what, count in sorted(self._posters.heard.items())) or "nothing"
         return f"{len(self.log)} intents, {len(self.told)} answered; sent again after {heard}"
+
+
+def _timeless(said: Said) -> Said:
+    """An answer without when it was."""
+    if "done" not in said:
+        return said
+    return said | {"done": {name: value for name, value in said["done"].items() if name not in ("at", "until")}}
 
 
 async def settle(mixture: Mixture, database: Database) -> str:
