@@ -10,16 +10,21 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Final, TypeVar
 
-from server.admin_api.schemas.grants import GrantJobPageQuery
+from server.admin_api.schemas.facts import FactBatchPageQuery
+from server.admin_api.schemas.grants import GrantJobPageQuery, RecipientListPageQuery
+from server.admin_api.schemas.incentive_overview import BudgetAlertQuery
 from server.admin_api.schemas.lotteries import LotteryPageQuery
 from server.admin_api.schemas.segments import SegmentPageQuery
 from server.admin_api.schemas.voucher_codes import VoucherBatchQuery
 from server.admin_api.tables import Export, Table, add_exports
+from server.incentives import watch
 from server.incentives.codes.batches import BatchView
 from server.incentives.errors import ExportTooLarge
-from server.incentives.grants.models import GrantJob
+from server.incentives.grants.models import GrantJob, RecipientList
+from server.incentives.intake.batches import BatchView as FactBatchView
 from server.incentives.listing import EXPORT_MAX, PAGE, WORDS, city_time
 from server.incentives.lottery.models import Lottery
+from server.incentives.models import BudgetAlert
 from server.incentives.segments.service import SegmentView
 from server.kit.workbook import Cell
 from server.web.routing import Call, Router
@@ -28,7 +33,9 @@ router = Router(prefix="/api/admin/v1", tag="管理 · 导出")
 
 Row = TypeVar("Row")
 #: Codes as an office reads them.
-_WORDS: Final = WORDS | {"platform": "平台码", "uploaded": "上传码", "external": "第三方码"}
+_WORDS: Final = WORDS | {
+    "platform": "平台码", "uploaded": "上传码", "external": "第三方码", "cleared": "已清除",
+}  # fmt: skip
 _JOBS: Final = (
     "编号", "券模板", "名单", "人群", "文号", "备注", "状态", "原因", "人数", "已登记", "已发放", "未能发放",
     "申请人", "申请时间", "审批人", "审批时间", "结束时间",
@@ -36,6 +43,15 @@ _JOBS: Final = (
 _BATCHES: Final = (
     "编号", "券模板", "方式", "文号", "前缀", "状态", "应有", "已有", "已使用", "申请人", "申请时间",
     "审批人", "审批时间",
+)  # fmt: skip
+_LISTS: Final = ("编号", "名称", "状态", "居民数", "非参与者", "重复", "无法识别", "创建人", "创建时间")
+_FACTS: Final = (
+    "编号", "事实", "来源", "事由", "名单", "文号", "状态", "应入账", "非参与者", "重复", "无法识别", "时间不符",
+    "已入账", "创建人", "创建时间", "审批人", "审批时间", "结束时间",
+)  # fmt: skip
+_ALERTS: Final = (
+    "编号", "预算", "单位", "活动", "券模板", "名称", "提醒线（%）", "预算总额", "已用", "次数", "状态", "提醒时间",
+    "解除时间", "确认人", "确认时间",
 )  # fmt: skip
 _SEGMENTS: Final = ("编号", "名称", "定义", "版本", "创建人", "创建时间", "修改人", "修改时间")
 _LOTTERIES: Final = (
@@ -74,6 +90,53 @@ async def batches(call: Call, query: VoucherBatchQuery) -> Table:
     ))  # fmt: skip
 
 
+async def lists(call: Call, query: RecipientListPageQuery) -> Table:
+    """Lists of recipients, a row each."""
+    rows: list[RecipientList] = await _all(
+        lambda before_id, limit: call.services.recipient_lists.page(before_id, limit, query.status, query.text),
+        lambda row: row.id,
+    )
+    return _table(call, _LISTS, (
+        (str(row.id), row.name, _told(row.status), row.taken, row.unknown, row.repeated, row.unreadable,
+         str(row.created_by), row.created_at) for row in rows
+    ))  # fmt: skip
+
+
+async def fact_batches(call: Call, query: FactBatchPageQuery) -> Table:
+    """Batches of facts, a row each."""
+    views: list[FactBatchView] = await _all(
+        lambda before_id, limit: call.services.fact_batches.page(
+            before_id, limit, query.status, query.kind, query.text
+        ),
+        lambda view: view.row.id,
+    )
+    return _table(call, _FACTS, (
+        (str(row.id), _told(row.kind), row.source, row.occasion, _id(row.list_id), row.document, _told(row.status),
+         row.taken, row.unknown, row.repeated, row.unreadable, row.mistimed, row.told, str(row.created_by),
+         row.created_at, _id(row.approved_by), row.approved_at, row.ended_at) for view in views for row in [view.row]
+    ))  # fmt: skip
+
+
+async def alerts(call: Call, query: BudgetAlertQuery) -> Table:
+    """Budget alerts, a row each."""
+    rows: list[BudgetAlert] = await _all(
+        lambda before_id, limit: watch.alerts(before_id, limit, query.state), lambda row: row.id
+    )
+    owners = await watch.owners(sorted({row.budget_id for row in rows}))
+    return _table(call, _ALERTS, (
+        (str(row.id), str(row.budget_id), _told(owner.unit), _id(owner.campaign_id), _id(owner.template_id),
+         owner.title, row.threshold_percent, row.total, row.used, row.times, _seen(row), row.raised_at,
+         row.cleared_at, _id(row.acknowledged_by), row.acknowledged_at)
+        for row in rows for owner in [owners[row.budget_id]]
+    ))  # fmt: skip
+
+
+def _seen(row: BudgetAlert) -> str:
+    if row.cleared_at is not None:
+        return "已解除"
+    return "待确认" if row.acknowledged_at is None else "已确认"
+
+
 async def segments(call: Call, query: SegmentPageQuery) -> Table:
     """Segments, a row each."""
     views: list[SegmentView] = await _all(
@@ -101,10 +164,14 @@ async def lotteries(call: Call, query: LotteryPageQuery) -> Table:
 
 _WHOLE: Final = "at most 20,000 rows; `cursor` and `limit` say nothing here."
 _NO_CODES: Final = "at most 20,000 rows; codes leave by exports of their own, approved by two people."
+_NOBODY: Final = "at most 20,000 rows; whom they are about is not told."
 _NO_MEMBERS: Final = "at most 20,000 rows: definitions, no sizes and no members."
 
 for _export in (
     Export("/grant-jobs", "批量发放", "grant.read", GrantJobPageQuery, jobs, _WHOLE),
+    Export("/recipient-lists", "发放名单", "grant.read", RecipientListPageQuery, lists, _NOBODY),
+    Export("/facts/batches", "事实批次", "fact.read", FactBatchPageQuery, fact_batches, _NOBODY),
+    Export("/budget-alerts", "预算提醒", "budget.read", BudgetAlertQuery, alerts, _WHOLE),
     Export("/voucher-batches", "兑换码批次", "code.read", VoucherBatchQuery, batches, _NO_CODES),
     Export("/segments", "人群", "segment.read", SegmentPageQuery, segments, _NO_MEMBERS),
     Export("/lotteries", "抽奖", "lottery.read", LotteryPageQuery, lotteries, _WHOLE),

@@ -81,7 +81,9 @@ async def grant_facts(call: Call, body: FactGrantRequest, query: WriteQuery) -> 
 )
 async def list_batches(call: Call, query: FactBatchPageQuery) -> Reply:
     """Newest first; whom a batch is about is not shown."""
-    views = await call.services.fact_batches.page(cursor_number(query.cursor), query.limit, query.status, query.kind)
+    views = await call.services.fact_batches.page(
+        cursor_number(query.cursor), query.limit, query.status, query.kind, query.text
+    )
     following = cursor_after(views, query.limit, lambda row: row.row.id)
     return Reply.ok(FactBatchPageReply([_batch(view) for view in views], following))
 

@@ -13,7 +13,7 @@ from server.admin_api.schemas.grants import (
     GrantJobRequest,
     GrantPlanReply,
     LineReply,
-    PageQuery,
+    RecipientListPageQuery,
     RecipientListPageReply,
     RecipientListQuery,
     RecipientListReply,
@@ -66,13 +66,14 @@ async def upload_list(call: Call, file: bytes, query: RecipientListQuery) -> Rep
 @router.get(
     "/recipient-lists",
     summary="发放名单列表",
-    query=PageQuery,
+    query=RecipientListPageQuery,
     replies={200: RecipientListPageReply},
     caller=Callers.admin("grant.read"),
 )
-async def list_lists(call: Call, query: PageQuery) -> Reply:
+async def list_lists(call: Call, query: RecipientListPageQuery) -> Reply:
     """Newest first; who is on a list is not shown."""
-    rows = await call.services.recipient_lists.page(cursor_number(query.cursor), query.limit)
+    before_id = cursor_number(query.cursor)
+    rows = await call.services.recipient_lists.page(before_id, query.limit, query.status, query.text)
     following = cursor_after(rows, query.limit, lambda row: row.id)
     return Reply.ok(RecipientListPageReply([_list_reply(row) for row in rows], following))
 

@@ -54,7 +54,7 @@ def add_exports(router: Router, export: Export) -> None:
 
 def _add(router: Router, export: Export, format: Format, content_type: str) -> None:
     async def send(call: Call, query: Any) -> None:
-        await _send(call, f"{export.path[1:]}.{format}", format, await export.rows(call, query))
+        await _send(call, f"{export.path[1:].replace('/', '-')}.{format}", format, await export.rows(call, query))
 
     send.__module__, send.__qualname__ = export.rows.__module__, f"export_{export.rows.__name__}_{format}"
     router.get(

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from server.incentives.grants.models import RecipientList
+from server.incentives.models import BudgetAlert
 from server.kit.db import fetch
 from server.kit.ids import uuid7
 from server.kit.sheets import cells
@@ -324,7 +325,7 @@ async def test_what_is_under_way_is_shown_in_the_console_and_by_the_command(
     assert line.startswith(f"codes   {made['id']}") and "400 of 1000" in line and last == "1 under way"
 
 
-async def test_grants_codes_segments_and_lotteries_are_found_copied_and_exported_like_campaigns(
+async def test_every_list_of_the_room_is_found_and_exported_like_campaigns_and_some_are_copied(
     console: Console,
 ) -> None:
     offer = await console.live("/coupon-templates", template(claimable=False, price_points=0))
@@ -344,7 +345,11 @@ async def test_grants_codes_segments_and_lotteries_are_found_copied_and_exported
     list_id = (await RecipientList.create(name="台账", status="ready", taken=1, created_by=1, created_at=now)).id
     wanted = {"template_id": offer["id"], "list_id": str(list_id), "per_second": 10, "document": word, "note": "=1+1"}
     job = (await console.post("/grant-jobs", console.editor, wanted)).json()
+    file = {"kind": "recipients_file", "list_id": str(list_id), "document": word}
+    facts = (await console.post("/facts/grants", console.editor, file)).json()
     for path, made, heading, cell, query, other in (
+        ("/recipient-lists", {"id": str(list_id)}, "名称", "台账", {"text": "台账", "status": "ready"}, {"text": "%"}),
+        ("/facts/batches", facts, "文号", word, {"text": "77号", "kind": "recipients_file"}, {"text": "%"}),
         ("/voucher-batches", batch, "文号", word, {"text": "77号", "status": "making"}, {"status": "stopped"}),
         ("/lotteries", drawn, "名称", "=台账抽奖", {"text": "台账抽", "status": "draft"}, {"text": "%"}),
         ("/segments", segment, "名称", "=台账人群", {"search": "台账人"}, {"search": "%"}),
@@ -352,13 +357,22 @@ async def test_grants_codes_segments_and_lotteries_are_found_copied_and_exported
     ):
         assert [one["id"] for one in (await console.get(path, **query))["items"]] == [made["id"]], path
         assert made["id"] not in [one["id"] for one in (await console.get(path, **other))["items"]], path
-        reply = await console.client.get(f"{ADMIN}{path}/export/csv", params=query, headers=console.director)
+        reply = await console.client.get(f"{ADMIN}{path}/export/csv", params=query, headers=console.editor)
         assert (reply.status_code, reply.headers["Cache-Control"]) == (200, "no-store"), reply.text
         [row] = csv.DictReader(io.StringIO(reply.content.decode("utf-8-sig")))
         assert {"draft", "making", "requested", "platform"}.isdisjoint(row.values()), "words that an office reads"
         assert (row["编号"], row[heading]) == (made["id"], f"'{cell}" if cell[0] == "=" else cell)
         refused = await console.client.get(f"{ADMIN}{path}/export/csv", headers=console.resident)
         assert refused.status_code == 403
+    alert = await BudgetAlert.create(
+        budget_id=offer["budgets"][0]["id"], threshold_percent=80, total=10, used=8, times=1, raised_at=now
+    )
+    reply = await console.client.get(f"{ADMIN}/budget-alerts/export/csv?state=open", headers=console.editor)
+    [told] = [
+        row for row in csv.DictReader(io.StringIO(reply.content.decode("utf-8-sig"))) if row["编号"] == str(alert.id)
+    ]
+    seen = (told["名称"], told["提醒线（%）"], told["已用"], told["状态"])
+    assert seen == (offer["version"]["title"], "80", "8", "待确认")
     book = await console.client.get(f"{ADMIN}/grant-jobs/export/xlsx", headers=console.director)
     assert list(cells(book.content, {"备注"})) == [(2, "=1+1")]
     twin = (await console.post(f"/lotteries/{drawn['id']}/copy", console.editor)).json()

@@ -88,10 +88,12 @@ class FactImportReply(Struct, frozen=True):
 
 
 class FactBatchPageQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """`cursor` is the `next_cursor` of the page before."""
+    """`text`: a part of the document's number, the occasion or the source; `cursor` is the `next_cursor` of the page
+    before."""
 
     status: Status | None = None
     kind: Kind | None = None
+    text: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
     cursor: Annotated[str, Meta(max_length=256)] | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
 

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 from server.admin_api.schemas.incentives import EffectsReply
 
 Id = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,17}$")]
+ListStatus = Literal["receiving", "ready", "cleared"]
 JobStatus = Literal["requested", "running", "paused", "finished", "cancelled"]
 
 
@@ -20,9 +21,11 @@ class RecipientListQuery(Struct, frozen=True, forbid_unknown_fields=True):
     simulate: bool = False
 
 
-class PageQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """`cursor` is the `next_cursor` of the page before."""
+class RecipientListPageQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """`text`: a part of the name; `cursor` is the `next_cursor` of the page before."""
 
+    status: ListStatus | None = None
+    text: Annotated[str, Meta(min_length=1, max_length=60)] | None = None
     cursor: Annotated[str, Meta(max_length=256)] | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
 
@@ -41,7 +44,7 @@ class RecipientListReply(Struct, frozen=True, kw_only=True):
 
     id: str
     name: str
-    status: Literal["receiving", "ready", "cleared"]
+    status: ListStatus
     taken: int
     unknown: int
     repeated: int

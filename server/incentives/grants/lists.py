@@ -104,9 +104,12 @@ class RecipientLists:
             raise RecipientListNotFound
         return row
 
-    async def page(self, before_id: int | None, limit: int) -> list[RecipientList]:
-        """Up to `limit` lists with an id below `before_id`, newest first."""
-        chosen = RecipientList.all() if before_id is None else RecipientList.filter(id__lt=before_id)
+    async def page(
+        self, before_id: int | None, limit: int, status: str | None = None, text: str | None = None
+    ) -> list[RecipientList]:
+        """Up to `limit` lists with an id below `before_id`, newest first; `text`: a part of the name."""
+        wanted = {"id__lt": before_id, "status": status, "name__icontains": text}
+        chosen = RecipientList.filter(**{name: value for name, value in wanted.items() if value is not None})
         return await chosen.order_by("-id").limit(limit)
 
     async def _take_page(self, taken: Taken, page: list[tuple[int, str]]) -> None:

@@ -174,10 +174,15 @@ class FactBatches:
         return await self._view(await self._orders.find(batch_id))
 
     async def page(
-        self, before_id: int | None, limit: int, status: str | None = None, kind: str | None = None
-    ) -> list[BatchView]:
-        """Up to `limit` batches with an id below `before_id`, newest first."""
-        rows = await self._orders.page(before_id, limit, ~Q(status="receiving"), status=status, kind=kind)
+        self, before_id: int | None, limit: int, status: str | None = None, kind: str | None = None,
+        text: str | None = None,
+    ) -> list[BatchView]:  # fmt: skip
+        """Up to `limit` batches with an id below `before_id`, newest first; `text`: a part of document, occasion or
+        source."""
+        said = [~Q(status="receiving")]
+        if text is not None:
+            said.append(Q(document__icontains=text) | Q(occasion__icontains=text) | Q(source__icontains=text))
+        rows = await self._orders.page(before_id, limit, *said, status=status, kind=kind)
         running = await _campaigns([row.kind for row in rows])
         return [BatchView(row, running.get(row.kind, 0)) for row in rows]
 
