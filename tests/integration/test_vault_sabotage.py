@@ -43,8 +43,8 @@ class Canary(NamedTuple):
 
 #: What no answer and no row that the oracle reads shows: the books alone tell.
 BOOKS_ONLY = {
-    "counters_are_what_terms_allow", "folds_are_the_journal", "hold_is_open_or_ended_once", "lots_are_the_entries",
-    "lots_tell_the_change", "redemption_has_its_entry",
+    "counters_are_what_terms_allow", "coupon_came_from_a_claim", "folds_are_the_journal", "hold_is_open_or_ended_once",
+    "lots_are_the_entries", "lots_tell_the_change", "redemption_has_its_entry",
 }  # fmt: skip
 CANARIES = [
     # -- ids
