@@ -152,9 +152,9 @@ class ShopQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GivenReply(Struct, frozen=True):
-    """What became of it. status: pending (within seconds), posted, withheld (he is in the campaign's hold-out and gets
-    nothing), or refused for a `reason`, in Chinese in `text`. `minutes`: how many free minutes were given, through
-    `valid_until`, null for anything else."""
+    """What became of it. status: pending (for seconds; a coupon whose template is paused waits), posted, withheld (he
+    is in the campaign's hold-out and gets nothing), or refused for a `reason`, in Chinese in `text`. `minutes`: how
+    many free minutes were given, through `valid_until`, null for anything else."""
 
     effect: Literal["points", "coupon", "free_minutes", "lottery_ticket"]
     points: int

@@ -137,7 +137,7 @@ class AwardService:
             await self._withholding.cost_fen(effect) if held_out else 0, using=tx,
         )  # fmt: skip
         if rows and held_out:
-            await self._withholding.settle(tx, rows[0]["id"], fact, offer, decision.points)
+            await self._withholding.settle(tx, rows[0]["id"], fact, offer, decision)
         elif rows and not in_points:
             await self._handing.over(tx, rows[0]["id"], fact, offer, effect)
 

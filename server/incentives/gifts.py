@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
+from tortoise.backends.base.client import BaseDBAsyncClient
+
 from server.incentives.budgets import BudgetBoard
 from server.incentives.effects import coupons_left, most_fen
 from server.incentives.models import CouponTemplateVersion
@@ -34,7 +36,17 @@ JOIN budget c ON c.template_id = t.id AND c.unit = 'coupons'
 LEFT JOIN budget f ON f.template_id = t.id AND f.unit = 'fen'
 WHERE t.id = ANY($1::bigint[])
 """
+_ENDED: Final = """
+SELECT FROM coupon_template t LEFT JOIN coupon_template_version v ON v.id = t.live_version
+WHERE t.id = $1 AND (t.ended_at <= $2 OR v.ends_at <= $2)
+"""
 _LOTTERIES: Final = "SELECT id, status, closes_at FROM lottery WHERE id = ANY($1::bigint[])"
+
+
+async def is_template_over(tx: BaseDBAsyncClient, template_id: int, at: datetime) -> bool:
+    """Whether a template was over at an instant, by time, by exhaustion or by hand: it owes nothing for what happens
+    then or later."""
+    return bool(await fetch(_ENDED, template_id, at, using=tx))
 
 
 async def check_gift(rule: Rule, starts_at: datetime, ends_at: datetime, clock: Clock, *, approval: bool) -> None:

@@ -155,6 +155,11 @@ async def test_a_new_version_moves_nobody_and_coupons_are_withheld_with_what_the
     )  # fmt: skip
     assert ((await reports.report(campaign)).versions, (await reports.report(campaign, 1)).versions) == ([2], [1])
 
+    assert await room.house.templates.end_exhausted(template.row.id)
+    await room.tell([min(held)], VISIT, books=1)
+    over = await Award.filter(campaign_id=campaign, resident_id=min(held)).order_by("-id").first()
+    assert over is not None and (over.status, over.reason) == ("refused", "terms_closed"), "nobody would have had it"
+
 
 @pytest.mark.parametrize(
     ("change", "refusal", "field"),

@@ -304,7 +304,8 @@ async def test_no_statement_more_however_many_campaigns_and_coupons_there_are(
 
     async def more() -> None:
         await view.room.campaign(when(HOURS, points(5), THREE_HOURS), budget_points=50, limits=per_person(2))
-        await house.live_template(limits=(Limit(1, "issue"), Limit(9, "issue", "count", "day", "campaign")))
+        template = await house.live_template(limits=(Limit(1, "issue"), Limit(9, "issue", "count", "day", "campaign")))
+        await view.room.campaign(when(HOURS, {"kind": "coupon", "template_id": str(template.row.id)}))
 
     async def looked() -> tuple[int, int, int]:
         counts = []

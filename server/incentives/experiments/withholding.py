@@ -13,11 +13,14 @@ from server.incentives.counting import LIMIT_REACHED, is_over, refuse
 from server.incentives.effects import most_fen
 from server.incentives.experiments.assignment import is_held_out
 from server.incentives.experiments.hold_out import HoldOut
+from server.incentives.gifts import is_template_over
 from server.incentives.judging import Happened, Offer
 from server.incentives.models import CouponTemplateVersion
+from server.incentives.rules import Decision
 from server.incentives.rules.language import Effect, GiveCoupon
 from server.kit.clock import Clock
 from server.kit.crypto import BlindIndex
+from wallet import statuses
 
 
 class Withholding:
@@ -41,7 +44,12 @@ class Withholding:
         terms = await CouponTemplateVersion.filter(template_id=template, status="live").first()
         return 0 if terms is None else most_fen(terms)
 
-    async def settle(self, tx: BaseDBAsyncClient, award_id: int, fact: Happened, offer: Offer, points: int) -> None:
-        """Refuse a withheld award that his limits would not have let him have."""
-        if await is_over(tx, award_id, fact, offer, points, self._clock.zone):
+    async def settle(
+        self, tx: BaseDBAsyncClient, award_id: int, fact: Happened, offer: Offer, decision: Decision
+    ) -> None:
+        """Refuse a withheld award that nobody would have had: beyond his limits, or of a template that was over."""
+        effect = decision.rule.effect
+        if await is_over(tx, award_id, fact, offer, decision.points, self._clock.zone):
             await refuse(tx, award_id, LIMIT_REACHED)
+        elif isinstance(effect, GiveCoupon) and await is_template_over(tx, int(effect.template_id), fact.occurred_at):
+            await refuse(tx, award_id, statuses.CLOSED.code)

@@ -21,6 +21,7 @@ from uuid import UUID
 import structlog
 from tortoise.backends.base.client import BaseDBAsyncClient
 
+from server.incentives.gifts import is_template_over
 from server.incentives.limits import Homes
 from server.incentives.models import CouponTemplateVersion
 from server.incentives.settling import is_final, pause_of
@@ -63,11 +64,7 @@ ON CONFLICT (source, source_id) DO NOTHING
 RETURNING id, source, source_id, resident_id, template_id, vault_id, attempts,
   (SELECT coalesce(t.live_version, 0) FROM coupon_template t WHERE t.id = template_id) AS terms_id
 """
-_OVER = """
-SELECT FROM coupon_template t LEFT JOIN coupon_template_version v ON v.id = t.live_version
-WHERE t.id = $1 AND (t.ended_at <= $2 OR v.ends_at <= $2)
-  AND NOT EXISTS (SELECT FROM coupon_grant g WHERE g.source = $3 AND g.source_id = $4)
-"""
+_KNOWN = "SELECT FROM coupon_grant WHERE source = $1 AND source_id = $2"
 _DUE = """
 SELECT g.id, g.source, g.source_id, g.resident_id, g.template_id, g.vault_id, g.attempts,
   coalesce(t.live_version, 0) AS terms_id, t.status IN ('ended', 'archived') AS ended
@@ -139,8 +136,10 @@ class GrantDesk:
         is PROMISED is owed all the same.
         """
         now = self._clock.now()
-        if source not in PROMISED and await fetch(_OVER, template_id, at or now, source, source_id, using=tx):
-            raise Refused(statuses.CLOSED)
+        if source not in PROMISED and await is_template_over(tx, template_id, at or now):
+            if not await fetch(_KNOWN, source, source_id, using=tx):
+                raise Refused(statuses.CLOSED)
+            return False
         return bool(await self._write(tx, template_id, source, None, now, [(source_id, resident_id)]))
 
     async def owe_page(
