@@ -10,7 +10,7 @@ from typing import Final
 
 import asyncpg
 
-from wallet.items import bucket_of
+from wallet.items import PlaceLimit, bucket_of
 
 _USED: Final = """
 SELECT x.k, u.used
@@ -22,6 +22,20 @@ SELECT x.k, (g.reserve + (SELECT sum(s.avail) FROM vault.slot s WHERE s.budget =
 FROM unnest($1::int[], $2::text[], $3::date[], $4::text[]) x (k, limit_id, period_start, place)
 JOIN vault.counter c ON c.limit_id = x.limit_id AND c.place = x.place AND c.period_start = x.period_start
 JOIN vault.budget g ON g.budget = c.budget
+"""
+_FULL: Final = """
+SELECT l.limit_id, l.place, l.since
+FROM (SELECT vault.today() AS today) n, vault.coupon_terms t,
+  LATERAL (
+    SELECT x.limit_id, vault.period_start(x.period, n.today) AS since, coalesce(
+      CASE x.scope WHEN 'merchant' THEN $2::bigint::text WHEN 'store' THEN $3::bigint::text
+        WHEN 'town' THEN (SELECT a.town FROM vault.acceptor a WHERE a.kind = 'store' AND a.id = $3::bigint) END,
+      '') AS place
+    FROM unnest(t.scoped_limits) x WHERE x.action = 'redeem' AND x.measure = 'count') l
+JOIN vault.counter c ON c.limit_id = l.limit_id AND c.place = l.place AND c.period_start = l.since
+JOIN vault.budget g ON g.budget = c.budget
+WHERE t.terms = $1 AND g.reserve + (SELECT sum(s.avail) FROM vault.slot s WHERE s.budget = g.budget) < 1
+ORDER BY l.limit_id LIMIT 1
 """
 _USABLE: Final = """
 SELECT t.terms, vault.usable_next(t.terms, d.first, least(
@@ -77,6 +91,12 @@ class Offers:
             [one.place for one in limits],
         ))  # fmt: skip
         return [found.get(k) for k in range(len(limits))]
+
+    async def full_at(self, terms_id: int, *, merchant_id: int, store_id: int) -> PlaceLimit | None:
+        """A limit of these terms that allows no redemption at this store now, None when all do. A limit of an amount is
+        left out: what a redemption takes of it depends on the order."""
+        row = await self._pool.fetchrow(_FULL, terms_id, merchant_id, store_id)
+        return None if row is None else PlaceLimit(limit_id=row[0], place=row[1], period_start=row[2])
 
     async def usable_at(self, terms: Sequence[int]) -> dict[int, datetime | None]:
         """When a coupon claimed now under these terms could first be used; None: never."""

@@ -19,9 +19,10 @@ class VerifyRequest(Struct, frozen=True, forbid_unknown_fields=True):
 class VerifyReply(Struct, frozen=True):
     """`result` usable brings a `ticket` for `expires_in` seconds; `check` is two signs that the resident's phone
     shows as well. outside_window: a genuine code at the wrong time; `message` says so and `usable_at` when it can be
-    used next."""
+    used next. limit_reached: a genuine code, and this place has had its redemptions; `message` says which and for
+    how long; the same code may be scanned here again."""
 
-    result: Literal["usable", "not_valid", "merchant_suspended", "outside_window"]
+    result: Literal["usable", "not_valid", "merchant_suspended", "outside_window", "limit_reached"]
     benefit: BenefitReply | None
     ticket: str | None
     expires_in: int | None

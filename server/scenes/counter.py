@@ -21,10 +21,11 @@ from server.kit.ids import uuid7
 from server.scenes.errors import CodeMalformed, TooManyFailures
 from server.scenes.news import News
 from server.scenes.tickets import Ticket, TicketOffice
-from wallet import Acceptor, RedemptionView, Refused, Vault, statuses
+from wallet import Acceptor, PlaceLimit, RedemptionView, Refused, Vault, statuses
 from wallet import credentials as k1
+from wallet.errors import reached
 
-Result = Literal["usable", "not_valid", "merchant_suspended", "outside_window"]
+Result = Literal["usable", "not_valid", "merchant_suspended", "outside_window", "limit_reached"]
 WEEKDAYS = "一二三四五六日"
 
 # Shown on both screens, so that a person can see that the two belong together.
@@ -73,7 +74,8 @@ class Failures(Protocol):
 @dataclass(frozen=True, slots=True)
 class Verification:
     """The answer to a scan. `ticket` and `benefit` only when usable; `expires_in_s` is the ticket's life. `usable_at`
-    and `message` only outside the window: when the coupon can be used next, None when never again."""
+    only outside the window: when the coupon can be used next, None when never again. `message` there, and for a place
+    whose limit is reached."""
 
     result: Result
     benefit: Benefit | None = None
@@ -146,7 +148,7 @@ class CounterService:
     async def verify(self, caller: Caller, code: str) -> Verification:
         """Claims the showing behind a code for this terminal. Raises `CodeMalformed`, `TooManyFailures`; every other
         reason why a code cannot be used is one and the same `not_valid` (D30), but for a suspended merchant and for a
-        genuine code, at a merchant and store of its terms, at a time when it cannot be used."""
+        genuine code, at a merchant and store of its terms, at a time when it cannot be used or the place is full."""
         try:
             scanned = k1.parse_code(code, self._prefix)
         except k1.CodeMalformed:
@@ -177,6 +179,8 @@ class CounterService:
             self._failures.count(BY_SESSION, session)
             self._failures.count(BY_MERCHANT, merchant)
             return Verification("not_valid")
+        if claim.counted and (full := await self._full(caller, claim.terms)) is not None:
+            return Verification("limit_reached", message=reached(full))
         ticket = Ticket(
             claim.owner, claim.credential_id, claim.redemption_id, now + timedelta(seconds=self._ticket_ttl_s),
             claim.counted,
@@ -187,6 +191,13 @@ class CounterService:
             self._tickets.seal(ticket),
             self._ticket_ttl_s,
             check_of(claim.redemption_id),
+        )
+
+    async def _full(self, caller: Caller, terms_id: int) -> PlaceLimit | None:
+        """A limit that leaves this store nothing now, told before the order is rung up. It decides nothing: the
+        redemption does, and the same terminal may scan the same code again."""
+        return await self._vault.read.full_at(
+            terms_id, merchant_id=caller.merchant_id or 0, store_id=caller.store_id or 0
         )
 
     def _not_now(self, usable_at: datetime | None) -> Verification:

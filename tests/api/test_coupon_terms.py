@@ -234,11 +234,18 @@ async def test_a_limit_that_is_reached_is_told_by_its_place_and_period(town: Tow
     title = await with_terms(town, console, "每店每日一张", limits=limits)
     first, second = await show(town, title), await town.resident()
     counter, elsewhere = await town.counter(GYM_STORE), await town.counter(OTHER_GYM_STORE)
-    assert (await redeemed(counter, first)).status_code == httpx.codes.CREATED
     shown = await another(town, second, title)
-    full = await redeemed(counter, shown)
+    early = await ticket(counter, shown)
+    done = await redeemed(counter, first)
+    assert done.status_code == httpx.codes.CREATED
+    full = await send(counter, "POST", REDEEM, json={"ticket": early})
     refused(full, 409, "limit_reached")
     assert full.json()["error"]["message"] == "本门店今日的名额已用完"
+    told = await counter.verify(shown.code())
+    assert (told["result"], told["message"]) == ("limit_reached", "本门店今日的名额已用完")
+    assert {told[part] for part in ("ticket", "benefit", "check", "usable_at")} == {None}
+    await counter.void(done.json()["id"], "退单")
+    assert (await counter.verify(shown.code()))["result"] == "usable", "there is room again"
     (handle,) = await second.show(shown.coupon_id)
     assert (await redeemed(elsewhere, Shown(second, shown.coupon_id, handle))).status_code == httpx.codes.CREATED
     await second.claim(town.templates[title])

@@ -12,7 +12,7 @@
 --   seal_next            -     x         seal_head_next         -     x
 --   note_proof           -     x
 --   fold_next            -     x         cell                   x     x
---   open_counter         x     x         period_start           -     x
+--   open_counter         x     x         period_start           x     x
 --   put_calendar_year    -     x         usable_next            x     x
 
 REVOKE ALL ON SCHEMA vault FROM PUBLIC;
@@ -23,8 +23,8 @@ GRANT EXECUTE ON FUNCTION
   vault.open_wallet, vault.create_budget, vault.open_counter, vault.set_budget_open, vault.put_budget_entry, vault.rebalance, vault.put_earn_terms,
   vault.put_coupon_terms, vault.set_acceptor, vault.now, vault.today, vault.zone, vault.cell, vault.lots_ok, vault.id_time, vault.id_version
   TO chengxin_app, chengxin_worker;
-GRANT EXECUTE ON FUNCTION vault.usable_next TO chengxin_app, chengxin_worker;
-GRANT EXECUTE ON FUNCTION vault.put_calendar_year, vault.period_start TO chengxin_worker;
+GRANT EXECUTE ON FUNCTION vault.usable_next, vault.period_start TO chengxin_app, chengxin_worker;
+GRANT EXECUTE ON FUNCTION vault.put_calendar_year TO chengxin_worker;
 GRANT EXECUTE ON FUNCTION vault.bump_epoch TO chengxin_app, chengxin_worker;
 GRANT EXECUTE ON FUNCTION vault.post_batch, vault.issue_credentials, vault.burn_credential TO chengxin_app;
 GRANT EXECUTE ON FUNCTION vault.post_internal, vault.ensure_partitions, vault.purge TO chengxin_worker;
