@@ -6,6 +6,7 @@ from typing import Final
 
 from miniprogram_api.schemas.coupons import BenefitReply
 from miniprogram_api.schemas.wallet import EntryKind
+from server.incentives.counting import CAMPAIGN_FULL
 from server.incentives.explanations import Given
 from server.incentives.lottery.errors import LotteryClosed, LotteryNotFound, LotteryNotOpenYet
 from server.scenes.counter import Benefit
@@ -93,7 +94,7 @@ _NOT_GIVEN: Final = {
     ("lottery_ticket", LotteryClosed.code): LotteryClosed.message,
     ("lottery_ticket", LotteryNotFound.code): LotteryNotFound.message,
 }
-_MESSAGES: Final = {answer.code: answer.message for answer in STATUSES.values()}
+_MESSAGES: Final = {answer.code: answer.message for answer in STATUSES.values()} | {CAMPAIGN_FULL: "本活动名额已发完"}
 
 
 def award_text(given: Given) -> str:

@@ -86,9 +86,11 @@ add_exports(
     errors=(CampaignNotFound,),
 )
 async def get_campaign(call: Call, campaign_id: int) -> Reply:
-    """With its budgets as the ledger has them now, and what its hold-out did not get."""
+    """With its budgets as the ledger has them now, what its hold-out did not get, and how much of its limits is used
+    where the house counts them."""
     view, withheld = await call.services.campaigns.get(campaign_id), await call.services.uplift.withheld(campaign_id)
-    return Reply.ok(campaign_reply(view, withheld if withheld.awards or view.version.hold_out else None))
+    used = await call.services.campaigns.limit_use(view, call.services.settings.small_cell)
+    return Reply.ok(campaign_reply(view, withheld if withheld.awards or view.version.hold_out else None, used))
 
 
 @router.put(

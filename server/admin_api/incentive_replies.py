@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -21,10 +22,12 @@ from server.admin_api.schemas.incentives import (
     LimitBody,
     TopUpReply,
 )
+from server.admin_api.schemas.limit_use import LimitUseReply
 from server.incentives.budgets import BudgetState
 from server.incentives.campaigns import CampaignView
 from server.incentives.changes import Effects
 from server.incentives.commands import Signed
+from server.incentives.counting import Counted
 from server.incentives.course import Difference
 from server.incentives.experiments.report import Withheld
 from server.incentives.limits import Limit
@@ -68,12 +71,19 @@ def budget_reply(state: BudgetState) -> BudgetReply:
     )  # fmt: skip
 
 
-def campaign_reply(view: CampaignView, withheld: Withheld | None = None) -> CampaignReply:
+def campaign_reply(view: CampaignView, withheld: Withheld | None = None, used: Sequence[Counted] = ()) -> CampaignReply:
     draft = None if view.draft is None else campaign_version_reply(view.draft, view.draft_text)
     return CampaignReply(
         **_life(view), version=campaign_version_reply(view.version, view.terms_text), draft=draft,
         withheld=None if withheld is None else withheld_reply(withheld),
+        limit_use=[_limit_use(one) for one in used] or None,
     )  # fmt: skip
+
+
+def _limit_use(one: Counted) -> LimitUseReply:
+    scope, cap = one.limit["scope"], one.limit["cap"]
+    town = one.place if scope == "town" else None
+    return LimitUseReply(scope, one.limit["period"], town, cap, one.used, max(0, cap - one.used))
 
 
 def withheld_reply(withheld: Withheld) -> WithheldReply:

@@ -12,6 +12,7 @@ import msgspec
 
 from server.incentives.budgets import STOCK_CACHE_S
 from server.incentives.commands import CampaignDraft, Signed, check_comes, check_happens
+from server.incentives.counting import Counted, counted_at_places
 from server.incentives.course import Course, View
 from server.incentives.drafting import Draft
 from server.incentives.effects import most_points
@@ -92,6 +93,14 @@ class CampaignService(Course[Campaign, CampaignVersion]):
                 await check_known(rule, self._clock.today())
                 await check_gift(rule, version.starts_at, version.ends_at, self._clock, approval=True)
         return await super().approve(row_id, signed, revision)
+
+    async def limit_use(self, view: CampaignView, small_cell: int) -> list[Counted]:
+        """What is used now of the limits of all together, and of towns that are no small cell; nothing of what gives
+        points, which the vault counts."""
+        if most_points(msgspec.convert(view.version.rule, Rule)):
+            return []
+        counted = await counted_at_places(view.row.id, view.version.limits, self._clock.today())
+        return [one for one in counted if one.limit["scope"] != "town" or one.used >= small_cell]
 
     async def live(self) -> list[LiveCampaign]:
         """The campaigns that give now, soonest to end first; at most 1,000, at most a second old."""

@@ -146,7 +146,7 @@ class CampaignDraft:
             raise InvalidField(field="budget_points", reason=f"预算不足以发放一次，单次最多{most}积分")
         if self.budget_points is not None:
             _within("budget_points", self.budget_points, most, MAX_PLANNED)
-        check_limits(self.limits, ("earn",), at_places=most_points(self.rule) > 0)
+        check_limits(self.limits, ("earn",))
         if not most_points(self.rule):  # what is handed over is counted by the house, which counts awards only
             for place, limit in enumerate(self.limits):
                 if limit.measure != "count":

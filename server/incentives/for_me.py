@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 from server.incentives.budgets import BudgetBoard
 from server.incentives.campaigns import CampaignService, LiveCampaign
-from server.incentives.counting import period_of
+from server.incentives.counting import full_places, period_of
 from server.incentives.effects import least_points
 from server.incentives.gifts import GiftBoard, Stop
 from server.incentives.judging import EVERY_FACT, Happened, Judge, Offer
@@ -78,11 +78,13 @@ class ResidentCampaigns:
         full = await self._full(resident_id, listed, now)
         left = await self._board.left([one.budget_id for one in listed if one.budget_id])
         stops = await self._gifts.stops(decision.rule for _, decision in decided)
+        profile = (await profiles_of([resident_id], now)).get(resident_id)
+        town = (profile.town if profile is not None else None) or ""
+        used_up = await full_places(_at_places(listed), town, self._clock.today())
         seen = [
-            self._told(one, decision, full.get(one.id), left, stop)
+            self._told(one, decision, full.get(one.id), left, _used_up(used_up.get(one.id)) or stop)
             for one, (_, decision), stop in zip(listed, decided, stops, strict=True)
         ]
-        profile = (await profiles_of([resident_id], now)).get(resident_id)
         by_profile = profile is not None and profile.personalised
         placed = sorted(((_place(one, by_profile), one) for one in seen), key=lambda pair: pair[0])
         rest = [pair for pair in placed if after is None or pair[0] > after]
@@ -124,6 +126,18 @@ class ResidentCampaigns:
             for k, (id, limit) in enumerate(limits)
             if k in got and got[k]["points" if limit["measure"] == "points" else "times"] >= limit["cap"]
         }
+
+
+def _at_places(listed: Sequence[LiveCampaign]) -> list[tuple[int, dict[str, Any]]]:
+    """The limits of places that the house counts: of campaigns that give no points."""
+    return [
+        (one.id, limit) for one in listed if not one.points for limit in one.version.limits
+        if limit["scope"] != "resident"
+    ]  # fmt: skip
+
+
+def _used_up(limit: dict[str, Any] | None) -> Stop | None:
+    return None if limit is None else Stop("exhausted", f"名额已发完：{limits_text([limit])[0]}")
 
 
 def _place(one: CampaignForMe, by_profile: bool) -> Position:

@@ -12,7 +12,7 @@ from typing import Final
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 
-from server.incentives.counting import LIMIT_REACHED, is_over, refuse
+from server.incentives.counting import CAMPAIGN_FULL, LIMIT_REACHED, is_over, refuse, take_places
 from server.incentives.grants.desk import Settled
 from server.incentives.judging import Happened, Offer
 from server.incentives.models import FreeMinutes
@@ -49,6 +49,8 @@ class Handing:
         try:
             if await is_over(tx, award_id, fact, offer, 0, self._clock.zone):
                 await refuse(tx, award_id, LIMIT_REACHED)
+            elif not await take_places(tx, award_id, fact, offer, self._clock.zone):
+                await refuse(tx, award_id, CAMPAIGN_FULL)
             elif isinstance(effect, GiveCoupon):
                 await self._owe(tx, fact.resident_id, int(effect.template_id), SOURCE, source, fact.occurred_at)
             elif isinstance(effect, GiveLotteryTickets):
@@ -56,7 +58,7 @@ class Handing:
                 await self._enter(tx, int(effect.lottery_id), fact.resident_id, effect.tickets, tickets)
             elif isinstance(effect, GiveFreeMinutes):
                 await self._give_minutes(tx, award_id, fact, offer, effect)
-        except (AppError, Refused) as refusal:  # it was refused before anything was written
+        except (AppError, Refused) as refusal:  # it was refused before anything was given
             await refuse(tx, award_id, refusal.code)
 
     async def _give_minutes(

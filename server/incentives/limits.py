@@ -1,7 +1,8 @@
 """Limits (D17): how much one person may have in a period, or how much may happen at one place, whoever does it.
 
 Who writes them is an editor; who counts them is the vault, exactly, under names that belong to the campaign or template
-and not to a version, so that a new version counts on.
+and not to a version, so that a new version counts on. What campaigns give that is not points the house counts itself,
+just as exactly (`counting`).
 """
 
 from __future__ import annotations
@@ -48,9 +49,8 @@ class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scope: str = "resident"
 
 
-def check_limits(limits: tuple[Limit, ...], actions: tuple[str, ...], *, at_places: bool = True) -> None:
-    """Raise InvalidField for a limit that cannot be, LimitNotCounted for one that nothing would count. `at_places`:
-    whether the vault posts what is limited; what the house gives by itself it counts per person."""
+def check_limits(limits: tuple[Limit, ...], actions: tuple[str, ...]) -> None:
+    """Raise InvalidField for a limit that cannot be, LimitNotCounted for one that nothing would count."""
     if len(limits) > MAX_LIMITS:
         raise InvalidField(field="limits")
     seen = set()
@@ -67,8 +67,6 @@ def check_limits(limits: tuple[Limit, ...], actions: tuple[str, ...], *, at_plac
         if not 1 <= limit.cap <= MAX_CAP:
             raise InvalidField(field=f"{at}.cap")
         if limit.scope in ("merchant", "store") and limit.action != "redeem":
-            raise LimitNotCounted(field=f"{at}.scope")
-        if limit.scope != "resident" and not at_places:
             raise LimitNotCounted(field=f"{at}.scope")
         if limit.measure not in MEASURES[limit.action] or (limit.scope, limit.measure) == ("resident", "fen"):
             raise LimitNotCounted(field=f"{at}.measure")

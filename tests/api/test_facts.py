@@ -355,5 +355,32 @@ async def test_free_minutes_are_given_told_with_their_last_day_and_listed_until_
     ]
     assert [(each["campaign_title"], each["valid_until"]) for each in seen] == [(title, str(last)) for title in titles]
     assert (await other.phone.call("GET", "/me/free-minutes"))["items"] == []
+    only_once = [{"action": "earn", "cap": 1, "scope": "campaign"}]
+    rule = {"trigger": {"kind": "fact", "fact": "administrator_grant"}, "condition": code_in("occasion", occasion)}
+    scarce = await facts.console.campaign("仅此一份", {**rule, "effect": effects[0]}, limits=only_once)
+    facts.campaigns.append(scarce)
+    seen = await facts.console.call("auditor", "GET", f"/campaigns/{scarce}")
+    use = {"scope": "campaign", "period": "total", "town": None, "cap": 1}
+    assert ("全部合计限1次" in seen["version"]["terms_text"], seen["limit_use"]) == (
+        True,
+        [{**use, "used": 0, "left": 1}],
+    )
+    for person in (one, other):
+        body["resident_id"] = str(person.id)
+        assert (await facts.told(await facts.console.call("editor", "POST", "/facts/grants", body)))["told"] == 1
+        if person is one:
+            assert (await facts.given(one, scarce))["minutes"] == 45
+
+    async def refused_him() -> Any:
+        return (await facts.why(other, scarce))["given"]
+
+    late = await until("an award that is refused", refused_him)
+    assert (late["status"], late["reason"], late["text"]) == ("refused", "campaign_full", "未能发放：本活动名额已发完")
+    seen = await facts.console.call("auditor", "GET", f"/campaigns/{scarce}")
+    assert seen["limit_use"] == [{**use, "used": 1, "left": 0}]
+    (mine,) = [
+        each for each in (await other.phone.call("GET", "/me/campaigns?limit=100"))["items"] if each["id"] == scarce
+    ]
+    assert (mine["state"], mine["reason"]) == ("exhausted", "名额已发完：全部合计限1次")
     wrong = await facts.town.http.get("/api/mp/v1/me/free-minutes?cursor=WzAsMV0", headers=one.phone.headers)
     refused(wrong, 400, "invalid_field", "cursor")

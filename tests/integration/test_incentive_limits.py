@@ -17,6 +17,8 @@ from server.incentives.coupons import CouponService
 from server.incentives.facts import record_fact
 from server.incentives.limits import Limit
 from server.incentives.models import Award, CampaignVersion, CouponTemplateVersion
+from server.incentives.rules import Rule
+from server.incentives.rules.language import FactTrigger, GiveFreeMinutes
 from server.incentives.templates import TemplateService
 from server.kit.clock import Clock
 from server.kit.crypto import BlindIndex
@@ -154,6 +156,34 @@ async def test_towns_and_stores_have_their_own_limits_whoever_comes(town: Town) 
     await house.live_campaign(limits=(Limit(1, "earn", scope="town"),))
     answers = [await town.award(resident) for resident in (one, neighbour, other)]
     assert answers == [("posted", ""), ("refused", "limit_reached"), ("posted", "")]
+
+
+async def test_what_is_handed_over_has_limits_of_all_together_and_of_towns_counted_by_the_house(town: Town) -> None:
+    noon, ledger, house = town.coming(2, time(12)), town.ledger, town.house
+    await set_lists()
+    people = [Person(bound_at=ledger.now(), town=name) for name in ("华士镇", "华士镇", "新桥镇")]
+    one, neighbour, other = await enrol(people, BlindIndex(b"h" * 32), as_of=ledger.today())
+    await town.set_clock(noon)
+    minutes = Rule(trigger=FactTrigger(fact="identity_bound"), effect=GiveFreeMinutes(minutes=30))
+    by_day, by_town = Limit(3, "earn", period="day", scope="campaign"), Limit(1, "earn", scope="town")
+    made = await house.live_campaign(rule=minutes, limits=(by_day, by_town))
+    assert {"全部合计每日限3次", "每个镇街限1次"} <= set(made.terms_text.split("；"))
+
+    async def used(*, small_cell: int = 0) -> list[tuple[str, int]]:
+        counted = await house.campaigns.limit_use(await house.campaigns.get(made.row.id), small_cell)
+        return [(each.place, each.used) for each in counted]
+
+    full = ("refused", "campaign_full")
+    answers = [await town.award(resident) for resident in (one, neighbour, other, 5_030, 5_031)]
+    assert answers == [("posted", ""), full, ("posted", ""), ("posted", ""), full], "who lives nowhere shares one place"
+    assert await used() == [("", 3), ("", 1), ("华士镇", 1), ("新桥镇", 1)], "what was refused took nothing"
+    assert await used(small_cell=2) == [("", 3)]
+    await town.set_clock(noon + timedelta(days=1))
+    assert await town.award(neighbour) == full
+    assert (await used())[0] == ("", 0), "a day of its own"
+    with pytest.raises(IntegrityError, match="award_counter_within"):
+        async with transaction() as tx:
+            await tx.execute_query("UPDATE award_counter SET used = used + 1 WHERE used = most")
 
 
 @pytest.mark.parametrize(("grace_days", "state"), [(0, "expired"), (3, "issued")])

@@ -24,7 +24,7 @@ from server.kit.db import fetch, transaction
 from server.kit.errors import InvalidField
 from server.kit.outbox import Event
 from tests.support.databases import Database
-from tests.support.incentives import CHECKER, MAKER, House, awards_of, desk_of, opened_house, per_person
+from tests.support.incentives import CHECKER, MAKER, House, desk_of, opened_house, per_person
 
 _facts = itertools.count(1)
 PEOPLE = itertools.count(20_000)
@@ -295,26 +295,6 @@ async def test_free_minutes_are_written_down_with_their_last_day_and_counted_aga
     assert {one.valid_until for one in given} == {last}
     refused = await Award.filter(resident_id=person, status="refused")
     assert [one.reason for one in refused] == ["limit_reached"]
-
-
-async def test_a_person_at_his_limit_gets_no_more_of_what_is_handed_over_however_many_relays_come_at_once(
-    room: Room,
-) -> None:
-    house, person = room.house, next(PEOPLE)
-    minutes = {"kind": "free_minutes", "minutes": 30}
-    await room.campaign(when("library_returned_on_time", minutes), limits=per_person(3, "day"))
-    now = house.clock.now()
-    async with transaction() as tx:
-        told = [Told(person, "library_returned_on_time", f"{person}:{n}", now, {"books": 1}) for n in range(20)]
-        await record_all(tx, told)
-    events = await Event.filter(key=f"resident:{person}").order_by("id")
-    relays = [awards_of(house.worker, house.clock) for _ in range(2)]
-    await asyncio.gather(*(relay.on_fact(event) for event in events for relay in relays))
-    assert [one.minutes for one in await FreeMinutes.filter(resident_id=person)] == [30] * 3
-    awards = await Award.filter(resident_id=person)
-    assert (
-        sorted((one.status, one.reason) for one in awards) == [("posted", "")] * 3 + [("refused", "limit_reached")] * 17
-    )
 
 
 async def test_facts_told_at_once_are_never_both_the_first(room: Room) -> None:

@@ -6,6 +6,7 @@ DROP TRIGGER campaign_life ON campaign;
 DROP TRIGGER coupon_template_version_course ON coupon_template_version;
 DROP TRIGGER campaign_version_course ON campaign_version;
 
+DROP TRIGGER award_gives_back ON award;
 DROP INDEX award_due;
 DROP INDEX award_withheld;
 DROP INDEX budget_request_open;
@@ -104,6 +105,10 @@ ALTER TABLE fact
 ALTER TABLE date_call
     DROP CONSTRAINT date_call_version,
     DROP CONSTRAINT date_call_course;
+
+DROP FUNCTION incentive_award_gives_back();
+DROP TABLE award_take;
+DROP TABLE award_counter;
 
 DROP FUNCTION incentive_fact_fixed();
 DROP TABLE fact_border;

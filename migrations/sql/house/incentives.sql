@@ -160,6 +160,43 @@ CREATE INDEX award_due ON award (due_at) WHERE status = 'pending' AND effect = '
 ALTER TABLE award
     ADD CONSTRAINT award_of_campaign FOREIGN KEY (campaign_id, version_id) REFERENCES campaign_version (campaign_id, id);
 
+-- What all together, or each town, may have of a campaign that gives no points (D17): a row counts for one limit at one place in
+-- one period, and nothing goes beyond it. An award that is refused gives back what it took, whoever refuses it.
+CREATE TABLE award_counter (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    campaign_id bigint NOT NULL REFERENCES campaign,
+    scope text NOT NULL CONSTRAINT award_counter_scope CHECK (scope IN ('campaign', 'town')),
+    place text NOT NULL,
+    period text NOT NULL CONSTRAINT award_counter_period CHECK (period IN ('total', 'day', 'week', 'month')),
+    period_start date NOT NULL,
+    used bigint NOT NULL,
+    most bigint NOT NULL,
+    CONSTRAINT award_counter_within CHECK (used BETWEEN 0 AND most),
+    UNIQUE (campaign_id, scope, period, period_start, place)
+);
+CREATE TABLE award_take (
+    award_id bigint REFERENCES award ON DELETE CASCADE,
+    counter_id bigint REFERENCES award_counter,
+    PRIMARY KEY (award_id, counter_id)
+);
+CREATE FUNCTION incentive_award_gives_back() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+DECLARE
+    taken record;
+BEGIN
+    -- In the order in which awards take, so that nobody waits in a circle.
+    FOR taken IN
+        SELECT c.id, count(*) AS times, array_agg(t.award_id) AS awards
+        FROM changed n JOIN award_take t ON t.award_id = n.id JOIN award_counter c ON c.id = t.counter_id
+        WHERE n.status = 'refused' GROUP BY c.id ORDER BY c.campaign_id, c.scope, c.period, c.period_start, c.place
+    LOOP
+        UPDATE award_counter SET used = used - taken.times WHERE id = taken.id;
+        DELETE FROM award_take WHERE counter_id = taken.id AND award_id = ANY (taken.awards);
+    END LOOP;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER award_gives_back AFTER UPDATE ON award REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION incentive_award_gives_back();
+
 -- A version begins as a draft and may be discarded as one; what was reviewed is approved as it is; what was approved is what
 -- residents were told: it only becomes live and is superseded, and never goes back.
 CREATE FUNCTION incentive_version_course() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from server.admin_api.schemas.experiments import HoldOutBody, WithheldReply
+from server.admin_api.schemas.limit_use import LimitUseReply
 from server.incentives.rules import Rule
 from server.incentives.usable import UsableTime
 
@@ -29,7 +30,7 @@ class LimitBody(Struct, frozen=True, forbid_unknown_fields=True):
     """At most `cap` of `measure` in each `period`; weeks begin on Monday. A campaign limits `earn`, a template `issue`
     and `redeem`. `scope`: for one person, for all together, for each merchant or store where coupons are redeemed, or
     for each town: where residents live, for redemptions where the store is. `fen`: what it costs the budget, counted
-    for all scopes but `resident`. Campaigns that do not give points limit what one person gets."""
+    for all scopes but `resident`. Campaigns that do not give points limit how often they give (`count`)."""
 
     action: Literal["issue", "redeem", "earn"]
     cap: Positive
@@ -230,11 +231,13 @@ class CouponTemplateVersionReply(VersionReply, frozen=True, kw_only=True):
 
 class CampaignReply(LifeReply, frozen=True, kw_only=True, omit_defaults=True):
     """`version`: what counts now, or before that what is being prepared; `draft`: a change that waits beside it.
-    `withheld`: of a single campaign with a hold-out only."""
+    `withheld`: of a single campaign with a hold-out only. `limit_use`: of a single campaign whose awards are counted
+    for all together or for towns."""
 
     version: CampaignVersionReply
     draft: CampaignVersionReply | None
     withheld: WithheldReply | None = None
+    limit_use: list[LimitUseReply] | None = None
 
 
 class CouponTemplateReply(LifeReply, frozen=True, kw_only=True, omit_defaults=True):
