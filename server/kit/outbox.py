@@ -46,13 +46,16 @@ class HouseEvents:
     name = "house"
 
     async def cut(self, after: int) -> int | None:
-        """The oldest running transaction, None while no event waits before it."""
-        rows = await fetch(
-            "SELECT x.cut FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS cut) x"
-            " WHERE EXISTS (SELECT FROM event e WHERE e.txid >= $1 AND e.txid < x.cut)",
+        """The oldest running transaction, None while no event waits before it. Raises RuntimeError where numbers are
+        lower than what was read: another cluster than the one that wrote the events, which would be passed by."""
+        (row,) = await fetch(
+            "SELECT x.cut, EXISTS (SELECT FROM event e WHERE e.txid >= $1 AND e.txid < x.cut) AS waiting"
+            " FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS cut) x",
             after,
         )
-        return rows[0]["cut"] if rows else None
+        if row["cut"] < after:
+            raise RuntimeError("transaction numbers have started anew: see After a restore in docs/operations.md")
+        return int(row["cut"]) if row["waiting"] else None
 
     async def window(self, low: int, high: int, position: Sequence[int], limit: int) -> list[Event]:
         """Events by id."""

@@ -13,7 +13,7 @@ import pytest_asyncio
 from server.kit import dead_letters
 from server.kit.audit import Actor
 from server.kit.db import close_house, fetch, open_house, transaction
-from server.kit.outbox import Event, emit, lag, purge, relay_once
+from server.kit.outbox import Event, HouseEvents, emit, lag, purge, relay_once
 from tests.support.databases import Database, connected
 from tests.support.patience import relay_all, until
 
@@ -169,3 +169,9 @@ async def test_an_old_event_goes_once_everybody_has_handled_it_and_no_job_needs_
     assert await purge() == 0
     await dead_letters.discard(letter, "不再需要", ADMIN, NOW, "r")
     assert (await purge(), await kinds()) == (1, ["young"])
+
+
+async def test_events_of_a_cluster_with_higher_numbers_are_not_passed_over_in_silence(house: Database) -> None:
+    await tell("a")
+    with pytest.raises(RuntimeError, match="have started anew"):
+        await HouseEvents().cut(2**40)
