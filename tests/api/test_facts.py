@@ -300,6 +300,7 @@ async def test_what_is_earned_and_what_is_in_stock_are_the_same_with_personalisa
     listed = await facts.send(
         "/recipient-lists", "resident_id\n{}\n{}\n".format(*(one.id for one in people)).encode(), name="同等待遇"
     )
+    assert listed.status_code == 201, listed.text
     chosen = listed.json()["recipient_list"]["id"]
     good = {"kind": "band_at_least", "band": "A"}
     here = {"kind": "town_in", "towns": ["华士镇"]}
