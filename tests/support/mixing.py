@@ -67,14 +67,23 @@ class Mixer:
         kept = self._left[what][resident]
         return kept.pop(self._chance.randrange(len(kept))) if kept else None
 
+    def holder(self, what: str, resident: int) -> int:
+        """This resident when something is left for it, else another for whom something is."""
+        others = [one for one, kept in self._left[what].items() if kept]
+        return resident if resident in others or not others else self._chance.choice(others)
+
     def place(self) -> Acceptor:
         return self._chance.choice((COUNTER, SECOND_TERMINAL, OTHER_STORE))
 
     async def take_stock(self) -> None:
-        """What earlier processes left, so that its time to expire comes."""
+        """What earlier processes left: coupons whose time to expire comes, points whose time came before anybody posts.
+
+        Every posting books the points that are past their day, so later calls of the job seldom find any.
+        """
         for resident in self._plan["residents"]:
             for row in await self._app._rows(ISSUED, resident, KEPT):
                 self.keep("coupon", resident, row["id"])
+            await self.act(self.expire_points, resident)
 
     async def claim(self, resident: int) -> None:
         template, town = self._chance.choice(self._plan["templates"]), self._chance.choice(TOWNS)
@@ -109,6 +118,7 @@ class Mixer:
         self.keep("redemption", resident, (done.result.id, coupon, place))
 
     async def void(self, resident: int) -> None:
+        resident = self.holder("redemption", resident)
         redemption, coupon, place = self.some("redemption", resident) or (self.id7(), self.id7(), COUNTER)
         if self._chance.random() < 0.3:
             await self._worker.release_subsidy(resident, self.id8(), coupon_id=coupon)
@@ -139,11 +149,13 @@ class Mixer:
         self.keep("hold", resident, hold)
 
     async def capture(self, resident: int) -> None:
+        resident = self.holder("hold", resident)
         hold = self.some("hold", resident) or self.id7()
         done = await self._app.capture(resident, self.id7(), hold_id=hold, points=self._chance.choice((None, 1)))
         self.keep("spend", resident, done.result.id)
 
     async def release(self, resident: int) -> None:
+        resident = self.holder("hold", resident)
         vault, id = self._chance.choice(((self._app, self.id7()), (self._worker, self.id8())))
         await vault.release(resident, id, hold_id=self.some("hold", resident) or self.id7())
 
@@ -185,17 +197,20 @@ class Mixer:
         await self._app.put_coupon_terms(replace(old, id=number, version=number, scoped_limits=tuple(limits)))
 
     async def client(self, acts: list[Act], enough: Callable[[], bool]) -> None:
-        """Acts at random until there were enough calls. The vault's refusals are answers; all else is a failure."""
+        """Acts at random until there were enough calls."""
         while not enough():
-            act, resident = self._chance.choice(acts), self._chance.choice(self._plan["residents"])
-            name = act.__name__  # type: ignore[attr-defined]
-            try:
-                await act(resident)
-                self.ended[f"{name}: done"] += 1
-            except VaultError as refused:
-                self.ended[f"{name}: {refused.code}"] += 1
-            except Exception as problem:
-                self.failed.append(f"{name}: {problem!r}")
+            await self.act(self._chance.choice(acts), self._chance.choice(self._plan["residents"]))
+
+    async def act(self, act: Act, resident: int) -> None:
+        """One act, counted. The vault's refusals are answers; all else is a failure."""
+        name = act.__name__  # type: ignore[attr-defined]
+        try:
+            await act(resident)
+            self.ended[f"{name}: done"] += 1
+        except VaultError as refused:
+            self.ended[f"{name}: {refused.code}"] += 1
+        except Exception as problem:
+            self.failed.append(f"{name}: {problem!r}")
 
 
 async def mix(plan: dict[str, Any]) -> dict[str, Any]:
