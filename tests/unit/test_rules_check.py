@@ -19,7 +19,7 @@ def refused(document: Any, days: tuple[date, date] | None = None) -> tuple[str, 
     with pytest.raises(RuleRefused) as refusal:
         check(read(document), days)
     error = refusal.value
-    assert error.message == f"该规则不可保存：{error.reason}"
+    assert error.message == f"该规则不可用：{error.reason}"
     assert (error.code, error.status) == ("rule_refused", 422)
     return str(error.field), error.reason
 
