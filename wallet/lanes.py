@@ -214,7 +214,7 @@ class Lanes:
     async def _run(self, lane: _Lane) -> None:
         try:
             while True:
-                taken = self._queue.take(self._size.now)
+                taken = self._queue.take(min(self._size.now, self._part()))
                 if taken:
                     await self._serve(lane, taken)
                 elif self._closing and not self._queue.depth:
@@ -227,6 +227,12 @@ class Lanes:
             if lane.connection is not None:
                 with contextlib.suppress(Exception):
                     await lane.connection.close(timeout=2)
+
+    def _part(self) -> int:
+        """What waits is divided among the lanes that are free. One that took all of it would have its callers come back
+        together, and they would stay together: one lane at work, the others idle."""
+        free = sum(lane.calling_since is None for lane in self._lanes)
+        return max(1, math.ceil(self._queue.depth / free))
 
     async def _serve(self, lane: _Lane, taken: list[Entry[Answer]]) -> None:
         """Has every taken entry answered, whatever happens."""

@@ -136,6 +136,24 @@ async def test_a_full_queue_says_how_long_it_will_take_to_drain() -> None:
     await lane.close()
 
 
+async def test_lanes_that_are_free_divide_what_waits() -> None:
+    wires = [Wire(), Wire(), Wire()]
+    lane = await opened(*wires)
+    for wire in wires:
+        wire.gate.clear()
+    busy = asyncio.create_task(lane.post(claim(1000)))
+    await asyncio.sleep(0.01)
+    free = [wire for wire in wires if not wire.batches]
+    for wire in free:
+        wire.gate.set()
+    await asyncio.gather(*(lane.post(claim(n)) for n in range(65)))
+    assert len(free) == 2 and sorted(len(batch) for wire in free for batch in wire.batches) == [32, 33]
+    for wire in wires:
+        wire.gate.set()
+    await busy
+    await lane.close()
+
+
 async def test_two_lanes_drain_a_queue_in_half_the_time() -> None:
     one, two = Wire(), Wire()
     lane = await opened(one, two, queue=40, batch=2)
