@@ -50,6 +50,8 @@ ROLLED_BACK = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 TOOK_TOO_LONG = (*LOCKED, *ROLLED_BACK)
 
 ATTEMPTS = 2
+#: A call costs about as much as so many items do: fewer go together, in their order, though another lane is free.
+WORTH_A_CALL = 8
 #: After a batch met a lock that nobody gave back: how long each of its items may wait, and all of them together.
 HURRIED_LOCK_TIMEOUT_MS, HURRY_S = 250, 2.0
 MAX_RETRY_AFTER_S = 30
@@ -232,7 +234,7 @@ class Lanes:
         """What waits is divided among the lanes that are free. One that took all of it would have its callers come back
         together, and they would stay together: one lane at work, the others idle."""
         free = sum(lane.calling_since is None for lane in self._lanes)
-        return max(1, math.ceil(self._queue.depth / free))
+        return max(WORTH_A_CALL, math.ceil(self._queue.depth / free))
 
     async def _serve(self, lane: _Lane, taken: list[Entry[Answer]]) -> None:
         """Has every taken entry answered, whatever happens."""

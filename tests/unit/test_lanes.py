@@ -148,6 +148,10 @@ async def test_lanes_that_are_free_divide_what_waits() -> None:
         wire.gate.set()
     await asyncio.gather(*(lane.post(claim(n)) for n in range(65)))
     assert len(free) == 2 and sorted(len(batch) for wire in free for batch in wire.batches) == [32, 33]
+    await asyncio.gather(*(lane.post(claim(n)) for n in range(8)))
+    assert sorted(len(batch) for wire in free for batch in wire.batches) == [8, 32, 33], "few are not worth two calls"
+    await asyncio.gather(*(lane.post(claim(n)) for n in range(9)))
+    assert sorted(len(batch) for wire in free for batch in wire.batches) == [1, 8, 8, 32, 33]
     for wire in wires:
         wire.gate.set()
     await busy
