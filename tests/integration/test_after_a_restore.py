@@ -67,6 +67,9 @@ async def test_nothing_is_passed_over_in_a_cluster_with_lower_numbers(fresh_data
                 await refused
 
         await owner.execute(using_up(number), timeout=600)
+        # What another test holds open in a database of its own is older still.
+        past = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint > $1"
+        await until("every older transaction over", lambda: owner.fetchval(past, number))
         await ledger.app.spend(resident, ledger.id7(), points=5, payee=PAYEE)
         assert await booked() == [12, 7]
         assert await fold_all() == [12, 12]
