@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Final
 
 from server.admin_api.incentive_replies import created, outcome, signed
@@ -115,7 +116,7 @@ async def order_job(call: Call, body: GrantJobRequest, query: SimulateQuery) -> 
     )  # fmt: skip
     if query.simulate:
         plan = await call.services.grant_jobs.plan(order, signed(call))
-        return Reply.ok(GrantPlanReply(plan.recipients, plan.coupons_left, plan.fen, plan.fen_left, plan.enough))
+        return Reply.ok(GrantPlanReply(**asdict(plan)))
     return Reply.created(job_reply(call, (await call.services.grant_jobs.order(order, signed(call))).row))
 
 

@@ -14,7 +14,7 @@ Which file to open:
 | what residents are shown | `for_me`, `gifts`, `explanations`, `free_minutes`, `shop`, `coupons`, `stock`, `waiting` |
 | what the console is shown | `changes`, `simulation`, `calendar`, `listing`, `running_jobs`, `watch`, `emergency` |
 | words | `wording` for versions, `words` for codes, `names` for what the city calls them |
-| for all rooms below | `orders`: made by one, approved by another, done by a job; `working_days`, told to the vault |
+| for all rooms below | `orders`: one makes, another approves, a job does; `promises`; `working_days` for the vault |
 
 The folders are rooms of their own: `rules` (pure), `grants`, `codes`, `lottery`, `segments`, `intake`, `experiments`,
 `dry_runs`; docs/architecture.md says what each promises.

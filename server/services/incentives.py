@@ -39,6 +39,7 @@ from server.incentives.lottery.drawing import DrawService
 from server.incentives.lottery.entries import EntryService
 from server.incentives.lottery.reading import LotteryReader
 from server.incentives.lottery.service import LotteryService
+from server.incentives.promises import Promises
 from server.incentives.segments.service import SegmentService
 from server.incentives.segments.snapshots import SegmentSnapshots
 from server.incentives.shop import Shop
@@ -137,7 +138,9 @@ def wire_giving(ground: Ground, campaigns: Campaigns) -> Giving:
     lists = RecipientLists(clock=clock, kept=timedelta(days=settings.recipient_list_days))
     segments = SegmentService(clock=clock, small_cell=small_cell)
     snapshots = SegmentSnapshots(clock=clock, keep_days=settings.segment_keep_days, small_cell=small_cell)
-    vouchers = VoucherBatches(clock=clock, envelope=envelope, index=index, cover=StockCover(templates=templates))
+    promises = Promises(small_cell=small_cell)
+    cover = StockCover(templates=templates, promises=promises)
+    vouchers = VoucherBatches(clock=clock, envelope=envelope, index=index, cover=cover)
     return Giving(
         grants=desk,
         grant_jobs=GrantJobs(
@@ -147,6 +150,7 @@ def wire_giving(ground: Ground, campaigns: Campaigns) -> Giving:
             snapshots=snapshots,
             small_cell=small_cell,
             budgets=campaigns.budgets,
+            promises=promises,
             clock=clock,
         ),
         recipient_lists=lists,
@@ -164,7 +168,7 @@ def wire_giving(ground: Ground, campaigns: Campaigns) -> Giving:
             wrong_per_resident=settings.voucher_wrong_per_minute,
             wrong_per_address=settings.voucher_wrong_per_minute_address,
         ),
-        lotteries=LotteryService(templates=templates, clock=clock, envelope=envelope),
+        lotteries=LotteryService(templates=templates, promises=promises, clock=clock, envelope=envelope),
         lottery_entries=EntryService(clock=clock, index=index),
         lottery_reader=LotteryReader(),
         lottery_draws=DrawService(clock=clock, envelope=envelope, owe=desk.owe),

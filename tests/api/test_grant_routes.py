@@ -56,7 +56,7 @@ async def test_a_list_is_uploaded_ordered_approved_and_everybody_has_a_coupon(to
     ]  # fmt: skip
     body = {"template_id": template, "list_id": taken["recipient_list"]["id"], "document": DOCUMENT, "per_second": 50}
     plan = await console.call("editor", "POST", "/grant-jobs?simulate=true", body)
-    assert plan == {"recipients": 3, "coupons_left": 10, "fen": 900, "fen_left": 3000, "enough": True}
+    assert plan == {"recipients": 3, "coupons_left": 10, "promised": 0, "fen": 900, "fen_left": 3000, "enough": True}
     job = await console.call("editor", "POST", "/grant-jobs", body)
     assert (job["status"], job["recipients"], job["approved_by"]) == ("requested", 3, None)
     path = f"/grant-jobs/{job['id']}"

@@ -14,6 +14,7 @@ from server.config import Settings, secret_bytes
 from server.incentives.codes.batches import BatchOrder, VoucherBatches
 from server.incentives.codes.cover import StockCover
 from server.incentives.commands import Signed
+from server.incentives.promises import Promises
 from server.incentives.templates import TemplateService
 from server.kit.clock import Clock
 from server.kit.crypto import BlindIndex, Envelope, Keyring
@@ -100,7 +101,7 @@ class Codes:
         batches = VoucherBatches(
             clock=Clock(), envelope=Envelope(Keyring.parse(self._settings.data_keys)),
             index=BlindIndex(secret_bytes(self._settings.index_key)),
-            cover=StockCover(templates=TemplateService(vault=vault, clock=Clock())),
+            cover=StockCover(templates=TemplateService(vault=vault, clock=Clock()), promises=Promises(small_cell=10)),
         )  # fmt: skip
         try:
             order = BatchOrder(self._template, "platform", "bench", count, beyond_stock=True)

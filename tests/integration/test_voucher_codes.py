@@ -47,7 +47,7 @@ from tests.support.grants import (
     work,
 )
 from tests.support.jobs import open_jobs
-from tests.support.vouchers import from_file, made, ready
+from tests.support.vouchers import from_file, made, ready, typed
 from wallet import Refused
 from wallet.audit import prove
 
@@ -59,15 +59,6 @@ async def services(engines: Engines, database: Database) -> AsyncIterator[Servic
     ) as opened:
         yield opened
     assert [one for one in await prove(database.worker) if one.broken] == []
-
-
-async def typed(services: Services, resident: int, code: str) -> Exchanged:
-    """A code is typed, and the worker does its part meanwhile."""
-    trying = asyncio.create_task(services.voucher_exchange.exchange(resident, code, "127.0.0.1"))
-    while not trying.done():
-        await services.grants.redrive()
-        await asyncio.sleep(0.01)
-    return await trying
 
 
 async def exported(services: Services, export_id: int) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from server.incentives.codes.alphabet import code_of, printed
 from server.incentives.codes.batches import EXTERNAL, PLATFORM, UPLOADED, BatchOrder
+from server.incentives.codes.exchange import Exchanged
 from server.incentives.codes.models import VoucherBatch
 from server.services import Services
 from tests.support.grants import CHECKER, DOCUMENT, MAKER, live_template, work
@@ -39,3 +42,12 @@ async def from_file(
     if approved:
         await services.voucher_batches.approve(taken.row.id, CHECKER)
     return taken.row
+
+
+async def typed(services: Services, resident: int, code: str) -> Exchanged:
+    """A code is typed, and the worker does its part meanwhile."""
+    trying = asyncio.create_task(services.voucher_exchange.exchange(resident, code, "127.0.0.1"))
+    while not trying.done():
+        await services.grants.redrive()
+        await asyncio.sleep(0.01)
+    return await trying

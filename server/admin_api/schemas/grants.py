@@ -87,11 +87,13 @@ class SimulateQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 class GrantPlanReply(Struct, frozen=True):
     """What an order would take if it were approved now; a segment's size is rounded down. `fen`: the most the sponsor
-    can owe for it; `fen_left` is null without a sponsor. `enough`: for every recipient, if nobody else comes
-    meanwhile."""
+    can owe for it; `fen_left` is null without a sponsor. `promised`: coupons of the template that are left but somebody
+    else's: codes not typed yet, prizes, what is owed, recipients of other jobs. `enough`: for every recipient beside
+    those, if nobody else comes meanwhile."""
 
     recipients: int
     coupons_left: int
+    promised: int
     fen: int
     fen_left: int | None
     enough: bool

@@ -10,14 +10,15 @@ class VoucherBatchNotFound(AppError):
 
 
 class VoucherStockShort(AppError):
-    """More codes than coupons: some who type theirs would find nothing. `left`: what the template can still give."""
+    """More codes than coupons: some who type theirs would find nothing. `left`: what the template can still give beside
+    what others were promised."""
 
     code, status, message = "voucher_stock_short", 409, "模板可发放的优惠券少于兑换码数量"
 
     def __init__(self, left: int, codes: int) -> None:
         super().__init__()
         self.message = (
-            f"该模板按库存和资金还可发放{left}张，少于本批次的{codes}个兑换码；"
+            f"该模板除已承诺给他人的以外，按库存和资金还可发放{left}张，少于本批次的{codes}个兑换码；"
             "可减少数量、先追加预算，或下单时注明 beyond_stock"
         )
 

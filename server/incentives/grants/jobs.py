@@ -19,7 +19,7 @@ from tortoise.expressions import Q
 
 from server.incentives.budgets import BudgetService
 from server.incentives.commands import Signed
-from server.incentives.effects import most_fen
+from server.incentives.effects import coupons_left, most_fen
 from server.incentives.errors import TemplateNotFound, WrongStatus
 from server.incentives.grants.desk import GrantDesk, Owed
 from server.incentives.grants.errors import (
@@ -33,6 +33,7 @@ from server.incentives.grants.lists import RecipientLists, members_after
 from server.incentives.grants.models import GrantJob
 from server.incentives.models import Budget, CouponTemplate, CouponTemplateVersion
 from server.incentives.orders import Orders, row_of
+from server.incentives.promises import Promises
 from server.incentives.rows import OVER, RUNNING
 from server.incentives.segments.errors import SnapshotNotFound
 from server.incentives.segments.service import SegmentService
@@ -97,16 +98,15 @@ class JobView:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What an order would take if it were approved now. `fen`: the most the sponsor can owe for all of it; `left` are
-    the budgets as they stand, None without a sponsor. `enough`: for every recipient, if nobody else comes meanwhile."""
+    the budgets as they stand, None without a sponsor. `promised`: coupons of the template that somebody else will have.
+    `enough`: for every recipient beside those, if nobody else comes meanwhile."""
 
     recipients: int
     coupons_left: int
+    promised: int
     fen: int
     fen_left: int | None
-
-    @property
-    def enough(self) -> bool:
-        return self.recipients <= self.coupons_left and (self.fen_left is None or self.fen <= self.fen_left)
+    enough: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +127,11 @@ class GrantJobs:
         snapshots: SegmentSnapshots,
         small_cell: int,
         budgets: BudgetService,
+        promises: Promises,
         clock: Clock,
     ) -> None:
         self._desk, self._lists, self._segments, self._snapshots = desk, lists, segments, snapshots
-        self._small_cell, self._budgets, self._clock = small_cell, budgets, clock
+        self._small_cell, self._budgets, self._promises, self._clock = small_cell, budgets, promises, clock
         # A segment's size is told rounded, the audit trail included.
         self._orders = Orders(GrantJob, KIND, GrantJobNotFound, clock, untold=("recipients",))
 
@@ -143,10 +144,12 @@ class GrantJobs:
             if size is None:
                 raise SegmentTooSmall(field="segment_id")
             recipients = size
+        others = (await self._promises.open([template.id]))[template.id]
         states = await self._budgets.states(await Budget.filter(template_id=template.id))
         left = {state.unit: state.left for state in states}
-        terms = await CouponTemplateVersion.get(id=template.live_version)
-        return Plan(recipients, left["coupons"], recipients * most_fen(terms), left.get("fen"))
+        each = most_fen(await CouponTemplateVersion.get(id=template.live_version))
+        enough = recipients + others <= coupons_left(left["coupons"], left.get("fen", 0), each)
+        return Plan(recipients, left["coupons"], others, recipients * each, left.get("fen"), enough)
 
     async def order(self, order: Order, signed: Signed) -> JobView:
         """Write an order down. Nothing is given before somebody else approves it."""

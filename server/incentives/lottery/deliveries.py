@@ -11,7 +11,6 @@ from typing import Final, Literal
 from msgspec import Struct
 from tortoise.backends.base.client import BaseDBAsyncClient
 
-from server.incentives.lottery.models import Lottery
 from server.incentives.lottery.rows import SOURCE
 from server.kit.db import fetch
 
@@ -31,20 +30,6 @@ SELECT w.rank, w.place, w.code, {_STATE} AS state, CASE WHEN g.status = 'posted'
   AS reason
 {_OF} AND (w.rank, w.place) > ($3::integer, $4::integer) AND ($5::text IS NULL OR {_STATE} = $5)
 ORDER BY w.rank, w.place LIMIT $6
-"""
-#: What was promised and is not settled: all prizes of a lottery that is not drawn; of a drawn one its winners' whose
-#: coupon the desk has not given or refused.
-_PROMISED: Final = """
-SELECT p.template, sum(CASE WHEN l.status = 'drawn' THEN (SELECT count(*) FROM lottery_winner w
-    LEFT JOIN coupon_grant g ON g.source = $1 AND g.source_id = w.lottery_id || ':' || w.rank || ':' || w.place
-    WHERE w.lottery_id = l.id AND w.rank = p.rank AND (g.status IS NULL OR g.status = 'pending'))
-  ELSE p.count END)::bigint AS n
-FROM lottery l CROSS JOIN LATERAL (SELECT (x ->> 'rank')::int AS rank, (x ->> 'count')::bigint AS count,
-  x ->> 'template_id' AS template FROM jsonb_array_elements(l.prizes) x) p
-WHERE l.id <> $2 AND p.template = ANY ($3::text[]) AND (l.status IN ('published', 'closed') OR l.status = 'drawn' AND
-  (l.owed_at IS NULL OR EXISTS (SELECT FROM coupon_grant g WHERE g.source = $1 AND g.status = 'pending'
-    AND g.source_id LIKE l.id || ':%')))
-GROUP BY p.template
 """
 
 
@@ -103,12 +88,3 @@ async def page(
     """Up to `limit` prizes after (rank, place), in order; none before the draw."""
     rows = await fetch(_PAGE, lottery_id, SOURCE, *(after or (0, 0)), state, limit)
     return [Delivery(**row) for row in rows]
-
-
-async def promised(lottery: Lottery, tx: BaseDBAsyncClient | None = None) -> Counter[str]:
-    """Coupons that other lotteries have promised and not given yet, by template, of the templates of this one."""
-    templates = sorted({prize["template_id"] for prize in lottery.prizes})
-    found: Counter[str] = Counter()
-    for row in await fetch(_PROMISED, SOURCE, lottery.id, templates, using=tx):
-        found[row["template"]] += row["n"]
-    return found

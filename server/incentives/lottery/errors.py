@@ -52,7 +52,7 @@ class PrizeClaimable(AppError):
 
 
 class PrizeStockShort(AppError):
-    code, status, message = "prize_stock_short", 409, "奖品对应的优惠券库存或资金不足"
+    code, status, message = "prize_stock_short", 409, "奖品对应的优惠券库存或资金不足（已承诺给他人的不计）"
 
 
 class PrizesUnderWay(AppError):

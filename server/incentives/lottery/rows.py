@@ -53,6 +53,11 @@ def prizes_of(row: Lottery) -> list[Prize]:
     return [Prize(**prize) for prize in row.prizes]
 
 
+def templates_of(row: Lottery) -> list[int]:
+    """Of which templates the prizes are, by rank."""
+    return [int(prize.template_id) for prize in prizes_of(row)]
+
+
 async def lock(tx: BaseDBAsyncClient, lottery_id: int, revision: int | None = None, *, alone: bool = False) -> Lottery:
     """The row, locked; `alone` also waits for whoever is entering now. Raises LotteryNotFound, and RevisionChanged when
     another revision stands."""

@@ -20,7 +20,6 @@ from server.incentives.errors import (
 )
 from server.incentives.lottery import draw, second
 from server.incentives.lottery.commands import LotteryDraft, check_note
-from server.incentives.lottery.deliveries import promised
 from server.incentives.lottery.errors import (
     BeaconDiffers,
     BeaconNotWanted,
@@ -31,9 +30,10 @@ from server.incentives.lottery.errors import (
 )
 from server.incentives.lottery.models import Lottery
 from server.incentives.lottery.published import Announcement, Prize, line_of
-from server.incentives.lottery.rows import CARRY_JOB, lock, prizes_of, record, snapshot
+from server.incentives.lottery.rows import CARRY_JOB, lock, prizes_of, record, snapshot, templates_of
 from server.incentives.lottery.second import TITLE_MAX, SecondDraft
 from server.incentives.lottery.wording import rules_text
+from server.incentives.promises import Promises
 from server.incentives.rows import RUNNING
 from server.incentives.simulation import change
 from server.incentives.templates import TemplateService, left_of
@@ -49,8 +49,8 @@ EDITABLE: Final = ("draft", "in_review")
 class LotteryService:
     """Drafts, publication, cancelling, and the outside number. What time does is in `drawing`."""
 
-    def __init__(self, *, templates: TemplateService, clock: Clock, envelope: Envelope) -> None:
-        self._templates = templates
+    def __init__(self, *, templates: TemplateService, promises: Promises, clock: Clock, envelope: Envelope) -> None:
+        self._templates, self._promises = templates, promises
         self._clock = clock
         self._envelope = envelope
 
@@ -113,9 +113,10 @@ class LotteryService:
         The secret is sealed at once and told to nobody before the draw. Raises PrizeNotLive, PrizeClaimable and
         PrizeStockShort when the prizes cannot be given as they stand.
         """
-        seen, left, before_it = await self.get(lottery_id), Counter[str](), Counter[str]()
+        seen, left, before_it = await self.get(lottery_id), Counter[int](), Counter[int]()
         if seen.status == "in_review":
-            before_it = await promised(seen)
+            # Before the stock is read, as what is given in between would be in neither; once more under the lock.
+            before_it = await self._promises.open(templates_of(seen))
             left = await self._check_prizes(seen)
         async with change(signed) as tx:
             row = await lock(tx, lottery_id, seen.revision if revision is None else revision)
@@ -130,7 +131,7 @@ class LotteryService:
                 raise AlreadyOver
             # One publication after the other, so that two of them never promise the same coupons.
             await tx.execute_query("SELECT pg_advisory_xact_lock(hashtextextended('lottery_prizes', 0))")
-            _check_stock(prizes_of(row), left, before_it | await promised(row, tx))
+            _check_stock(prizes_of(row), left, before_it | await self._promises.open(templates_of(row), tx=tx))
             secret = secrets.token_bytes(draw.SECRET_BYTES)
             row.status, row.published_by, row.published_at = "published", signed.admin_id, now
             row.commitment = draw.commitment_of(secret)
@@ -217,14 +218,14 @@ class LotteryService:
             second_of=None if row.second_of is None else str(row.second_of),
         )  # fmt: skip
 
-    async def _check_prizes(self, row: Lottery) -> Counter[str]:
+    async def _check_prizes(self, row: Lottery) -> Counter[int]:
         """Every prize is a coupon that can still be given on the day of the draw; how many of each are left."""
         draw_day = row.draw_at.astimezone(self._clock.zone).date()
-        left: Counter[str] = Counter()
-        for number, prize in enumerate(prizes_of(row)):
+        left: Counter[int] = Counter()
+        for number, template in enumerate(templates_of(row)):
             field = f"prizes[{number}].template_id"
             try:
-                view = await self._templates.get(int(prize.template_id))
+                view = await self._templates.get(template)
             except TemplateNotFound:
                 raise PrizeNotLive(field=field) from None
             last_day = view.version.valid_until
@@ -232,7 +233,7 @@ class LotteryService:
                 raise PrizeNotLive(field=field)
             if view.version.claimable:
                 raise PrizeClaimable(field=field)
-            left[prize.template_id] = left_of(view)
+            left[template] = left_of(view)
         return left
 
     async def _save(
@@ -249,10 +250,11 @@ def purpose_of(lottery_id: int) -> str:
     return f"lottery:{lottery_id}"
 
 
-def _check_stock(prizes: list[Prize], left: Counter[str], others: Counter[str]) -> None:
-    """Raise PrizeStockShort unless what is left covers these prizes beside what other lotteries have promised."""
-    wanted: Counter[str] = Counter()
+def _check_stock(prizes: list[Prize], left: Counter[int], others: Counter[int]) -> None:
+    """Raise PrizeStockShort unless what is left covers these prizes beside what others were promised."""
+    wanted: Counter[int] = Counter()
     for number, prize in enumerate(prizes):
-        wanted[prize.template_id] += prize.count
-        if left[prize.template_id] < wanted[prize.template_id] + others[prize.template_id]:
+        template = int(prize.template_id)
+        wanted[template] += prize.count
+        if left[template] < wanted[template] + others[template]:
             raise PrizeStockShort(field=f"prizes[{number}].count")
