@@ -21,6 +21,7 @@ from server.incentives.lottery.commands import LotteryDraft
 from server.incentives.lottery.entries import EntryService
 from server.incentives.lottery.published import Prize
 from server.incentives.lottery.service import LotteryService
+from server.incentives.promises import Promises
 from server.incentives.rules import RuleRefused
 from server.incentives.shop import Shop, ShopItem
 from server.incentives.stock import StockBoard
@@ -225,7 +226,8 @@ async def test_what_is_drawn_stands_in_the_shop_with_its_lottery_and_tickets_com
     template = (await house.live_template(price_points=0, by_lottery=True)).row.id
     before = (await view.shop(resident))[template]
     assert (before.state, before.reason, before.lottery) == ("lottery", "通过抽签发放，报名时间待公布", None)
-    lotteries = LotteryService(templates=house.templates, clock=house.clock, envelope=Envelope(Keyring({1: KEY})))
+    promises, envelope = Promises(small_cell=10), Envelope(Keyring({1: KEY}))
+    lotteries = LotteryService(templates=house.templates, promises=promises, clock=house.clock, envelope=envelope)
     draft = LotteryDraft(
         "抢票抽签", "文", now - timedelta(minutes=1), now + timedelta(days=2), now + timedelta(days=3),
         (Prize(1, "电影券", str(template), 5),), max_tickets=5,
