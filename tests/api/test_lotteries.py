@@ -314,3 +314,31 @@ async def _has_the_prize(winner: ResidentPhone, template: str) -> None:
     await until("the winner being told", told, every_s=0.5)
     stock = (await winner.http.get(f"{PUBLIC}/coupon-templates/{template}/stock")).json()
     assert (stock["issued"], stock["left"], stock["total"]) == (1, 99, 100)
+
+
+async def test_codes_and_prizes_of_one_template_are_never_promised_twice(town: Town, console: Console) -> None:
+    template = await console.template("两处承诺券", claimable=False, stock=5)
+    now = datetime.now(UTC)
+    at = {
+        name: (now + timedelta(hours=n)).isoformat() for n, name in enumerate(("opens_at", "closes_at", "draw_at"), 1)
+    }
+    prizes = [{"rank": 1, "name": "奖", "template_id": template, "count": 3}]
+    lottery = {"title": "两处承诺", "document": "澄信办〔2026〕8号", "max_tickets": 1, "prizes": prizes, **at}
+    codes = {"template_id": template, "mode": "platform", "prefix": "QX", "document": "澄信办〔2026〕9号"}
+
+    async def send_as(who: str, path: str, body: Any = None) -> Any:
+        headers = {"Authorization": f"Bearer {await console.token(who)}"}
+        return await town.http.post(f"/api/admin/v1{path}", json=body, headers=headers)
+
+    made = (await send_as("editor", "/lotteries", lottery)).json()
+    await send_as("editor", f"/lotteries/{made['id']}/submit")
+    assert (await send_as("editor", "/voucher-batches", codes | {"count": 3})).status_code == 201
+    publish = f"/lotteries/{made['id']}/publish"
+    refused(await send_as("approver", publish), 409, "prize_stock_short", "prizes[0].count")
+    batch = (await console.call("editor", "GET", f"/voucher-batches?template_id={template}"))["items"][0]["id"]
+    assert (await send_as("approver", f"/voucher-batches/{batch}/stop")).is_success
+    assert (await send_as("approver", publish)).json()["status"] == "published"
+    short = await send_as("editor", "/voucher-batches", codes | {"count": 3})
+    refused(short, 409, "voucher_stock_short")
+    assert "还可发放2张，少于本批次的3个兑换码" in short.json()["error"]["message"]
+    assert (await send_as("editor", "/voucher-batches", codes | {"count": 2})).status_code == 201
